@@ -1,0 +1,1 @@
+"""LoRA itself: torch only, no transformers, no plotting. One file, one idea."""

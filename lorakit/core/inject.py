@@ -1,0 +1,140 @@
+"""Put adapters into a model and take them out again."""
+
+import copy
+import re
+from collections import Counter
+
+import torch
+from torch import nn
+
+from lorakit.core.config import LoRAConfig
+from lorakit.core.errors import LoRAError
+from lorakit.core.layer import Adapter, adapt, restore
+from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of, unwrap
+from lorakit.core.switch import set_adapter
+from lorakit.core.targets import Target, find_targets, matches_name, projection_shape
+
+
+def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: int = 0) -> nn.Module:
+    """Put a new adapter into the model, in place, make it the active one and freeze everything else.
+
+    A is Gaussian with standard deviation 1 / sqrt(in), drawn on the CPU from `seed` whatever the device; B is zero,
+    so the outputs equal the base's bit for bit until the first step (Hu et al. 2021, section 4.1).
+    Returns the model. Raises LoRAError, and changes nothing, if a target fits no projection, r is larger than a
+    projection allows, the name is taken or cannot be used, or an adapter is merged.
+    """
+    model = unwrap(model)
+    targets = find_targets(model, config.targets, exclude=config.modules_to_save)
+    for target in targets:
+        width = min(stop - start for start, stop in target.bounds)
+        limit, r = min(target.module.weight.shape[0], target.module.weight.shape[1], width), config.rank_of(target.path)
+        if r > limit:
+            shape = " x ".join(map(str, target.module.weight.shape))
+            raise LoRAError(f"r must be between 1 and {limit} ({target.path} is {shape}), got {r}")
+    adapters = build(model, config, name, targets)
+    generator = torch.Generator().manual_seed(seed)
+    for adapter in adapters.values():
+        if adapter.lora_A.is_meta:
+            continue
+        A = torch.empty(adapter.lora_A.shape, dtype=torch.float32)
+        A.normal_(std=adapter.in_features**-0.5, generator=generator)
+        adapter.lora_A.data.copy_(A)
+    attach(model, config, name, adapters)
+    return model
+
+
+def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]) -> dict[str, Adapter]:
+    """New adapters (A and B zero) for these targets, by path, not yet attached; all checks happen here."""
+    state = peek(model) or ModelState()
+    refuse_if_busy(state, "add an adapter")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or hasattr(nn.ModuleDict(), name):
+        raise LoRAError(f"an adapter's name is made of letters, digits, _ and -, and is no method's name: got {name!r}")
+    if name in state.configs:
+        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
+    saved_modules(model, config, [target.path for target in targets])
+    adapters = {}
+    for target in targets:
+        r, alpha = config.rank_of(target.path), config.alpha_of(target.path)
+        shape, scaling = projection_shape(target.module), config.scaling(r, alpha)
+        adapters[target.path] = Adapter(shape, target.bounds, r, alpha, scaling, config.dropout, target.module.weight)
+    return adapters
+
+
+def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, Adapter], trainable: bool = True):
+    """Make built adapters part of the model, and the named one active. Cannot fail half way."""
+    state = peek(model)
+    if state is None:
+        state = ModelState(was_trainable=frozenset(n for n, p in model.named_parameters() if p.requires_grad))
+        model._lorakit = state
+    originals = saved_modules(model, config, [])
+    copies = {path: copy.deepcopy(module) for path, module in originals.items()}
+    state.originals.update(originals)
+    model.requires_grad_(False)
+    for path, adapter in adapters.items():
+        layer = model.get_submodule(path)
+        adapt(layer)
+        adapter.train(layer.training)
+        layer.adapters[name] = adapter.requires_grad_(False)
+    by_path = {**state.layers, **{path: model.get_submodule(path) for path in adapters}}
+    state.layers = {path: by_path[path] for path, _ in model.named_modules() if path in by_path}
+    state.configs[name], state.saved[name] = config, copies
+    if trainable:
+        state.trainable.add(name)
+    set_adapter(model, name)
+
+
+def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:
+    """The base's modules that config.modules_to_save names, by path; refuses what cannot be copied safely."""
+    state = peek(model) or ModelState()
+    found: dict[str, nn.Module] = {}
+    for wanted in config.modules_to_save:
+        paths = [path for path, _ in model.named_modules() if path and matches_name(path, wanted)]
+        paths = [path for path in paths if ".adapters." not in path]
+        if not paths:
+            raise LoRAError(f'modules_to_save: no module of this model is named "{wanted}"')
+        found.update({path: state.originals.get(path) or model.get_submodule(path) for path in paths})
+    counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    for path, module in found.items():
+        inside = [p for p in [*adapted, *state.layers] if p == path or p.startswith(path + ".")]
+        if inside:
+            raise LoRAError(f"modules_to_save: {path} contains the adapted {inside[0]}: save it whole or adapt it")
+        if module is model.get_submodule(path) and any(counts[id(p)] > 1 for p in module.parameters()):
+            raise LoRAError(f"modules_to_save: {path} shares its weight with another module; a copy would drift apart")
+    return found
+
+
+def delete_adapter(model: nn.Module, name: str) -> None:
+    """Remove one adapter; layers left without any get their own class back. Raises LoRAError while merged."""
+    state = state_of(model)
+    known(state, name)
+    refuse_if_busy(state, "delete an adapter")
+    if len(state.configs) == 1:
+        return eject(model)
+    if state.active == name:
+        set_adapter(model, None)
+    for path, layer in list(state.layers.items()):
+        if name in layer.adapters:
+            del layer.adapters[name]
+        if not layer.adapters:
+            restore(layer)
+            del state.layers[path]
+    del state.configs[name], state.saved[name]
+    state.trainable.discard(name)
+
+
+def eject(model: nn.Module) -> None:
+    """Remove every adapter and all that lorakit did to the model: classes, state dict, requires_grad. Idempotent.
+
+    Raises LoRAError while an adapter is merged.
+    """
+    state = peek(model)
+    if state is None:
+        return
+    refuse_if_busy(state, "eject")
+    model = unwrap(model)
+    set_adapter(model, None)
+    for layer in state.layers.values():
+        restore(layer)
+    del model._lorakit
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in state.was_trainable)

@@ -1,0 +1,78 @@
+"""Fold the update into the weight, and take it out again, bit for bit."""
+
+from collections import Counter
+
+import torch
+from torch import Tensor, nn
+
+from lorakit.core.errors import LoRAError
+from lorakit.core.state import peek, refuse_if_busy, state_of, unwrap
+
+
+def merge(model: nn.Module) -> None:
+    """Put W0 + scaling * B A in place of W0 wherever the active adapter acts: the same outputs at the base's cost.
+
+    The sum is formed in float32 (float64 for a float64 base) and rounded once. The original weight is kept by
+    reference, which costs the memory of one more copy of the adapted weights and makes `unmerge` exact.
+    While merged, state_dict and save_pretrained give the plain merged model.
+    Raises LoRAError, with nothing changed, if no adapter is active, one is merged already, a weight is shared with
+    another module (merging would change that one too), or the sum is not finite.
+    """
+    state = state_of(model)
+    if state.merged:
+        raise LoRAError("an adapter is merged already: call unmerge(model) before merging again")
+    refuse_if_busy(state, "merge")
+    if state.active is None:
+        raise LoRAError("no adapter is active, so there is nothing to merge: call set_adapter(model, name) first")
+    layers = {path: layer for path, layer in state.layers.items() if layer.live is not None}
+    _refuse_shared(unwrap(model), layers)
+    merged = {path: _merged_weight(path, layer) for path, layer in layers.items()}
+    for path, layer in layers.items():
+        layer.register_buffer("base_weight", layer.weight.data, persistent=False)  # a buffer: it follows .to(device)
+        layer.weight.data = merged.pop(path)
+        layer.__dict__.update(merged=True, live=None)
+    state.merged = True
+
+
+def unmerge(model: nn.Module) -> None:
+    """Put W0 itself back: the same bits, in every dtype, however often. Raises LoRAError if nothing is merged."""
+    state = state_of(model)
+    if not state.merged:
+        raise LoRAError("nothing is merged: call merge(model) first")
+    for layer in state.layers.values():
+        if layer.merged:
+            layer.weight.data = layer.base_weight
+            del layer.base_weight
+            layer.__dict__.update(merged=False, live=layer.adapters[state.active])
+    state.merged = False
+
+
+def is_merged(model: nn.Module) -> bool:
+    """Is an adapter folded into this model's weights now?"""
+    state = peek(model)
+    return bool(state and state.merged)
+
+
+@torch.no_grad()
+def _merged_weight(path: str, layer) -> Tensor:
+    W0, adapter = layer.weight, layer.live
+    exact = torch.float64 if W0.dtype == torch.float64 else torch.float32
+    B, A = adapter.full_B().to(exact), adapter.lora_A.to(exact)  # (out, n*r), (n*r, in)
+    left, right = (A.T, B.T) if layer.transposed else (B, A)
+    weight = torch.addmm(W0.to(exact), left, right, alpha=adapter.scaling).to(W0.dtype)
+    if not weight.is_meta and not torch.isfinite(weight).all():
+        raise LoRAError(
+            f"merging into {path} would give values that are not finite in {W0.dtype}: the adapter or the base holds "
+            "NaN or infinity, or the sum overflows; nothing was merged"
+        )
+    return weight
+
+
+def _refuse_shared(model: nn.Module, layers: dict) -> None:
+    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    for path, layer in layers.items():
+        if owners[id(layer.weight)] > 1:
+            raise LoRAError(
+                f"{path} shares its weight with another module (tied embeddings?): merging would change both. "
+                "Keep this adapter unmerged, or untie the weights first"
+            )

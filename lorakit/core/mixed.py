@@ -1,0 +1,67 @@
+"""One batch, a different adapter on every row."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lorakit.core.errors import LoRAError
+from lorakit.core.state import known, refuse_if_busy, state_of
+from lorakit.core.switch import set_adapter
+
+
+@contextmanager
+def mixed_batch(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Module]:
+    """Within the block, row i of every batch goes through adapter names[i] (None: the bare base).
+
+    Two batched products per projection, whatever the number of adapters: A and B of the adapters in use are padded
+    to one rank, stacked, and gathered by row once, on entry. For inference: the model must be in eval mode.
+    Raises LoRAError for an unknown name, in training mode, while merged, for adapters with modules_to_save (rows
+    cannot share a batch and not a head), and when a batch has another number of rows than names.
+    """
+    state = state_of(model)
+    refuse_if_busy(state, "start a mixed batch")
+    if isinstance(names, str):
+        raise LoRAError(f"mixed_batch takes one name per row, e.g. [{names!r}, None], not a single string")
+    names = list(names)
+    used = list(dict.fromkeys(name for name in names if name is not None))
+    for name in used:
+        known(state, name)
+        if state.saved[name]:
+            raise LoRAError(f"adapter {name!r} brings its own {', '.join(state.saved[name])}: it cannot be mixed")
+    if not names:
+        raise LoRAError("mixed_batch needs one name per row, got none")
+    if model.training:
+        raise LoRAError("mixed_batch is for inference: call model.eval() first")
+    active = state.active
+    set_adapter(model, None)  # rows without an adapter meet the base's own modules, a saved head included
+    state.mixing = True
+    try:
+        for layer in state.layers.values():
+            layer.__dict__["rows"] = _stack(layer, names, used)
+        yield model
+    finally:
+        for layer in state.layers.values():
+            layer.__dict__["rows"] = None
+        state.mixing = False
+        set_adapter(model, active)
+
+
+def _stack(layer, names: list[str | None], used: list[str]) -> tuple[Tensor, Tensor] | None:
+    """A (rows, R, in) and scaling * B (rows, out, R) for each row, zero where a row has no adapter here."""
+    here = [name for name in used if name in layer.adapters]
+    if not here:
+        return None
+    adapters = [layer.adapters[name] for name in here]
+    R = max(adapter.lora_A.shape[0] for adapter in adapters)
+    dtype = layer.weight.dtype
+    pads = [R - adapter.lora_A.shape[0] for adapter in adapters]
+    A = [F.pad(a.lora_A.to(dtype), (0, 0, 0, pad)) for a, pad in zip(adapters, pads, strict=True)]
+    B = [F.pad((a.full_B() * a.scaling).to(dtype), (0, pad)) for a, pad in zip(adapters, pads, strict=True)]
+    A.append(torch.zeros_like(A[0]))  # the last slot is "no adapter"
+    B.append(torch.zeros_like(B[0]))
+    index = [here.index(name) if name in here else len(here) for name in names]
+    rows = torch.tensor(index, device=layer.weight.device)
+    return torch.stack(A)[rows], torch.stack(B)[rows]

@@ -1,0 +1,82 @@
+"""Which adapter acts, and how strongly."""
+
+import math
+
+from torch import nn
+
+from lorakit.core.errors import LoRAError
+from lorakit.core.state import known, peek, refuse_if_busy, state_of, unwrap
+
+
+def set_adapter(model: nn.Module, name: str | None) -> None:
+    """Make one adapter active, or none (None: the bare base). Only the active adapter's parameters train.
+
+    Adapters that were loaded for inference stay frozen. Takes microseconds: pointers move, no tensor does.
+    Raises LoRAError for an unknown name, while merged, and inside mixed_batch.
+    """
+    state = peek(model)
+    if state is None and name is None:
+        return
+    state = state_of(model)
+    if name is not None:
+        known(state, name)
+    refuse_if_busy(state, "switch adapters")
+    if state.active is not None and state.active != name:
+        _require_grad(state, state.active, False)
+    for layer in state.layers.values():
+        layer.__dict__["live"] = layer.adapters._modules.get(name)
+    model, copies = unwrap(model), state.saved.get(name, {})
+    for path, original in state.originals.items():
+        _put(model, path, copies.get(path, original))
+    state.active = name
+    if name is not None:
+        _require_grad(state, name, name in state.trainable)
+
+
+def adapter_names(model: nn.Module) -> list[str]:
+    """The names of the model's adapters, oldest first; empty where there are none."""
+    state = peek(model)
+    return list(state.configs) if state else []
+
+
+def active_adapter(model: nn.Module) -> str | None:
+    """The name of the adapter that acts now, or None for the bare base."""
+    state = peek(model)
+    return state.active if state else None
+
+
+def set_scale(model: nn.Module, strength: float) -> None:
+    """Multiply the active adapter's update by `strength` (1: as trained, 0: the base). A dial for playing: not saved.
+
+    Raises LoRAError if no adapter is active, strength is not a finite number, or the adapter is merged.
+    """
+    state = state_of(model)
+    refuse_if_busy(state, "change the scale")
+    if state.active is None:
+        raise LoRAError("no adapter is active: call set_adapter(model, name) first")
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
+        raise LoRAError(f"strength must be a finite number, got {strength!r}")
+    for layer in state.layers.values():
+        if layer.live is not None:
+            layer.live.scaling = layer.live.unit_scaling * strength
+
+
+def _require_grad(state, name: str, value: bool) -> None:
+    for layer in state.layers.values():
+        adapter = layer.adapters._modules.get(name)
+        if adapter is not None:
+            adapter.lora_A.requires_grad = adapter.lora_B.requires_grad = value
+    for module in state.saved[name].values():
+        module.requires_grad_(value)
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Set the module at this path, on the device, in the dtype and the mode of the one it replaces."""
+    parent, _, leaf = path.rpartition(".")
+    children = model.get_submodule(parent)._modules
+    before = children[leaf]
+    if before is not module:
+        old = next(before.parameters(), None)
+        if old is not None:
+            module.to(device=old.device, dtype=old.dtype)
+        children[leaf] = module.train(before.training)
