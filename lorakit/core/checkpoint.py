@@ -1,11 +1,8 @@
 """Save and load adapters: PEFT's files, written atomically, read with every key accounted for."""
 
-import contextlib
 import hashlib
 import json
 import os
-import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -13,12 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from lorakit.core.atomic import replace_file
 from lorakit.core.config import LoRAConfig
+from lorakit.core.contents import Contents, check_finite
 from lorakit.core.errors import LoRAError
+from lorakit.core.fingerprint import check_base, sample_of
 from lorakit.core.inject import attach, build
-from lorakit.core.peft_format import Contents, check_finite, from_peft, to_peft
-from lorakit.core.state import known, refuse_if_busy, state_of, unwrap
-from lorakit.core.targets import find_targets
+from lorakit.core.loralib_read import read_loralib
+from lorakit.core.peft_read import from_peft
+from lorakit.core.peft_write import to_peft
+from lorakit.core.state import known, state_of, unwrap
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Fields that a person may change after saving without changing what the adapter computes.
@@ -46,12 +47,12 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
         "config": fields,
         "before": _digest(_read_config(folder / CONFIG, strict=False)),
         "slices": {path: pieces for path, layer in layers.items() if (pieces := _slice_names(layer, name))},
-        "base": {path: _sample(layer) for path, layer in layers.items()},
+        "base": {path: sample_of(layer) for path, layer in layers.items()},
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, to_bytes(tensors, metadata={"format": "pt", "lorakit": json.dumps(note)}))
-        _replace(folder / CONFIG, json.dumps(fields, indent=2, sort_keys=True).encode())
+        replace_file(folder / WEIGHTS, to_bytes(tensors, metadata={"format": "pt", "lorakit": json.dumps(note)}))
+        replace_file(folder / CONFIG, json.dumps(fields, indent=2, sort_keys=True).encode())
     except OSError as error:
         raise LoRAError(f"cannot write the adapter to {folder}: {error}") from error
     return folder
@@ -75,7 +76,7 @@ def load_adapter(
     """
     model, path = unwrap(model), Path(folder)
     if path.is_file():
-        contents = _read_loralib(model, path, config)
+        contents = read_loralib(model, path, config)
     elif config is not None:
         raise LoRAError("config is for loralib's files only: PEFT's folders bring their own")
     else:
@@ -94,7 +95,9 @@ def load_adapter(
 
 def _read_folder(model: nn.Module, folder: Path) -> Contents:
     if not (folder / WEIGHTS).exists():
-        pickled = " (adapter_model.bin is a pickle: convert it with PEFT first)" * (folder / "adapter_model.bin").exists()
+        pickled = (
+            " (adapter_model.bin is a pickle: convert it with PEFT first)" * (folder / "adapter_model.bin").exists()
+        )
         raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}{pickled}")
     try:
         with safe_open(folder / WEIGHTS, framework="pt", device="cpu") as file:
@@ -108,7 +111,7 @@ def _read_folder(model: nn.Module, folder: Path) -> Contents:
     if "config" in note:
         fields = _agreed_config(fields, note, folder)
     contents = from_peft(model, fields, tensors, note.get("slices", {}))
-    _check_base({target.path: target.module for target in contents.targets}, note.get("base", {}))
+    check_base({target.path: target.module for target in contents.targets}, note.get("base", {}))
     return contents
 
 
@@ -121,33 +124,6 @@ def _agreed_config(fields: dict | None, note: dict, folder: Path) -> dict:
         says = "; ".join(f"{key}: saved {written.get(key)!r}, now {fields.get(key)!r}" for key in sorted(changed))
         raise LoRAError(f"{folder / CONFIG} was changed after the adapter was saved ({says}): restore it or save again")
     return fields
-
-
-def _read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Contents:
-    """loralib's keys: X.lora_A (n*r, in) and X.lora_B (sum of widths, r), the same shapes as Adapter's."""
-    if config is None:
-        raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt", device="cpu") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        check_finite(tensors)
-    except LoRAError:
-        raise
-    except Exception as error:  # torch.load raises many kinds for files that are not what they say
-        raise LoRAError(f"{path} cannot be read as a loralib checkpoint: {error}") from error
-    targets = find_targets(model, config.targets, exclude=config.modules_to_save)
-    wanted = {f"{target.path}.lora_{ab}" for target in targets for ab in "AB"}
-    owners = {path for path, _ in model.named_modules() for w in config.modules_to_save if path.endswith(w)}
-    saved = {o: {k[len(o) + 1 :]: v for k, v in tensors.items() if k.startswith(o + ".")} for o in owners}
-    missing = sorted(wanted - tensors.keys())
-    unexpected = [k for k in tensors if k not in wanted and not any(k.startswith(o + ".") for o in owners)]
-    if missing or unexpected:
-        raise LoRAError(f"{path} does not fit this model and config; missing: {missing}; unexpected: {unexpected}")
-    weights = {t.path: (tensors[f"{t.path}.lora_A"], tensors[f"{t.path}.lora_B"]) for t in targets}
-    return Contents(config, targets, weights, saved)
 
 
 def _compact(path: str, adapter, B: Tensor) -> Tensor:
@@ -174,32 +150,6 @@ def _slice_names(layer, name: str) -> list[str]:
     return [] if bounds == ((0, layer.shape[1]),) else ["qkv"[start // width] for start, _ in bounds]
 
 
-def _sample(layer) -> list[float]:
-    """Eight entries of W0, evenly spread: enough to know the base again, in whatever precision it is loaded."""
-    weight = (layer.base_weight if layer.merged else layer.weight).detach().reshape(-1)
-    if weight.is_meta or not weight.is_floating_point():
-        return []
-    picks = torch.linspace(0, weight.numel() - 1, 8, dtype=torch.float64).long().to(weight.device)
-    return [float(f"{value:.6g}") for value in weight[picks].float().tolist()]
-
-
-def _check_base(modules: dict[str, nn.Module], samples: dict[str, list[float]]) -> None:
-    for path, sample in samples.items():
-        module = modules.get(path)
-        if module is None or not sample:
-            continue
-        weight = getattr(module, "base_weight", module.weight).detach().reshape(-1)
-        if weight.is_meta or not weight.is_floating_point():
-            continue
-        picks = torch.linspace(0, weight.numel() - 1, 8, dtype=torch.float64).long().to(weight.device)
-        here, there = weight[picks].double().cpu(), torch.tensor(sample, dtype=torch.float64)
-        if not torch.allclose(here, there, rtol=2**-7, atol=1e-6):  # bfloat16 keeps 8 bits
-            raise LoRAError(
-                f"this adapter was trained on another base: at {path} the weights differ "
-                f"({here[0]:.4g} here, {there[0]:.4g} there). Load the base it was trained on"
-            )
-
-
 def _read_config(path: Path, strict: bool) -> dict | None:
     try:
         fields = json.loads(path.read_bytes())
@@ -214,29 +164,3 @@ def _read_config(path: Path, strict: bool) -> dict | None:
 
 def _digest(fields: dict | None) -> str | None:
     return None if fields is None else hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that it is, at every instant, the old one or the new one."""
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
-        with contextlib.suppress(OSError):
-            if time.time() - stale.stat().st_mtime > 3600:
-                stale.unlink()
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    if os.name == "posix":  # make the rename itself durable
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

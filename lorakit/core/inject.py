@@ -27,7 +27,10 @@ def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: in
     targets = find_targets(model, config.targets, exclude=config.modules_to_save)
     for target in targets:
         width = min(stop - start for start, stop in target.bounds)
-        limit, r = min(target.module.weight.shape[0], target.module.weight.shape[1], width), config.rank_of(target.path)
+        limit, r = (
+            min(target.module.weight.shape[0], target.module.weight.shape[1], width),
+            config.rank_of(target.path),
+        )
         if r > limit:
             shape = " x ".join(map(str, target.module.weight.shape))
             raise LoRAError(f"r must be between 1 and {limit} ({target.path} is {shape}), got {r}")

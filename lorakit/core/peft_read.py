@@ -1,18 +1,15 @@
-"""An adapter as PEFT's two files: how their keys and fields map to ours (peft 0.21, `adapter_config.json`)."""
+"""Read PEFT's fields and keys (peft 0.21) for a given model, every key accounted for."""
 
 import re
-from collections import Counter
-from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
+from lorakit.core.contents import Contents, few
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import ModelState
-from lorakit.core.targets import Target, find_targets, is_conv1d, is_projection, matches_name, projection_shape
+from lorakit.core.peft_write import PREFIX, most_common, shortest_names, tidy
+from lorakit.core.targets import Target, find_targets, is_projection, matches_name, projection_shape
 
-PREFIX = "base_model.model."
 # Fields that change what an adapter computes and that lorakit does not teach: refused unless they are off.
 UNSUPPORTED = (
     *("use_dora", "use_qalora", "use_bdlora", "lora_bias", "alora_invocation_tokens", "arrow_config"),
@@ -20,58 +17,6 @@ UNSUPPORTED = (
     *("kasa_config", "monteclora_config", "velora_config"),
 )
 INITS = (True, False, None, "gaussian", "orthogonal", "eva")  # the others (pissa, olora, corda, …) change W0
-
-
-@dataclass
-class Contents:
-    """What an adapter's files say: its config, and for each path its slices, A (n*r, in) and B (out, n*r)."""
-
-    config: LoRAConfig
-    targets: list[Target]
-    weights: dict[str, tuple[Tensor, Tensor]]
-    saved: dict[str, dict[str, Tensor]]
-
-
-def to_peft(model: nn.Module, state: ModelState, name: str) -> tuple[dict, dict[str, Tensor]]:
-    """The fields of adapter_config.json and the tensors of adapter_model.safetensors (on the CPU)."""
-    config = state.configs[name]
-    adapters = {path: layer.adapters[name] for path, layer in state.layers.items() if name in layer.adapters}
-    tensors, ranks, alphas = {}, {}, {}
-    for path, adapter in adapters.items():
-        n = len(adapter.bounds)  # n slices of rank r are one projection of rank n*r with a block-diagonal B
-        ranks[path] = n * adapter.r
-        alphas[path] = adapter.alpha * (n**0.5 if config.use_rslora else n)
-        tensors[f"{PREFIX}{path}.lora_A.weight"] = adapter.lora_A
-        tensors[f"{PREFIX}{path}.lora_B.weight"] = adapter.full_B()
-    for path, module in state.saved[name].items():
-        tensors.update({f"{PREFIX}{path}.{key}": value for key, value in module.state_dict().items()})
-    r, rank_pattern = most_common(ranks)
-    alpha, alpha_pattern = most_common({path: _tidy(alpha) for path, alpha in alphas.items()})
-    name_or_path = getattr(getattr(model, "config", None), "_name_or_path", None) or None
-    causal = any(word in type(model).__name__ for word in ("ForCausalLM", "LMHeadModel"))
-    fields = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM" if causal else None,
-        "auto_mapping": None,
-        "base_model_name_or_path": name_or_path,
-        "revision": None,
-        "inference_mode": True,
-        "r": r,
-        "lora_alpha": alpha,
-        "rank_pattern": rank_pattern,
-        "alpha_pattern": alpha_pattern,
-        "lora_dropout": config.dropout,
-        "target_modules": shortest_names(model, list(adapters)),
-        "modules_to_save": list(config.modules_to_save) or None,
-        "fan_in_fan_out": any(is_conv1d(state.layers[path]) for path in adapters),
-        "bias": "none",
-        "use_rslora": config.use_rslora,
-        "use_dora": False,
-        "init_lora_weights": True,
-        "layers_to_transform": None,
-        "layers_pattern": None,
-    }
-    return fields, {key: value.detach().to("cpu").contiguous().clone() for key, value in tensors.items()}
 
 
 def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices: dict[str, list[str]]) -> Contents:
@@ -101,7 +46,7 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
     if missing or unexpected or not found:
         raise LoRAError(
             "the adapter's file does not fit this model; "
-            f"missing: {_few(missing)}; unexpected: {_few(unexpected)}. Was it trained on another base?"
+            f"missing: {few(missing)}; unexpected: {few(unexpected)}. Was it trained on another base?"
         )
     targets, weights, ranks, alphas = [], {}, {}, {}
     for path in (path for path in modules if path in found):
@@ -115,7 +60,7 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
         n = max(len(target.slices), 1)
         targets.append(target)
         weights[path] = (A, B)
-        ranks[path], alphas[path] = R // n, _tidy(read.alpha_of(path) / (n**0.5 if use_rslora else n))
+        ranks[path], alphas[path] = R // n, tidy(read.alpha_of(path) / (n**0.5 if use_rslora else n))
     r, rank_pattern = most_common(ranks)
     alpha, alpha_pattern = most_common(alphas)
     names = [(n, s) for n in shortest_names(model, list(found)) for s in _slices_under(n, slices)]
@@ -130,26 +75,6 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
         alpha_pattern=alpha_pattern,
     )
     return Contents(config, targets, weights, saved)
-
-
-def most_common(values: dict[str, object]) -> tuple[object, dict[str, object]]:
-    """The value most paths have, and the exceptions by path: PEFT's r and rank_pattern."""
-    common = Counter(values.values()).most_common(1)[0][0]
-    return common, {path: value for path, value in values.items() if value != common}
-
-
-def shortest_names(model: nn.Module, paths: list[str]) -> list[str]:
-    """The shortest module-name suffixes that name exactly these paths, as a person would list target_modules."""
-    chosen, everything, fits = set(paths), [path for path, _ in model.named_modules()], {}
-    for path in paths:
-        parts = path.split(".")
-        for size in range(1, len(parts) + 1):
-            name = ".".join(parts[-size:])
-            if name not in fits:
-                fits[name] = all(other in chosen for other in everything if matches_name(other, name))
-            if fits[name]:
-                break
-    return sorted(name for name, fit in fits.items() if fit)
 
 
 def _sort_keys(tensors: dict, modules: dict, modules_to_save: tuple) -> tuple[dict, dict, list[str]]:
@@ -179,7 +104,9 @@ def _expected_paths(model: nn.Module, modules: dict, fields: dict) -> list[str]:
     if layers is not None:
         layers = [layers] if isinstance(layers, int) else list(layers)
         patterns = [pattern] if isinstance(pattern, str) else pattern or [r"[^.]*"]
-        index = [next((m for p in patterns if (m := re.match(rf"(?:.*\.)?{p}\.(\d+)\.", path))), None) for path in paths]
+        index = [
+            next((m for p in patterns if (m := re.match(rf"(?:.*\.)?{p}\.(\d+)\.", path))), None) for path in paths
+        ]
         paths = [path for path, m in zip(paths, index, strict=True) if m and int(m[1]) in layers]
     return paths
 
@@ -209,18 +136,3 @@ def _parents(name: str) -> list[str]:
 
 def _slices_under(name: str, slices: dict[str, list[str]]) -> list[str]:
     return next((pieces for path, pieces in slices.items() if matches_name(path, name)), [""])
-
-
-def _tidy(alpha: float) -> float:
-    return int(alpha) if float(alpha).is_integer() else alpha
-
-
-def _few(keys: list[str]) -> str:
-    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "") if keys else "none"
-
-
-def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Raise LoRAError naming the tensors that are not floating point or hold NaN or infinity."""
-    bad = [key for key, value in tensors.items() if not value.is_floating_point() or not torch.isfinite(value).all()]
-    if bad:
-        raise LoRAError(f"the adapter's file holds values that are not finite numbers in: {_few(bad)}")
