@@ -42,7 +42,7 @@ class Target:
 
 
 def is_conv1d(module: nn.Module) -> bool:
-    """GPT-2's Conv1D: a linear layer whose weight is stored transposed, (in, out). Known by name: core is torch only."""
+    """GPT-2's Conv1D: a linear layer that stores its weight as (in, out). Known by name: core is torch only."""
     return any(cls.__name__ == "Conv1D" for cls in type(module).__mro__) and hasattr(module, "nf")
 
 

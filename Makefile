@@ -1,0 +1,55 @@
+# Two commands do everything: `make lab` and `make test`. Both make .venv first, once.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.done  ## make .venv with the tested versions (once; again when they change)
+
+# The stamp is newer than what defines the environment, so a second call installs nothing.
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,test]'
+	touch $@
+
+lab: setup  ## open the course in JupyterLab (localhost only, with its token)
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb
+
+test: lint unit notebooks-test  ## lint, unit tests, and every notebook under pytest --nbval
+
+lint: setup  ## ruff: format and lint, notebooks included
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+unit: setup  ## the unit tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+notebooks-test: setup  ## run every notebook and compare its outputs
+	HF_HUB_OFFLINE=1 LORAKIT_BUDGET=fast $(BIN)/python -m pytest --nbval --nbval-current-env \
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
+
+notebooks: setup  ## run every notebook and write its outputs back
+	$(BIN)/python tools/notebooks.py run
+
+nano: setup  ## rebuild the bundled base model from its sources (about an hour on two cores; resumes)
+	$(BIN)/python -m lorakit.lab.nano
+
+bench: setup  ## speed and memory beside PEFT, in one run
+	$(BIN)/python benchmarks/against_peft.py
+
+format: setup  ## ruff: format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+
+.PHONY: help setup lab test lint unit notebooks-test notebooks nano bench format clean
