@@ -1,0 +1,40 @@
+"""What a chapter shows: plots in one style, widgets, exercise checks, quizzes. Live widgets need ipywidgets."""
+
+from lorakit.show.alpha_rank_explorer import alpha_rank_explorer
+from lorakit.show.diagrams import lora_diagram
+from lorakit.show.exercises import Wrong, check, check_examples, expect, same
+from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
+from lorakit.show.images import portrait
+from lorakit.show.progress import progress
+from lorakit.show.quiz import Question, Quiz
+from lorakit.show.rank_explorer import rank_explorer
+from lorakit.show.sql_view import run_on_table, side_by_side, table_of
+from lorakit.show.style import PALETTE, figure, png
+from lorakit.show.target_picker import target_picker
+
+__all__ = [
+    "PALETTE",
+    "Choice",
+    "Explorer",
+    "Question",
+    "Quiz",
+    "Slider",
+    "Steps",
+    "Toggle",
+    "Wrong",
+    "alpha_rank_explorer",
+    "check",
+    "check_examples",
+    "expect",
+    "figure",
+    "lora_diagram",
+    "png",
+    "portrait",
+    "progress",
+    "rank_explorer",
+    "run_on_table",
+    "same",
+    "side_by_side",
+    "table_of",
+    "target_picker",
+]

@@ -1,0 +1,100 @@
+"""A rank slider on a matrix: the matrix, its best rank-r copy, its spectrum, and what the copy costs."""
+
+from torch import Tensor
+
+from lorakit.show.explorer import Explorer, Steps
+from lorakit.show.style import BLUE, GREY, ORANGE
+from lorakit.study.rank import Factors, Truncation, break_even_rank
+
+CROP = 64  # entries of a weight shown along each side; the numbers are always of the whole matrix
+
+
+def rank_steps(full: int) -> tuple[int, ...]:
+    """Ranks worth trying up to `full`: every one to 8, then ever wider steps, and the full rank itself."""
+    ladder = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128]
+    ladder += [160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096]
+    return tuple(r for r in ladder if r < full) + (full,)
+
+
+class RankExplorer(Explorer):
+    """See `rank_explorer`."""
+
+    size = (9.5, 3.9)
+
+    def __init__(self, matrix: Tensor, title: str, rank: int, kind: str):
+        self.matrix, self.kind = matrix.detach().float(), kind
+        self.factors = Factors.of(self.matrix)
+        steps = rank_steps(len(self.factors.s))
+        start = max(r for r in steps if r <= max(rank, 1))
+        super().__init__(title, {"rank": Steps("rank r", steps, start)})
+
+    def compute(self, rank: int) -> Truncation:
+        return self.factors.truncation(rank)
+
+    def _shown(self, matrix: Tensor):
+        return (matrix if self.kind == "image" else matrix[:CROP, :CROP]).numpy()
+
+    def draw(self, figure, data):
+        left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
+        original = self._shown(self.matrix)
+        if self.kind == "image":
+            look = {"cmap": "gray", "vmin": 0, "vmax": 1}
+        else:
+            limit = 3 * float(original.std())
+            look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+        left.imshow(original, interpolation="nearest", **look)
+        self.image = middle.imshow(self._shown(self.factors.approximation(data.rank)), interpolation="nearest", **look)
+        d, k = self.factors.shape
+        cropped = original.shape != (d, k)
+        left.set_title(f"original, {d} × {k}", weight="normal", fontsize=13)
+        middle.set_title("its best rank-r copy", weight="normal", fontsize=13)
+        if cropped:
+            left.set_xlabel(f"top left {original.shape[0]} × {original.shape[1]}")
+        for ax in (left, middle):
+            ax.set(xticks=[], yticks=[])
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+
+        s = self.factors.s.numpy()
+        floor = max(float(s[0]) * 1e-5, float(s[s > 0].min()) * 0.7)
+        index = range(1, len(s) + 1)
+        right.plot(index, s.clip(min=floor), color=GREY)
+        right.set(yscale="log", xscale="log", xlabel="singular value number", ylim=(floor, float(s[0]) * 1.6))
+        right.set_title("singular values", weight="normal", fontsize=13)
+        right.grid(True)
+        even = break_even_rank(d, k)
+        right.axvline(even, color=GREY, linestyle=":", linewidth=1.5)
+        right.text(
+            even * 0.93, float(s[0]) * 1.2, "break-even", ha="right", va="top", color=GREY, rotation=90, fontsize=12
+        )
+        (self.kept,) = right.plot([], [], color=BLUE, linewidth=4)
+        self.edge = right.axvline(data.rank, color=ORANGE, linewidth=2.5)
+        self.spectrum = s.clip(min=floor)
+        self.move(data)
+        return [self.image, self.kept, self.edge]
+
+    def move(self, data):
+        self.image.set_data(self._shown(self.factors.approximation(data.rank)))
+        self.kept.set_data(range(1, data.rank + 1), self.spectrum[: data.rank])
+        self.edge.set_xdata([data.rank, data.rank])
+
+    def describe(self, data):
+        d, k = self.factors.shape
+        word = "smaller" if data.stored < data.full else "no smaller"
+        return (
+            f"r = {data.rank}: stores r(d + k) = {data.rank} × ({d} + {k}) = {data.stored:,} numbers "
+            f"against {data.full:,} ({data.share:.1%}, {word})\n"
+            f"relative error {data.relative_error:.3f} · energy kept {data.energy:.2%}"
+        )
+
+
+def rank_explorer(matrix: Tensor, title: str, rank: int = 8, kind: str | None = None) -> RankExplorer:
+    """Widget: a slider over the rank of the best approximation of `matrix` (d, k).
+
+    `kind` is "image" (grey levels 0 to 1) or "weight" (signed; a large one shows its top left corner); by default a
+    matrix with no negative entry is an image. `.data` is a `study.rank.Truncation`. The SVD is computed once.
+    """
+    if kind not in (None, "image", "weight"):
+        raise ValueError(f'kind must be "image" or "weight", got {kind!r}')
+    kind = kind or ("image" if matrix.min() >= 0 else "weight")
+    return RankExplorer(matrix, title, rank, kind)

@@ -1,0 +1,115 @@
+"""Pick a model, what to adapt and a rank; see what the adapters weigh."""
+
+import json
+from pathlib import Path
+
+from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
+from lorakit.show.style import BLUE, GREY, ORANGE
+from lorakit.study.parameters import SHAPES, ModelShape, count_by_target, shape_of_config, size_in_bytes
+
+NANO = Path(__file__).parents[2] / "data" / "nano" / "config.json"
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
+
+
+def known_shapes() -> dict[str, ModelShape]:
+    """The shapes on offer: the bundled nano (where its folder is present), GPT-2's four sizes, GPT-3 175B."""
+    nano = {"nano": shape_of_config(json.loads(NANO.read_text()), "nano")} if NANO.exists() else {}
+    return nano | SHAPES
+
+
+def count_choice(shape: ModelShape, targets, r: int, fused: bool = False) -> dict:
+    """Everything the picker shows, from its choices: counts by target, total, percent, bytes in fp16 and fp32.
+
+    `fused` replaces whichever of q, k, v are chosen by one adapter over the whole c_attn, where the model has one.
+    """
+    targets = list(targets)
+    if fused and shape.fused_qkv and {"q", "k", "v"} & set(targets):
+        targets = ["c_attn"] + [t for t in targets if t in ("o", "mlp")]
+    counts = count_by_target(shape, targets, r)
+    total = sum(counts.values())
+    return {
+        "shape": shape,
+        "r": r,
+        "counts": counts,
+        "total": total,
+        "percent": 100 * total / shape.parameters,
+        "fp16": size_in_bytes(total, "fp16"),
+        "fp32": size_in_bytes(total, "fp32"),
+        "no c_attn": fused and not shape.fused_qkv,
+    }
+
+
+def readable(number: float, unit: str = "") -> str:
+    """Three digits and a letter: 4.72M, 175B, or with unit "B" (bytes) 37.7 MB. Powers of 1000."""
+    letters = ("", "k", "M", "G", "T") if unit else ("", "k", "M", "B", "T")
+    step = 0
+    while number >= 999.5 and step < len(letters) - 1:
+        number, step = number / 1000, step + 1
+    return f"{number:.3g}{' ' if unit else ''}{letters[step]}{unit}"
+
+
+class TargetPicker(Explorer):
+    """See `target_picker`."""
+
+    size = (9, 3.9)
+
+    def __init__(self, title: str, model: str):
+        self.shapes = known_shapes()
+        if model not in self.shapes:
+            model = "gpt2"
+        controls = {
+            "model": Choice("model", tuple(self.shapes), model),
+            "r": Steps("rank r", RANKS, 8),
+            "q": Toggle("q", True),
+            "k": Toggle("k", False),
+            "v": Toggle("v", True),
+            "o": Toggle("o", False),
+            "mlp": Toggle("mlp", False),
+            "fused": Toggle("one adapter over the whole c_attn", False),
+        }
+        super().__init__(title, controls)
+
+    def compute(self, model: str, r: int, fused: bool, **chosen) -> dict:
+        return count_choice(self.shapes[model], [t for t in ("q", "k", "v", "o", "mlp") if chosen[t]], r, fused)
+
+    def draw(self, figure, data):
+        ax = figure.subplots()
+        rows = ("whole model", "all adapters", *ROWS)
+        places = range(len(rows), 0, -1)
+        colours = [GREY, ORANGE] + [BLUE] * len(ROWS)
+        self.bars = ax.barh(places, [1] * len(rows), height=0.66, color=colours)
+        self.labels = [ax.text(1, y, "", va="center", fontsize=13) for y in places]
+        ax.set(yticks=places, yticklabels=rows, xscale="log", xlim=(100, 2e13), xlabel="parameters (log scale)")
+        ax.set_xticks([1e3, 1e6, 1e9, 1e12], ["1k", "1M", "1B", "1T"])
+        ax.minorticks_off()
+        ax.grid(True, axis="x")
+        self.move(data)
+        return [*self.bars, *self.labels]
+
+    def move(self, data):
+        numbers = [data["shape"].parameters, data["total"], *(data["counts"].get(t, 0) for t in ROWS)]
+        for bar, label, number in zip(self.bars, self.labels, numbers, strict=True):
+            bar.set_width(number)
+            label.set_x(max(number, 100) * 1.25)
+            label.set_text(readable(number) if number else "")
+
+    def describe(self, data):
+        shape = data["shape"]
+        if not data["total"]:
+            return f"{shape.name}: {readable(shape.parameters)} parameters. Nothing is adapted: tick a target."
+        what = " + ".join(data["counts"])
+        note = f"\n{shape.name} keeps q, k and v apart: there is no c_attn to adapt as one" if data["no c_attn"] else ""
+        return (
+            f"{shape.name}, r = {data['r']} on {what}: {data['total']:,} trainable of {readable(shape.parameters)} "
+            f"({data['percent']:.3g} %), {shape.parameters / data['total']:,.0f} × fewer\n"
+            f"adapter file: {readable(data['fp16'], 'B')} in fp16, {readable(data['fp32'], 'B')} in fp32" + note
+        )
+
+
+def target_picker(model: str = "gpt2", title: str = "What does adapting it cost?") -> TargetPicker:
+    """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes.
+
+    `.data` is what `count_choice` returns.
+    """
+    return TargetPicker(title, model)

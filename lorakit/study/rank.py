@@ -1,0 +1,133 @@
+"""What rank a matrix has, how much of it few directions hold, and what a low-rank copy costs to store.
+
+Every function takes either a matrix `W` (d, k) or its singular values `s` (min(d, k),), largest first.
+Spectra are computed in float64 where precision decides the answer (the numerical rank).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def singular_values(W: Tensor) -> Tensor:
+    """Singular values of W (d, k), largest first, in float64: (min(d, k),)."""
+    if W.ndim != 2:
+        raise ValueError(f"a matrix has two dimensions, got shape {tuple(W.shape)}")
+    return torch.linalg.svdvals(W.detach().double())
+
+
+def numerical_rank(W: Tensor, tolerance: float | None = None) -> int:
+    """Number of singular values of W (d, k) above `tolerance` × the largest one.
+
+    The default tolerance, max(d, k) × eps of W's own dtype, is the usual one (MATLAB, NumPy, Golub & Van Loan §5.4):
+    below it a singular value cannot be told from rounding.
+    """
+    s = singular_values(W)
+    if tolerance is None:
+        tolerance = max(W.shape) * torch.finfo(W.dtype).eps
+    return int((s > tolerance * s[0]).sum())
+
+
+def stable_rank(s: Tensor) -> float:
+    """‖W‖²_F / ‖W‖²_2 from the singular values `s`: between 1 and the rank, and unmoved by tiny singular values.
+
+    Source: Rudelson & Vershynin 2007. A matrix of n equal singular values has stable rank n.
+    """
+    s = s.double()
+    return 0.0 if s[0] == 0 else float((s**2).sum() / s[0] ** 2)
+
+
+def entropy_rank(s: Tensor) -> float:
+    """exp(entropy of s / Σs) from the singular values `s`: how many directions share the weight evenly.
+
+    Source: Roy & Vetterli 2007, "The effective rank". Between 1 and the rank; n equal singular values give n.
+    """
+    p = s.double() / s.double().sum()
+    p = p[p > 0]  # 0 log 0 = 0
+    return float(torch.exp(-(p * p.log()).sum()))
+
+
+def energy(s: Tensor) -> Tensor:
+    """Share of ‖W‖²_F held by the top 1, 2, …, n singular values: (n,), rising to 1."""
+    squares = s.double() ** 2
+    return squares.cumsum(0) / squares.sum()
+
+
+def energy_in_top(s: Tensor, k: int) -> float:
+    """Share of ‖W‖²_F held by the `k` largest singular values, between 0 and 1."""
+    return 0.0 if k == 0 else float(energy(s)[min(k, len(s)) - 1])
+
+
+def rank_for_energy(s: Tensor, share: float) -> int:
+    """Smallest k whose top k singular values hold at least `share` (0 to 1) of ‖W‖²_F."""
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share}")
+    return min(int((energy(s) < share - 1e-12).sum()) + 1, len(s))
+
+
+def best_approximation(W: Tensor, k: int) -> Tensor:
+    """The closest matrix to W (d, k') of rank at most `k`, in Frobenius and spectral norm (Eckart & Young 1936)."""
+    return Factors.of(W).approximation(k)
+
+
+def low_rank_values(d: int, k: int, r: int) -> int:
+    """Numbers stored for B (d, r) and A (r, k) together: r (d + k)."""
+    return r * (d + k)
+
+
+def break_even_rank(d: int, k: int) -> float:
+    """The rank at which B (d, r) and A (r, k) hold as many numbers as W (d, k) itself: dk / (d + k).
+
+    Below it factors are smaller, above it they are larger. For a square matrix it is d / 2.
+    """
+    return d * k / (d + k)
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """What keeping the top `rank` directions of a (d, k) matrix costs and keeps."""
+
+    rank: int
+    stored: int  # numbers in the two factors, rank (d + k)
+    full: int  # numbers in the matrix, dk
+    energy: float  # share of ‖W‖²_F kept, 0 to 1
+    relative_error: float  # ‖W − W_rank‖_F / ‖W‖_F
+
+    @property
+    def share(self) -> float:
+        """Stored numbers as a share of the full matrix's; above 1 the factors are the bigger."""
+        return self.stored / self.full
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A matrix taken apart once, so that every rank after that is a slice: W = U diag(s) Vh."""
+
+    U: Tensor  # (d, n)
+    s: Tensor  # (n,)
+    Vh: Tensor  # (n, k)
+
+    @classmethod
+    def of(cls, W: Tensor) -> "Factors":
+        """The SVD of W (d, k), n = min(d, k)."""
+        if W.ndim != 2:
+            raise ValueError(f"a matrix has two dimensions, got shape {tuple(W.shape)}")
+        return cls(*torch.linalg.svd(W.detach(), full_matrices=False))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.U.shape[0], self.Vh.shape[1]
+
+    def approximation(self, k: int) -> Tensor:
+        """The best approximation of rank `k`: (d, k'). Rank 0 is the zero matrix."""
+        if not 0 <= k <= len(self.s):
+            raise ValueError(f"rank must be between 0 and {len(self.s)}, got {k}")
+        return (self.U[:, :k] * self.s[:k]) @ self.Vh[:k]  # (d, n→k) @ (k, k')
+
+    def truncation(self, k: int) -> Truncation:
+        """The price and the error of keeping `k` directions; the error is read off the dropped singular values."""
+        rows, columns = self.shape
+        kept = energy_in_top(self.s, k)
+        dropped = self.s[k:].double().square().sum() / self.s.double().square().sum()
+        return Truncation(k, low_rank_values(rows, columns, k), rows * columns, kept, float(dropped.sqrt()))

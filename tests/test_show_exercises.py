@@ -1,0 +1,161 @@
+"""The mechanism of exercise checks, on one exercise by examples and one of free form."""
+
+import pytest
+import torch
+
+from lorakit.show import check, check_examples, expect, progress, same
+from lorakit.show.exercises import REGISTRY, Outcome
+
+
+@pytest.fixture(autouse=True)
+def registry():
+    before = dict(REGISTRY)
+    REGISTRY.clear()
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+def scaling_check():
+    return check_examples(
+        "99.1",
+        "the scale of the update",
+        right=lambda alpha, r: alpha / r,
+        inputs=[(16, 8), (8, 8), (1, 4)],
+        wrong={
+            "missing the / r": lambda alpha, r: alpha,
+            "upside down: it is alpha / r": lambda alpha, r: r / alpha,
+            "whole-number division drops": lambda alpha, r: alpha // r,
+        },
+        done="twice the rank, half the scale",
+    )
+
+
+def layer_check():
+    def layer(A, B):
+        return lambda x: x @ A.T @ B.T
+
+    @check(
+        "99.2",
+        "the low-rank product",
+        right=lambda x, A, B: x @ A.T @ B.T,
+        wrong={
+            "roles of A and B are swapped": lambda x, A, B: x @ B @ A,
+            "returns None": lambda x, A, B: None,
+            "transposed": lambda x, A, B: (x @ A.T @ B.T).T,
+        },
+    )
+    def low_rank(answer):
+        x, A, B = torch.randn(5, 6), torch.randn(2, 6), torch.randn(6, 2)
+        y = answer(x, A, B)
+        expect(y is not None, "your function returns None: is the `return` missing?")
+        expect(y.shape != (6, 5), "the result is transposed: rows are inputs")
+        expect(not same(y, x @ B @ A), "the roles of A and B are swapped: A comes first")
+        expect(same(y, layer(A, B)(x)), "the product differs from B A x")
+
+    return low_rank
+
+
+@pytest.mark.parametrize("make", [scaling_check, layer_check])
+def test_right_passes_and_each_mutant_is_named(make):
+    it = make()
+    assert it.judge(it.right)
+    for words, mutant in it.wrong.items():
+        outcome = it.judge(mutant)
+        assert outcome.state == "wrong" and words in outcome.message
+
+
+def test_an_unknown_mistake_is_shown_with_an_example():
+    outcome = scaling_check().judge(lambda alpha, r: alpha / r + 1)
+    assert outcome.message == "for 16, 8 expected 2, got 3"
+
+
+def test_stub_and_ellipsis_are_not_done_yet():
+    def stub(alpha, r):
+        raise NotImplementedError
+
+    it = scaling_check()
+    assert it.judge(stub).state == it.judge(...).state == it.judge(None).state == "not done"
+
+
+def test_a_students_exception_is_reported_and_never_raised():
+    outcome = scaling_check().judge(lambda alpha: alpha)
+    assert outcome.state == "wrong" and "TypeError" in outcome.message
+    named = scaling_check().judge(lambda alpha, r: undefined)  # noqa: F821
+    assert "NameError" in named.message and "in line" in named.message and "undefined" in named.message
+
+
+def test_forgetting_to_pass_the_function_is_named():
+    assert "without calling it" in scaling_check().judge(2.0).message
+
+
+def test_shows_one_line_and_returns_something_true(capsys):
+    outcome = scaling_check()(lambda alpha, r: alpha / r)
+    assert outcome
+    assert capsys.readouterr().out == "✓ Exercise 99.1, the scale of the update: twice the rank, half the scale\n"
+
+
+def test_strict_raises_for_wrong_and_for_not_done(monkeypatch):
+    it = scaling_check()
+    with pytest.raises(AssertionError, match="missing the / r"):
+        it(lambda alpha, r: alpha, strict=True)
+    monkeypatch.setenv("LORAKIT_STRICT", "1")
+    with pytest.raises(AssertionError, match="not done"):
+        it(...)
+    assert it(it.right)
+
+
+def test_a_plain_value_is_compared_and_its_slips_named():
+    it = check_examples("99.3", "count", right=3072, wrong={"only B was counted": 1536})
+    assert it.judge(3072) and it.judge(3072.0)
+    assert it.judge(1536).message == "only B was counted"
+    assert it.judge(7).message == "not 7: work it out again"
+
+
+def test_checks_are_deterministic_and_leave_the_random_stream_alone():
+    it = layer_check()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    it.judge(it.right)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_answers_that_write_into_their_input_spoil_nothing():
+    x = torch.ones(3)
+    it = check_examples("99.4", "double", right=lambda x: 2 * x, inputs=[(x,)], wrong={})
+    assert it.judge(lambda x: x.mul_(2))
+    assert torch.equal(x, torch.ones(3))
+
+
+def test_progress_lists_what_passed():
+    it = scaling_check()
+    layer_check()
+    it(it.right)
+    table = progress()
+    assert ("99.1", "the scale of the update", "passed") in table.rows
+    assert ("99.2", "the low-rank product", "not done") in table.rows
+    assert table.done == 1 and "1 of" in str(table) and "✓ passed" in table._repr_html_()
+
+
+def test_box_escapes_what_a_student_wrote():
+    from lorakit.show.exercises import _Shown
+
+    shown = _Shown(Outcome("99.1", "t", "wrong", "got <b> in `a < b`"))
+    assert "&lt;b&gt; in <code" in shown._repr_html_() and "a &lt; b</code>" in shown._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        (1, 1.0, True),
+        (True, 1, False),
+        (torch.ones(2), torch.ones(2), True),
+        (torch.ones(2), torch.ones(2, 1), False),
+        (torch.ones(1), 1.0, False),
+        ((1, torch.ones(2)), [1, torch.ones(2)], True),
+        ("a", "b", False),
+    ],
+)
+def test_same_compares_shape_and_value(a, b, equal):
+    assert same(a, b) is equal

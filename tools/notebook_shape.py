@@ -1,0 +1,170 @@
+"""The rules for a chapter's notebook, and the exercises in it. Used by tools/notebooks.py and by the tests.
+
+The shape: a first cell with the chapter's title and what one can do afterwards; one set-up cell, tagged `setup`;
+exercise cells tagged `exercise`, each a stub that raises NotImplementedError with its check in the same cell, followed
+by a text cell with a folded hint and a folded solution
+
+    <details><summary>Hint</summary>
+    …
+    </details>
+    <details><summary>Solution</summary>
+
+    ```python
+    def scaling(alpha, r):
+        return alpha / r
+    ```
+    </details>
+
+; at the end "What we measured", a quiz, and what comes next.
+"""
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from nbformat import NotebookNode
+
+LARGEST = 300_000  # bytes of a saved notebook
+LONGEST_CELL = 25  # lines of code
+LONGEST_SETUP = 5
+MOST_WORDS = 80  # in a text cell, folded parts and formulas not counted
+SOLUTION = re.compile(r"<details>\s*<summary>[^<]*Solution[^<]*</summary>(.*?)</details>", re.DOTALL | re.IGNORECASE)
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A stub with its check, and the folded solution that follows it."""
+
+    number: int  # 1, 2, … in the order of the notebook
+    cell: str
+    solution: str
+    hint: bool
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def lines_of(source: str) -> int:
+    """Lines of code, blank ones and comments not counted."""
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in source.splitlines())
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def setup_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    """The cells a solution may rely on: those tagged `setup` or `needed`."""
+    return [cell for cell in code_cells(notebook) if {"setup", "needed"} & set(tags(cell))]
+
+
+def exercises(notebook: NotebookNode) -> list[Exercise]:
+    """The notebook's exercises, each with the first folded solution after it ("" if there is none)."""
+    found, cells = [], notebook.cells
+    places = [i for i, cell in enumerate(cells) if cell.cell_type == "code" and "exercise" in tags(cell)]
+    for number, place in enumerate(places, 1):
+        end = places[number] if number < len(places) else len(cells)
+        text = "\n".join(cell.source for cell in cells[place + 1 : end] if cell.cell_type == "markdown")
+        folded = SOLUTION.search(text)
+        fence = FENCE.search(folded[1]) if folded else None
+        hint = bool(re.search(r"<summary>[^<]*Hint", text, re.IGNORECASE))
+        found.append(Exercise(number, cells[place].source, fence[1] if fence else "", hint))
+    return found
+
+
+def solved(exercise: Exercise) -> str:
+    """The exercise's cell with the stub replaced by the solution: what a student who is done would have in it."""
+    solution = ast.parse(exercise.solution)
+    names = {name for statement in solution.body for name in defined(statement)}
+    kept, place = [], None
+    for statement in ast.parse(exercise.cell).body:
+        if defined(statement) & names:
+            place = len(kept) if place is None else place
+        else:
+            kept.append(statement)
+    if place is None:
+        raise ValueError(f"the solution defines {sorted(names)}, none of which exercise {exercise.number} asks for")
+    kept[place:place] = solution.body
+    return ast.unparse(ast.Module(kept, type_ignores=[]))
+
+
+def defined(statement: ast.stmt) -> set[str]:
+    """The names that a top-level statement defines."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Assign):
+        return {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return set()
+
+
+def problems(notebook: NotebookNode, path: Path) -> list[str]:
+    """Every rule that the notebook breaks, in words. Empty is good."""
+    cells, code = notebook.cells, code_cells(notebook)
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    found = []
+
+    def rule(holds, words: str) -> None:
+        if not holds:
+            found.append(words)
+
+    size = path.stat().st_size
+    rule(size < LARGEST, f"{size / 1000:.0f} kB saved, at most {LARGEST // 1000}: draw fewer or smaller pictures")
+    first = cells[0].source if cells and cells[0].cell_type == "markdown" else ""
+    rule(first.startswith("# "), "the first cell must be text that starts with the chapter's title, `# …`")
+    rule(re.search(r"minute", first), "the first cell must say how many minutes the chapter takes")
+    rule(any(re.search(r"what we measured", t, re.IGNORECASE) for t in texts), 'no "What we measured" section')
+
+    setup = [cell for cell in code if "setup" in tags(cell)]
+    rule(len(setup) == 1 and setup[0] is code[0], "the first code cell, and it alone, must be tagged `setup`")
+    for cell in setup:
+        rule(lines_of(cell.source) <= LONGEST_SETUP, f"the set-up cell has over {LONGEST_SETUP} lines")
+
+    for number, cell in enumerate(code, 1):
+        title = f"code cell {number} ({cell.source.strip().splitlines()[0][:40]})"
+        rule(len(cell.source.splitlines()) <= LONGEST_CELL, f"{title} has over {LONGEST_CELL} lines")
+        rule(cell.execution_count == number, f"{title} was not run in order: run `python tools/notebooks.py run`")
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        rule(not failed or "raises-exception" in tags(cell), f"{title} was saved with an error")
+        noisy = any(output.output_type == "stream" and output.name == "stderr" for output in cell.outputs)
+        rule(not noisy or "nbval-ignore-output" in tags(cell), f"{title} writes to stderr, which differs by machine")
+
+    compared = [c for c in code if not {"nbval-ignore-output", "nbval-skip"} & set(tags(c)) and c.outputs]
+    rule(
+        3 * len(compared) >= len(code), f"only {len(compared)} of {len(code)} code cells have outputs that are compared"
+    )
+    rule(any(is_quiz(cell) for cell in code), "no quiz: end a cell with a `Quiz`")
+
+    todo = exercises(notebook)
+    least = 1 if path.name.startswith("00") else 3
+    rule(len(todo) >= least, f"{len(todo)} exercises (cells tagged `exercise`), at least {least} are needed")
+    for exercise in todo:
+        rule(
+            "NotImplementedError" in exercise.cell or "..." in exercise.cell, f"exercise {exercise.number} has no stub"
+        )
+        rule("check" in exercise.cell, f"exercise {exercise.number} has no check in its cell")
+        rule(exercise.solution, f"exercise {exercise.number} has no folded solution")
+        rule(exercise.hint, f"exercise {exercise.number} has no folded hint")
+    return found
+
+
+def remarks(notebook: NotebookNode) -> list[str]:
+    """What is worth a look but breaks no rule."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            open_text = re.sub(r"<details>.*?</details>|\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.DOTALL)
+            prose = "\n".join(line for line in open_text.splitlines() if not line.lstrip().startswith("|"))
+            if (words := len(prose.split())) > MOST_WORDS:
+                found.append(f"a text cell of {words} words ({cell.source.splitlines()[0][:40]}): split it?")
+    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
+    if lengths and median(lengths) > 8:
+        found.append(f"the median code cell has {median(lengths):.0f} lines, 8 or fewer read better")
+    return found
+
+
+def is_quiz(cell: NotebookNode) -> bool:
+    return any("".join(o.get("data", {}).get("text/plain", "")).startswith("Quiz ") for o in cell.outputs)
