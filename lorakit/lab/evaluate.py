@@ -1,0 +1,164 @@
+"""How good a model is at a task: generate the answers, score them, and the loss on the true answers."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.task import IGNORED, Example, Task, collate, encode_all, encode_prompts
+
+
+def evaluate(
+    model: nn.Module,
+    tokenizer,
+    task: Task,
+    split: str = "test",
+    limit: int | None = None,
+    batch_size: int = 64,
+    progress: bool = False,
+    loss: bool = False,
+) -> dict:
+    """Generate an answer to every prompt of a split and score them.
+
+    Returns the task's metrics by name, "answers" (list of str, in the split's order), and with `loss=True` also
+    "loss": the mean over the true answers' tokens, in nats. `limit` takes the first so many examples.
+    """
+    examples = task.split(split)[:limit]
+    if not examples:
+        raise LoRAError(
+            f"task {task.name!r} has nothing to evaluate: its {split} split has {len(task.split(split))} examples, "
+            f"limit is {limit}"
+        )
+    prompts = [example.prompt for example in examples]
+    answers = generate_answers(model, tokenizer, prompts, task.max_new_tokens, batch_size, progress)
+    result = dict(task.score(answers, examples))
+    if loss:
+        result["loss"] = mean_loss(model, tokenizer, examples, batch_size)
+    return {**result, "answers": answers}
+
+
+@torch.no_grad()
+def generate_answers(
+    model: nn.Module,
+    tokenizer,
+    prompts: Sequence[str],
+    max_new_tokens: int = 64,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> list[str]:
+    """The most likely continuation of each prompt, token by token (greedy), up to its end-of-text token.
+
+    Answers come without surrounding blanks, in the order of the prompts. The batch size changes the time, not the
+    answers (up to ties within rounding). Raises LoRAError where a prompt leaves too little room in the context.
+    """
+    if isinstance(prompts, str):
+        raise LoRAError("prompts must be a list of texts, got one text: write [prompt]")
+    from tqdm.auto import tqdm
+    from transformers import GenerationConfig
+
+    rows = encode_prompts(prompts, tokenizer) if prompts else []
+    context = context_length(model)
+    for prompt, row in zip(prompts, rows, strict=True):
+        if not row:
+            raise LoRAError("a prompt is empty: there is nothing to continue")
+        if context is not None and len(row) + max_new_tokens > context:
+            raise LoRAError(
+                f"a prompt of {len(row)} tokens and {max_new_tokens} new ones exceed the model's context of "
+                f"{context}: {prompt[:60]!r}... Shorten it or lower max_new_tokens."
+            )
+    greedy = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
+    device = next(model.parameters()).device
+    answers = [""] * len(rows)
+    # By length, so that a batch wastes little on padding; longest first, so that memory runs out at once or never.
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
+    with evaluating(model), tqdm(total=len(rows), desc="generate", disable=not progress, leave=False) as bar:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            longest = len(rows[chosen[0]])
+            gaps = [longest - len(rows[index]) for index in chosen]
+            ids = torch.tensor(
+                [[tokenizer.pad_token_id] * gap + rows[index] for gap, index in zip(gaps, chosen, strict=True)],
+                device=device,
+            )  # (rows, longest), padded on the left so that all answers begin at the same place
+            mask = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps], device=device)  # (rows, longest)
+            output = model.generate(input_ids=ids, attention_mask=mask, generation_config=greedy)
+            for index, tokens in zip(chosen, output[:, longest:].tolist(), strict=True):
+                answers[index] = _until_end(tokens, tokenizer)
+            bar.update(len(chosen))
+    return answers
+
+
+def _until_end(tokens: list[int], tokenizer) -> str:
+    if tokenizer.eos_token_id in tokens:
+        tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
+    # No clean-up of blanks before punctuation: it would rewrite SQL and the spaced-out E2E sentences.
+    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_size: int = 64) -> float:
+    """Mean cross-entropy of the true answers' tokens (their end-of-text included), in nats."""
+    if not examples:
+        raise LoRAError("no examples to take the loss of")
+    rows = sorted(encode_all(examples, tokenizer, context_length(model)), key=lambda row: -len(row.ids))
+    total, count = 0.0, 0
+    with evaluating(model):
+        for start in range(0, len(rows), batch_size):
+            batch = collate(rows[start : start + batch_size], tokenizer.pad_token_id)
+            part, tokens = answer_loss(model, batch)
+            total, count = total + part.double().item(), count + tokens
+    return total / count
+
+
+def answer_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+    """Summed cross-entropy over the answer tokens of a batch, in nats, and how many there are.
+
+    A sum and a count rather than a mean, so that parts of a batch (micro-batches, processes) add up exactly.
+    """
+    device = next(model.parameters()).device
+    targets = batch["labels"][:, 1:]  # (rows, longest - 1): position t predicts token t + 1
+    answer = targets != IGNORED
+    count = int(answer.sum())
+    options = {}
+    accepted = inspect.signature(model.forward).parameters
+    if "use_cache" in accepted:
+        options["use_cache"] = False
+    if "logits_to_keep" in accepted:
+        # The output layer only from the first answer token on: prompts are most of a batch, and their logits
+        # (rows x longest x vocabulary) would be thrown away.
+        first = int(answer.any(dim=0).float().argmax())
+        options["logits_to_keep"] = targets.shape[1] + 1 - first
+        targets, answer = targets[:, first:], answer[:, first:]
+    logits = model(
+        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), **options
+    ).logits[:, :-1]  # (rows, kept, vocabulary)
+    chosen = logits[answer.to(device)].float()  # (count, vocabulary)
+    return cross_entropy(chosen, targets[answer].to(device), reduction="sum"), count
+
+
+def context_length(model: nn.Module) -> int | None:
+    """How many tokens the model can see at once, or None where its config does not say."""
+    return getattr(getattr(model, "config", None), "max_position_embeddings", None)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """eval mode inside, and afterwards every module back in the mode it had (they need not all agree)."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training

@@ -1,0 +1,72 @@
+"""What a training run recorded, as plain data."""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class History:
+    """A training run, row by row.
+
+    rows         one dict per step: step (from 1), loss (mean over the step's answer tokens, nats), lr, grad_norm
+                 (before clipping), tokens_per_s; where validation ran also validation_loss and validation_<metric>
+    settings     what `fit` was called with
+    seconds      wall time of the steps and validations, without loading; adds up over resumed parts
+    device       "cpu" or the GPU's name
+    versions     of Python, torch, transformers
+    interrupted  True where Ctrl-C ended it early
+    """
+
+    rows: list[dict] = field(default_factory=list)
+    settings: dict = field(default_factory=dict)
+    seconds: float = 0.0
+    device: str = ""
+    versions: dict = field(default_factory=dict)
+    interrupted: bool = False
+
+    @property
+    def losses(self) -> list[float]:
+        """The training loss of every step."""
+        return [row["loss"] for row in self.rows]
+
+    def column(self, name: str) -> tuple[list[int], list]:
+        """Steps and values of one recorded quantity, for the steps that have it: ready to plot."""
+        rows = [row for row in self.rows if name in row]
+        return [row["step"] for row in rows], [row[name] for row in rows]
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the history, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(path.name + ".tmp")
+        unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, path)
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> "History":
+        """Read what `to_json` wrote; floats come back bit for bit."""
+        return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "History(no steps)"
+        ending = ", interrupted" if self.interrupted else ""
+        return (
+            f"History({len(self.rows)} steps, loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f}, "
+            f"{self.seconds:.1f} s on {self.device}{ending})"
+        )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a recorded number depends on."""
+    import torch
+    import transformers
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+    }

@@ -1,0 +1,138 @@
+"""A task: prompts with their answers, how they become tensors, and how answers are scored."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from lorakit.core.errors import LoRAError
+
+IGNORED = -100  # what cross_entropy leaves out by default
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question and its answer.
+
+    prompt  ends right before the answer, without a trailing space: "...\\nsql:"
+    answer  begins with a space, " SELECT ...", so that prompt and answer tokenize as one text would; the
+            end-of-text token is added by `encode`
+    info    what scoring needs: a table's rows, all references, ...
+    """
+
+    prompt: str
+    answer: str
+    info: dict = field(default_factory=dict, hash=False)
+
+
+@dataclass
+class Task:
+    """Examples to learn from, to choose by and to report on, with the metric that judges answers.
+
+    `scorer(answers, examples)` gives a dict of metrics, fractions in 0..1 (BLEU: 0..100); `metric` names the
+    headline one; `max_new_tokens` bounds a generated answer. `note` says what a reader of the scores must know.
+    """
+
+    name: str
+    train: list[Example]
+    validation: list[Example]
+    test: list[Example]
+    metric: str
+    scorer: Callable[[list[str], list[Example]], dict[str, float]] = field(repr=False)
+    max_new_tokens: int = 64
+    note: str = ""
+
+    def score(self, answers: list[str], examples: list[Example]) -> dict[str, float]:
+        """The metrics of `answers`, one per example; a missing one must be ""."""
+        if len(answers) != len(examples):
+            raise LoRAError(f"{len(answers)} answers for {len(examples)} examples: give one answer per example")
+        return self.scorer(answers, examples)
+
+    def split(self, name: str) -> list[Example]:
+        """The examples of "train", "validation" or "test"."""
+        if name not in ("train", "validation", "test"):
+            raise LoRAError(f'split must be "train", "validation" or "test", got {name!r}')
+        return getattr(self, name)
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.train)} train, {len(self.validation)} validation, {len(self.test)} test"
+        return f"Task({self.name!r}: {sizes}; {self.metric})"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An example as token ids; `labels` equals `ids` on the answer and its end-of-text token, -100 on the prompt."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+def encode(example: Example, tokenizer, max_length: int | None = None) -> Encoded:
+    """Prompt + answer + end-of-text as ids and labels.
+
+    Raises LoRAError where the result is longer than `max_length` tokens: cutting a prompt would silently change
+    the question, and cutting an answer would teach the model to stop in the middle.
+    """
+    return encode_all([example], tokenizer, max_length)[0]
+
+
+def encode_all(examples: Sequence[Example], tokenizer, max_length: int | None = None) -> list[Encoded]:
+    """`encode` for many examples, in one pass of the tokenizer (about ten times faster than one by one)."""
+    if not examples:
+        return []
+    prompts = encode_prompts([example.prompt for example in examples], tokenizer)
+    answers = tokenizer([example.answer for example in examples], add_special_tokens=False)["input_ids"]
+    encoded = []
+    for number, (example, prompt, answer) in enumerate(zip(examples, prompts, answers, strict=True)):
+        if not prompt or not answer:
+            part = "answer" if prompt else "prompt"
+            raise LoRAError(f"example {number} has an empty {part}: {example.prompt[:60]!r}")
+        answer = [*answer, tokenizer.eos_token_id]
+        if max_length is not None and len(prompt) + len(answer) > max_length:
+            raise LoRAError(
+                f"example {number} is {len(prompt) + len(answer)} tokens long, more than {max_length}: "
+                f"{example.prompt[:60]!r}... Leave it out, or raise max_length (at most the model's context)."
+            )
+        encoded.append(Encoded([*prompt, *answer], [IGNORED] * len(prompt) + answer))
+    return encoded
+
+
+def encode_prompts(prompts: Sequence[str], tokenizer) -> list[list[int]]:
+    """Token ids of prompts, with whatever the tokenizer puts in front (a BOS token) and nothing behind."""
+    rows = tokenizer(list(prompts))["input_ids"]
+    eos = tokenizer.eos_token_id
+    # Some tokenizers end every text with EOS: right for a document, wrong for a prompt that is to be continued.
+    return [row[:-1] if len(row) > 1 and row[-1] == eos else row for row in rows]
+
+
+def collate(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
+    """A right-padded training batch: input_ids, attention_mask, labels, each (rows, longest)."""
+    longest = max(len(row.ids) for row in rows)
+
+    def padded(lists, filler):
+        return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in lists])  # (rows, longest)
+
+    return {
+        "input_ids": padded([row.ids for row in rows], pad_id),
+        "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
+        "labels": padded([row.labels for row in rows], IGNORED),
+    }
+
+
+def batch_indices(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[list[int]]:
+    """Which examples each training step sees, for ever: every epoch a new seeded shuffle, no example left over.
+
+    Step k depends on (count, batch_size, seed, k) alone, so a run can start at any step without replaying.
+    """
+    epoch, order = -1, []
+    position = start * batch_size
+    while True:
+        batch = []
+        while len(batch) < batch_size:
+            if position // count != epoch:
+                epoch = position // count
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+                order = torch.randperm(count, generator=generator).tolist()
+            batch.append(order[position % count])
+            position += 1
+        yield batch

@@ -1,0 +1,145 @@
+"""Fine-tune from a shell: `python -m lorakit.lab.train --model nano --task text_to_sql --r 8 --out runs/sql`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import lorakit as lk
+from lorakit import lab
+
+TASKS = {"text_to_sql": lab.text_to_sql, "e2e": lab.e2e}
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m lorakit.lab.train",
+        description="Fine-tune a base model on a task with LoRA (or whole, with --full); score it before and after.",
+        epilog="Several GPUs: accelerate launch -m lorakit.lab.train ... Exit codes: 0 done, 1 cannot be done "
+        "(the reason is on the last line), 2 wrong arguments, 130 stopped with Ctrl-C (what was learnt is saved).",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    made.add_argument("--model", default="nano", help="nano, nano-early, smollm2, gpt2, any Hub id or folder")
+    made.add_argument("--task", default="text_to_sql", choices=sorted(TASKS))
+    made.add_argument("--out", type=Path, required=True, help="folder for the result")
+    made.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    made.add_argument("--dtype", help="float32, bfloat16 or float16 for the base's weights (default: float32)")
+    lora = made.add_argument_group("LoRA")
+    lora.add_argument("--r", type=int, default=8, help="rank")
+    lora.add_argument("--alpha", type=float, default=16, help="the update is scaled by alpha / r")
+    lora.add_argument("--dropout", type=float, default=0.0, help="on the adapter's input")
+    lora.add_argument("--targets", nargs="+", default=["q", "v"], help="q k v o mlp all-linear, or module names")
+    lora.add_argument("--rslora", action="store_true", help="scale by alpha / sqrt(r)")
+    lora.add_argument("--full", action="store_true", help="train every weight instead (then use --lr 2e-3 or so)")
+    run = made.add_argument_group("training")
+    run.add_argument("--steps", type=int, default=200)
+    run.add_argument("--batch-size", type=int, default=32, help="examples per step, over all processes")
+    run.add_argument("--accumulate", type=int, default=1, help="cut each batch into so many parts, to save memory")
+    run.add_argument("--lr", type=float, default=1e-2, help="peak learning rate")
+    run.add_argument("--warmup", type=int, default=10, help="steps of rising learning rate")
+    run.add_argument("--schedule", default="cosine", choices=["cosine", "linear", "constant"])
+    run.add_argument("--weight-decay", type=float, default=0.0)
+    run.add_argument("--precision", default="no", choices=["no", "bf16", "fp16"], help="mixed precision")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--eval-every", type=int, help="steps between validations (default: none)")
+    run.add_argument("--eval-limit", type=int, help="examples per evaluation (default: the whole split)")
+    run.add_argument("--checkpoint-every", type=int, help="steps between checkpoints (default: only at the end)")
+    run.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
+    run.add_argument("--quiet", action="store_true", help="no progress bars")
+    return made
+
+
+def run(options: argparse.Namespace) -> int:
+    from accelerate import PartialState
+
+    main = PartialState().is_main_process
+    say = print if main else lambda *words: None
+    task = TASKS[options.task]()
+    model, tokenizer = lk.load_base(options.model, device=options.device, dtype=options.dtype)
+    say(task)
+    if task.note:
+        say(task.note)
+
+    def scores(title: str) -> dict:
+        if not main:
+            return {}
+        limit, progress = options.eval_limit, not options.quiet
+        found = lab.evaluate(model, tokenizer, task, "test", limit=limit, progress=progress, loss=True)
+        found["answers"] = found["answers"][:10]  # enough to look at
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "answers")
+        say(f"{title}: {numbers}", flush=True)
+        return found
+
+    before = scores("test before")
+    if options.full:
+        model.requires_grad_(True)
+    else:
+        config = lk.LoRAConfig(
+            r=options.r,
+            alpha=options.alpha,
+            dropout=options.dropout,
+            targets=tuple(options.targets),
+            use_rslora=options.rslora,
+        )
+        lk.inject(model, config, name=options.task, seed=options.seed)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})", flush=True)
+    history = lab.fit(
+        model,
+        tokenizer,
+        task,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        accumulate=options.accumulate,
+        lr=options.lr,
+        warmup=options.warmup,
+        schedule=options.schedule,
+        weight_decay=options.weight_decay,
+        precision=options.precision,
+        seed=options.seed,
+        eval_every=options.eval_every,
+        eval_limit=options.eval_limit,
+        checkpoint=options.out / "checkpoint",
+        checkpoint_every=options.checkpoint_every,
+        resume=options.resume,
+        progress=not options.quiet,
+    )
+    say(history)
+    if not main:
+        return 130 if history.interrupted else 0
+    # What was learnt is saved before it is scored: scoring may take long, and may be stopped.
+    history.to_json(options.out / "history.json")
+    if options.full:
+        model.save_pretrained(options.out / "model")
+        tokenizer.save_pretrained(options.out / "model")
+    else:
+        lk.save_adapter(model, options.out / "adapter", name=options.task)
+    say(f"saved in {options.out}")
+    if history.interrupted:
+        say("stopped before the end: --resume goes on from here")
+        return 130
+    after = scores("test after")
+    results = {"task": task.name, "model": options.model, "note": task.note, "before": before, "after": after}
+    (options.out / "scores.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return run(options)
+    except lk.LoRAError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""Shared fixtures: no network, a tiny GPT-2 with its own byte-level tokenizer, the optional real data."""
+
+import os
+
+# Before transformers is imported anywhere: tests must pass on a machine without a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """A byte-level tokenizer without merges: 256 bytes and an end-of-text token, which also pads."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate([*letters, "<eos>"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>", padding_side="left"
+    )
+
+
+@pytest.fixture
+def tiny_model():
+    """A fresh, seeded GPT-2 of 2 layers and width 32 in eval mode, with dropout, context 128."""
+    return make_tiny_model()
+
+
+@pytest.fixture(scope="session")
+def make_tiny():
+    """The function behind `tiny_model`, for tests that need several."""
+    return make_tiny_model
+
+
+def make_tiny_model(seed: int = 0, dropout: float = 0.1):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=257,
+        n_positions=128,
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        resid_pdrop=dropout,
+        embd_pdrop=dropout,
+        attn_pdrop=dropout,
+        bos_token_id=256,
+        eos_token_id=256,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return GPT2LMHeadModel(config).eval()
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder LORAKIT_DATA; tests that need it are skipped where it is not set."""
+    folder = os.environ.get("LORAKIT_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("LORAKIT_DATA is not set to the folder of real data sets")
+    return Path(folder)

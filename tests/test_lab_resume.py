@@ -1,0 +1,200 @@
+"""A run that was stopped goes on to the same numbers; Ctrl-C leaves something usable."""
+
+import json
+import os
+import signal
+import threading
+
+import pytest
+import torch
+
+import lorakit as lk
+from lorakit import lab
+from lorakit.core.errors import LoRAError
+from lorakit.lab.interrupt import PatientInterrupt
+
+EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefghijk"]
+TASK = lab.Task("repeat", EXAMPLES, EXAMPLES[:3], EXAMPLES[3:5], "share", lambda a, e: {"share": 0.5}, 4)
+
+
+def adapted(make_tiny, dropout=0.1):
+    """A model with a fresh adapter and dropout everywhere, so that random numbers matter."""
+    return lk.inject(make_tiny(), lk.LoRAConfig(r=2, alpha=4, dropout=dropout, targets=("q", "v")), name="a", seed=1)
+
+
+def run(model, tokenizer, **options):
+    return lab.fit(model, tokenizer, TASK, **{"steps": 10, "batch_size": 4, "warmup": 3, "progress": False, **options})
+
+
+def trained(model):
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+class Stop:
+    """Raises an error when the model is asked for its n-th training step: a crash."""
+
+    def __init__(self, model, step, error):
+        self.calls, self.step, self.error = 0, step, error
+        self.handle = model.register_forward_pre_hook(self)
+
+    def __call__(self, module, inputs):
+        self.calls += module.training
+        if self.calls == self.step:
+            self.handle.remove()
+            raise self.error
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("crash_at", [5, 8])
+def test_resuming_after_a_crash_gives_the_uninterrupted_run_bit_for_bit(
+    make_tiny, tiny_tokenizer, tmp_path, full, crash_at
+):
+    def fresh():
+        return make_tiny() if full else adapted(make_tiny)
+
+    whole = fresh()
+    expected = run(whole, tiny_tokenizer, eval_every=5)
+    broken = fresh()
+    Stop(broken, crash_at, RuntimeError("power cut"))
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(broken, tiny_tokenizer, eval_every=5, checkpoint=tmp_path, checkpoint_every=2)
+    torch.manual_seed(99)
+    again = fresh()  # a new process has a new model
+    history = run(again, tiny_tokenizer, eval_every=5, checkpoint=tmp_path, resume=True)
+    assert history.losses == expected.losses
+    timeless = [{key: value for key, value in row.items() if key != "tokens_per_s"} for row in history.rows]
+    assert timeless == [{key: value for key, value in row.items() if key != "tokens_per_s"} for row in expected.rows]
+    assert all(torch.equal(value, trained(whole)[name]) for name, value in trained(again).items())
+
+
+def test_a_checkpoint_holds_only_what_was_trained_and_nothing_that_runs(make_tiny, tiny_tokenizer, tmp_path):
+    from safetensors.torch import load_file
+
+    model = adapted(make_tiny)
+    run(model, tiny_tokenizer, checkpoint=tmp_path, checkpoint_every=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000010"], "older ones are gone"
+    files = {path.name for path in (tmp_path / "step-000010").iterdir()}
+    assert files == {"trainable.safetensors", "optimizer.safetensors", "state.json"}
+    stored = load_file(tmp_path / "step-000010" / "trainable.safetensors")
+    assert stored.keys() == trained(model).keys()
+
+
+def test_a_finished_run_resumes_to_itself(make_tiny, tiny_tokenizer, tmp_path):
+    first = adapted(make_tiny)
+    expected = run(first, tiny_tokenizer, checkpoint=tmp_path)
+    second = adapted(make_tiny)
+    assert run(second, tiny_tokenizer, checkpoint=tmp_path, resume=True).rows == expected.rows
+    assert all(torch.equal(value, trained(first)[name]) for name, value in trained(second).items())
+
+
+def test_without_a_checkpoint_resume_starts_and_without_resume_it_starts_again(make_tiny, tiny_tokenizer, tmp_path):
+    started = run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, resume=True)
+    again = run(adapted(make_tiny), tiny_tokenizer, steps=4, checkpoint=tmp_path)
+    assert len(started.rows) == 10 and len(again.rows) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000004"]
+
+
+def test_a_constant_rate_run_can_be_made_longer(make_tiny, tiny_tokenizer, tmp_path):
+    options = {"schedule": "constant", "checkpoint": tmp_path}
+    long = run(adapted(make_tiny), tiny_tokenizer, schedule="constant", steps=8)
+    run(adapted(make_tiny), tiny_tokenizer, steps=5, **options)
+    assert run(adapted(make_tiny), tiny_tokenizer, steps=8, resume=True, **options).losses == long.losses
+
+
+def test_resuming_something_else_is_refused_and_changes_nothing(make_tiny, tiny_tokenizer, tmp_path):
+    run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path)
+
+    def refused(model, message, **options):
+        before = trained(model)
+        with pytest.raises(LoRAError, match=message):
+            run(model, tiny_tokenizer, checkpoint=tmp_path, resume=True, **options)
+        assert all(torch.equal(value, before[name]) for name, value in trained(model).items())
+
+    refused(adapted(make_tiny), "lr was 0.01 and is now 0.02", lr=0.02)
+    refused(adapted(make_tiny), "steps was 10 and is now 12", steps=12)
+    other = lk.LoRAConfig(r=3, alpha=4, targets=("q", "v"))
+    refused(lk.inject(make_tiny(), other, name="a"), "trained tensors differ: .*lora_A")
+    base = make_tiny(seed=8)
+    refused(lk.inject(base, lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="a"), "base was")
+
+
+@pytest.mark.parametrize("file", ["state.json", "trainable.safetensors", "optimizer.safetensors"])
+def test_a_damaged_checkpoint_is_named(make_tiny, tiny_tokenizer, tmp_path, file):
+    run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path)
+    damaged = tmp_path / "step-000010" / file
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    with pytest.raises(LoRAError, match="step-000010 is damaged"):
+        run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, resume=True)
+
+
+def test_an_unfinished_checkpoint_is_not_seen(make_tiny, tiny_tokenizer, tmp_path, monkeypatch):
+    """Killed while writing: the rename never came."""
+    run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, steps=4, schedule="constant")
+
+    def killed(*paths):
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(os, "rename", killed)
+        run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, steps=8, schedule="constant", resume=True)
+    options = {"checkpoint": tmp_path, "steps": 8, "schedule": "constant"}
+    assert json.loads((tmp_path / "step-000004" / "state.json").read_text())["step"] == 4
+    again = run(adapted(make_tiny), tiny_tokenizer, resume=True, **options)
+    assert again.losses == run(adapted(make_tiny), tiny_tokenizer, steps=8, schedule="constant").losses
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000008"]
+
+
+def ctrl_c_in_step(model, step):
+    calls = []
+
+    def press(module, inputs):
+        calls.append(module.training)
+        if sum(calls) == step:
+            signal.raise_signal(signal.SIGINT)
+
+    return model.register_forward_pre_hook(press)
+
+
+def test_ctrl_c_ends_after_the_step_and_the_run_can_go_on(make_tiny, tiny_tokenizer, tmp_path):
+    expected = run(adapted(make_tiny), tiny_tokenizer)
+    model = adapted(make_tiny)
+    handle = ctrl_c_in_step(model, 4)
+    history = run(model, tiny_tokenizer, checkpoint=tmp_path)
+    handle.remove()
+    assert history.interrupted and len(history.rows) == 4 and "interrupted" in repr(history)
+    assert not model.training and lab.generate_answers(model, tiny_tokenizer, ["say a:"], 3)
+    lk.save_adapter(model, tmp_path / "adapter", name="a")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed = run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, resume=True)
+    assert resumed.losses == expected.losses and not resumed.interrupted
+
+
+def test_a_keyboard_interrupt_from_anywhere_still_returns_the_history(make_tiny, tiny_tokenizer):
+    model = adapted(make_tiny)
+    Stop(model, 3, KeyboardInterrupt())
+    history = run(model, tiny_tokenizer)
+    assert history.interrupted and len(history.rows) == 2
+    assert all(p.grad is None and p.isfinite().all() for p in model.parameters())
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with PatientInterrupt() as ctrl_c:
+        signal.raise_signal(signal.SIGINT)
+        assert ctrl_c.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_is_left_alone_outside_the_main_thread_and_where_someone_else_handles_it():
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(PatientInterrupt().__enter__().asked))
+    thread.start()
+    thread.join()
+    assert seen == [False]
+    mine = signal.signal(signal.SIGINT, lambda *signal_and_frame: seen.append("mine"))
+    try:
+        with PatientInterrupt():
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, mine)
+    assert seen == [False, "mine"]
