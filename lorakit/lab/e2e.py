@@ -53,7 +53,7 @@ def e2e(folder: str | Path | None = None, *, limit: int | None = None, seed: int
         test=[_grouped(mr, texts) for mr, texts in groups["test"]],
         metric="bleu",
         scorer=bleu,
-        max_new_tokens=80,
+        max_new_tokens=96,
         note=f"{note} Reported on the test split: {len(groups['test'])} meaning representations.",
     )
 

@@ -6,6 +6,7 @@ It asks no network, loads no model and takes well under a second.
 import html
 import importlib.util
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Machine:
         """(what, found), for each line of the table."""
         memory = f", {self.memory:.0f} GiB of memory" if self.memory else ""
         rows = [
-            ("device", f"{self.device}; {self.cores} cores ({self.threads} threads in use){memory}"),
+            ("device", f"{self.device}; {self.cores} cores, {self.threads} used by torch{memory}"),
             ("versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
             ("budget", f"{self.budget} (LORAKIT_BUDGET = fast | class | full)"),
         ]
@@ -61,7 +62,7 @@ class Machine:
 
     def _repr_html_(self) -> str:
         cell = "<td style='text-align:left;font-size:15px'>{}</td>"
-        rows = [cell.format(f"<b>{html.escape(a)}</b>") + cell.format(html.escape(b)) for a, b in self.lines()]
+        rows = [cell.format(f"<b>{html.escape(a)}</b>") + cell.format(_code(html.escape(b))) for a, b in self.lines()]
         return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
 
 
@@ -96,6 +97,10 @@ def look_for(name: str) -> Base:
     if _in_hub_cache(name):
         return Base(name, True, "in the Hugging Face cache")
     return Base(name, False, f"not here: with a network, `hf download {name}` fetches it once")
+
+
+def _code(text: str) -> str:
+    return re.sub("`([^`]*)`", r"<code>\1</code>", text)
 
 
 def _smollm2() -> Base:

@@ -17,8 +17,8 @@ from lorakit.lab.nano.phrases import question
 from lorakit.lab.nano.queries import AGGREGATES, Query, Table, random_query, to_sql
 from lorakit.lab.nano.tables import DOMAINS, choose_columns, fill, parse
 from lorakit.lab.nano.words import split_of
+from lorakit.lab.text_to_sql import FOLDER
 
-FOLDER = Path(__file__).resolve().parents[2] / "data" / "tasks" / "text_to_sql"
 SIZES = {"train": 4000, "validation": 300, "test": 500}
 # How often each is asked.
 OPERATIONS = ("select",) * 10 + ("count",) * 4 + ("max", "max", "min", "min", "avg", "sum")

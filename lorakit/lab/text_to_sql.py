@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.sql_questions import FOLDER
 from lorakit.lab.task import Example, Task
 
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "tasks" / "text_to_sql"
 SECONDS = 0.5  # a query over eight rows takes microseconds; a hostile one is stopped
 MAX_ROWS = 100
 # What a query may do: read, and call functions that return something short. No writing, attaching or pragmas.
