@@ -1,4 +1,4 @@
-"""Write a file so that no reader, and no crash, ever sees half of it."""
+"""Write files so that no reader, and no crash, ever sees half of one."""
 
 import contextlib
 import os
@@ -7,27 +7,41 @@ import time
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file so that it is, at every instant, the old one or the new one."""
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
+def replace_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files of a folder; each one is, at every instant, the old one or the new one.
+
+    All are first written out beside the old ones, so a full disk changes nothing; then they take their places,
+    in the order given, one immediately after the other.
+    """
+    for stale in folder.glob(".*.tmp"):  # left by a process that was killed
         with contextlib.suppress(OSError):
-            if time.time() - stale.stat().st_mtime > 3600:
+            if stale.name.startswith(tuple(f".{name}." for name in files)) and _age(stale) > 3600:
                 stale.unlink()
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    written: dict[str, str] = {}
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
+        for name, data in files.items():
+            handle, written[name] = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(written[name], 0o644)  # mkstemp makes files that only their owner can read
+        for name in files:
+            os.replace(written[name], folder / name)
+            del written[name]
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+        for temporary in written.values():
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         raise
-    if os.name == "posix":  # make the rename itself durable
-        directory = os.open(path.parent, os.O_RDONLY)
+    if os.name == "posix":  # make the renames themselves durable
+        directory = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def _age(path: Path) -> float:
+    """Seconds since the file was last written."""
+    return time.time() - path.stat().st_mtime

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from lorakit.core.atomic import replace_file
+from lorakit.core.atomic import replace_files
 from lorakit.core.config import LoRAConfig
 from lorakit.core.contents import Contents, check_finite
 from lorakit.core.errors import LoRAError
@@ -39,10 +40,12 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     if name is None:
         raise LoRAError("no adapter is active: say which to save, e.g. save_adapter(model, folder, name='sql')")
     known(state, name)
+    layers = {path: layer for path, layer in state.layers.items() if name in layer.adapters}
+    if any(layer.adapters[name].lora_A.is_meta for layer in layers.values()):
+        raise LoRAError("this adapter is on the meta device, where tensors have no values: there is nothing to save")
     fields, tensors = to_peft(model, state, name)
     check_finite(tensors)
     folder = Path(folder)
-    layers = {path: layer for path, layer in state.layers.items() if name in layer.adapters}
     note = {
         "config": fields,
         "before": _digest(_read_config(folder / CONFIG, strict=False)),
@@ -51,8 +54,9 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / WEIGHTS, to_bytes(tensors, metadata={"format": "pt", "lorakit": json.dumps(note)}))
-        replace_file(folder / CONFIG, json.dumps(fields, indent=2, sort_keys=True).encode())
+        weights = to_bytes(tensors, metadata={"format": "pt", "lorakit": json.dumps(note)})
+        settings = json.dumps(fields, indent=2, sort_keys=True).encode()
+        replace_files(folder, {WEIGHTS: weights, CONFIG: settings})
     except OSError as error:
         raise LoRAError(f"cannot write the adapter to {folder}: {error}") from error
     return folder
@@ -68,7 +72,8 @@ def load_adapter(
 ) -> nn.Module:
     """Read an adapter that lorakit, PEFT or loralib saved, and make it the active one; frozen unless `trainable`.
 
-    folder: a folder with PEFT's two files (or with a subfolder `name` that has them), or a loralib checkpoint file;
+    folder: a folder with PEFT's two files (if it has a subfolder `name` with them, as PEFT saves several adapters,
+    that one), or a loralib checkpoint file;
     loralib does not save alpha or the targets, so such a file needs `config`.
     Returns the model. Raises LoRAError, with the model unchanged, for missing, unexpected, misshapen or non-finite
     tensors, a config edited after saving, an adapter trained on another base, or one lorakit cannot represent.
@@ -80,7 +85,7 @@ def load_adapter(
     elif config is not None:
         raise LoRAError("config is for loralib's files only: PEFT's folders bring their own")
     else:
-        contents = _read_folder(model, path if (path / WEIGHTS).exists() else path / name)
+        contents = _read_folder(model, path / str(name) if (path / str(name) / WEIGHTS).exists() else path)
     adapters = build(model, contents.config, name, contents.targets)
     for where, (A, B) in contents.weights.items():
         adapter = adapters[where]
@@ -104,14 +109,19 @@ def _read_folder(model: nn.Module, folder: Path) -> Contents:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         note = json.loads(metadata.get("lorakit", "{}"))
+        if not isinstance(note, dict):
+            raise ValueError("its lorakit metadata is not a JSON object")
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         raise LoRAError(f"{folder / WEIGHTS} cannot be read as safetensors: {error}") from error
     check_finite(tensors)
     fields = _read_config(folder / CONFIG, strict="config" not in note)
-    if "config" in note:
-        fields = _agreed_config(fields, note, folder)
-    contents = from_peft(model, fields, tensors, note.get("slices", {}))
-    check_base({target.path: target.module for target in contents.targets}, note.get("base", {}))
+    try:
+        if "config" in note:
+            fields = _agreed_config(fields, note, folder)
+        contents = from_peft(model, fields, tensors, note.get("slices", {}))
+        check_base({target.path: target.module for target in contents.targets}, note.get("base", {}))
+    except (AttributeError, KeyError, TypeError, ValueError, re.error) as error:  # fields of kinds PEFT never writes
+        raise LoRAError(f"the settings in {folder / CONFIG} make no sense: {error}") from error
     return contents
 
 

@@ -21,11 +21,16 @@ class Contents:
 
 
 def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Raise LoRAError naming the tensors that are not floating point or hold NaN or infinity."""
-    bad = [key for key, value in tensors.items() if not value.is_floating_point() or not torch.isfinite(value).all()]
+    """Raise LoRAError naming the tensors that hold NaN or infinity, and the A and B that are not floating point."""
+    bad = [
+        key
+        for key, value in tensors.items()
+        if (value.is_floating_point() and not torch.isfinite(value.float()).all())
+        or (not value.is_floating_point() and ".lora_" in key)  # a saved module may count in integers
+    ]
     if bad:
         raise LoRAError(f"the adapter's file holds values that are not finite numbers in: {few(bad)}")
 
 
 def few(keys: list[str]) -> str:
-    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "") if keys else "none"
+    return ", ".join(map(str, keys[:4])) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "") if keys else "none"

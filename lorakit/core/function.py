@@ -5,10 +5,10 @@ from torch.autograd.function import once_differentiable
 
 
 def project(x, lora_A, lora_B, layer, adapter, p):
-    """y = W0 x + b + scaling * B A x, with the scale and the add folded into the small products.
+    """y = W0 x + b + scaling * B A x, with the scale and the add folded into the product with B.
 
     x (..., in); lora_A (n*r, in); lora_B (sum of widths, r); p: dropout on the adapter's input.
-    Returns y (..., out), scaling * A x (tokens, n*r), the dropout mask or None, and the scaling used.
+    Returns y (..., out), A x (tokens, n*r), the dropout mask or None, and the scaling used.
     """
     y = layer.base_class.forward(layer, x).contiguous()  # the base's own operation: equal to it bit for bit
     rows = x.reshape(-1, x.shape[-1])  # (tokens, in)
@@ -16,10 +16,13 @@ def project(x, lora_A, lora_B, layer, adapter, p):
     if p:
         mask = torch.empty_like(rows, dtype=torch.bool).bernoulli_(1 - p)
         rows, scaling = rows * mask, scaling / (1 - p)
-    down = (rows @ lora_A.T).mul_(scaling)  # the scale rides on the small product, never on a full-size one
+    down = rows @ lora_A.T  # (tokens, n*r)
     out = y.view(-1, y.shape[-1])
-    for outputs, inner, block in adapter.pieces:
-        out[:, outputs].addmm_(down[:, inner], lora_B[block].T)
+    if adapter.whole:
+        out.addmm_(down, lora_B.T, alpha=scaling)
+    else:
+        for outputs, inner, block in adapter.pieces:
+            out[:, outputs].addmm_(down[:, inner], lora_B[block].T, alpha=scaling)
     return y, down, mask, scaling
 
 
@@ -35,7 +38,7 @@ class LoRAProjection(torch.autograd.Function):
         # weight (out, in): a view of the frozen W0, for the backward pass
         y, down, mask, ctx.scaling = project(x, lora_A, lora_B, layer, adapter, p)
         ctx.save_for_backward(x, down, lora_A, lora_B, weight, mask)
-        ctx.pieces = adapter.pieces
+        ctx.pieces = None if adapter.whole else adapter.pieces
         return y
 
     @staticmethod
@@ -46,17 +49,18 @@ class LoRAProjection(torch.autograd.Function):
         g = grad.reshape(-1, grad.shape[-1])  # (tokens, out)
         grad_x = grad_A = grad_B = None
         if need_x or need_A:
-            t = torch.empty_like(down)  # the gradient of A x, (tokens, n*r)
-            for outputs, inner, block in ctx.pieces:
+            t = torch.mm(g, lora_B) if ctx.pieces is None else torch.empty_like(down)  # of A x: (tokens, n*r)
+            for outputs, inner, block in ctx.pieces or ():
                 torch.mm(g[:, outputs], lora_B[block], out=t[:, inner])
             t.mul_(ctx.scaling)
         if need_A:
             rows = x.reshape(-1, x.shape[-1])
             grad_A = t.T @ (rows if mask is None else rows * mask)
         if need_B:
-            grad_B = torch.empty_like(lora_B)
-            for outputs, inner, block in ctx.pieces:
+            grad_B = torch.mm(g.T, down) if ctx.pieces is None else torch.empty_like(lora_B)
+            for outputs, inner, block in ctx.pieces or ():
                 torch.mm(g[:, outputs].T, down[:, inner], out=grad_B[block])
+            grad_B.mul_(ctx.scaling)
         if need_x:
             grad_x = g @ weight  # (tokens, in)
             if mask is None:

@@ -9,10 +9,10 @@ from torch import nn
 
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
-from lorakit.core.layer import Adapter, adapt, restore
+from lorakit.core.layer import Adapter, LoRALayer, adapt, restore
 from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of, unwrap
 from lorakit.core.switch import set_adapter
-from lorakit.core.targets import Target, find_targets, matches_name, projection_shape
+from lorakit.core.targets import Target, above, find_targets, matches_name, projection_shape
 
 
 def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: int = 0) -> nn.Module:
@@ -26,14 +26,10 @@ def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: in
     model = unwrap(model)
     targets = find_targets(model, config.targets, exclude=config.modules_to_save)
     for target in targets:
-        width = min(stop - start for start, stop in target.bounds)
-        limit, r = (
-            min(target.module.weight.shape[0], target.module.weight.shape[1], width),
-            config.rank_of(target.path),
-        )
+        shape, r = projection_shape(target.module), config.rank_of(target.path)
+        limit = min(*shape, *(stop - start for start, stop in target.bounds))
         if r > limit:
-            shape = " x ".join(map(str, target.module.weight.shape))
-            raise LoRAError(f"r must be between 1 and {limit} ({target.path} is {shape}), got {r}")
+            raise LoRAError(f"r must be between 1 and {limit} ({target.path} is {shape[0]} -> {shape[1]}), got {r}")
     adapters = build(model, config, name, targets)
     generator = torch.Generator().manual_seed(seed)
     for adapter in adapters.values():
@@ -57,6 +53,11 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
     saved_modules(model, config, [target.path for target in targets])
     adapters = {}
     for target in targets:
+        owner = next((path for path in above(target.path) if path in state.originals), None)
+        if owner:
+            raise LoRAError(f"{target.path} is inside {owner}, which another adapter trains whole: adapt it elsewhere")
+        if isinstance(target.module, LoRALayer) and target.path not in state.layers:
+            raise LoRAError(f"{target.path} has adapters that were injected through another module: eject those first")
         r, alpha = config.rank_of(target.path), config.alpha_of(target.path)
         shape, scaling = projection_shape(target.module), config.scaling(r, alpha)
         adapters[target.path] = Adapter(shape, target.bounds, r, alpha, scaling, config.dropout, target.module.weight)
@@ -65,12 +66,12 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
 
 def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, Adapter], trainable: bool = True):
     """Make built adapters part of the model, and the named one active. Cannot fail half way."""
+    originals = saved_modules(model, config, [])
+    copies = {path: copy.deepcopy(module) for path, module in originals.items()}
     state = peek(model)
     if state is None:
         state = ModelState(was_trainable=frozenset(n for n, p in model.named_parameters() if p.requires_grad))
         model._lorakit = state
-    originals = saved_modules(model, config, [])
-    copies = {path: copy.deepcopy(module) for path, module in originals.items()}
     state.originals.update(originals)
     model.requires_grad_(False)
     for path, adapter in adapters.items():
@@ -98,6 +99,10 @@ def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> d
         found.update({path: state.originals.get(path) or model.get_submodule(path) for path in paths})
     counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     for path, module in found.items():
+        nested = [p for p in {**found, **state.originals} if p != path and path in above(p)]
+        nested += [p for p in state.originals if p != path and p in above(path)]
+        if nested:
+            raise LoRAError(f"modules_to_save: of {path} and {nested[0]} one contains the other: name the outer one")
         inside = [p for p in [*adapted, *state.layers] if p == path or p.startswith(path + ".")]
         if inside:
             raise LoRAError(f"modules_to_save: {path} contains the adapted {inside[0]}: save it whole or adapt it")
@@ -123,6 +128,8 @@ def delete_adapter(model: nn.Module, name: str) -> None:
             del state.layers[path]
     del state.configs[name], state.saved[name]
     state.trainable.discard(name)
+    kept = {path for copies in state.saved.values() for path in copies}
+    state.originals = {path: module for path, module in state.originals.items() if path in kept}
 
 
 def eject(model: nn.Module) -> None:

@@ -27,6 +27,7 @@ class Adapter(nn.Module):
         self.in_features, self.out_features = shape
         self.bounds, self.r, self.alpha, self.dropout = tuple(bounds), r, alpha, dropout
         self.unit_scaling = self.scaling = scaling
+        self.whole = self.bounds == ((0, self.out_features),)
         widths = [stop - start for start, stop in self.bounds]
         # For each slice: its range of outputs, its columns of A x, its rows of lora_B.
         self.pieces = [
@@ -40,7 +41,7 @@ class Adapter(nn.Module):
 
     def full_B(self) -> Tensor:
         """B for the whole projection, (out, n*r): block-diagonal, zero on the rows of slices that are not adapted."""
-        if self.bounds == ((0, self.out_features),):
+        if self.whole:
             return self.lora_B
         full = self.lora_B.new_zeros(self.out_features, self.lora_A.shape[0])
         for outputs, inner, block in self.pieces:
@@ -88,7 +89,7 @@ class LoRALayer:
 
     def _plain_forward(self, x: Tensor, adapter: Adapter, autocast: bool) -> Tensor:
         """The same sum in autograd's own operations, for the compiler, autocast, and classes we do not know."""
-        if autocast:
+        if autocast and x.dtype != torch.float64:  # which autocast leaves alone
             x = x.to(torch.get_autocast_dtype(x.device.type))  # once, instead of once for W0 and once for A
         y = self.base_class.forward(self, x)  # (..., out)
         down = F.linear(F.dropout(x, adapter.dropout, self.training), adapter.lora_A.to(x.dtype))  # (..., n*r)
@@ -99,7 +100,7 @@ class LoRALayer:
         if x.shape[0] != A.shape[0]:
             raise LoRAError(
                 f"mixed_batch was given {A.shape[0]} names for a batch of {x.shape[0]} rows: give one name per row "
-                "(for beam search, one per beam)"
+                "(for beam search, one per beam; what all rows share, as DeBERTa's positions, cannot be mixed)"
             )
         y = self.base_class.forward(self, x)
         rows = x.reshape(x.shape[0], -1, x.shape[-1])  # (rows, tokens, in)
@@ -153,7 +154,7 @@ def adapt(module: nn.Module) -> None:
     # Is the base's forward exactly x W^T + b, so that its backward is known?
     lean = type(module) is nn.Linear or type(module).__name__ == "Conv1D"
     module.__class__ = adapted_class(type(module))
-    module.adapters = nn.ModuleDict()
+    module.adapters = nn.ModuleDict().train(module.training)
     # Straight into __dict__: `live` is one of `adapters`, not a second submodule.
     module.__dict__.update(live=None, rows=None, merged=False, shape=shape, transposed=transposed, lean=lean)
 

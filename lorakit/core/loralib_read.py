@@ -9,7 +9,7 @@ from torch import nn
 from lorakit.core.config import LoRAConfig
 from lorakit.core.contents import Contents, check_finite, few
 from lorakit.core.errors import LoRAError
-from lorakit.core.targets import find_targets, matches_name
+from lorakit.core.targets import find_targets, matches_name, projection_shape
 
 
 def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Contents:
@@ -37,5 +37,12 @@ def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Con
         raise LoRAError(
             f"{path} does not fit this model and config; missing: {few(missing)}; unexpected: {few(unexpected)}"
         )
+    for target in targets:
+        n, R = max(len(target.slices), 1), config.rank_of(target.path)
+        widths = sum(stop - start for start, stop in target.bounds)
+        for ab, shape in (("A", (n * R, projection_shape(target.module)[0])), ("B", (widths, R))):
+            got = tuple(tensors[f"{target.path}.lora_{ab}"].shape)
+            if got != shape:
+                raise LoRAError(f"{target.path}.lora_{ab} has shape {got}, this model and r = {R} need {shape}")
     weights = {t.path: (tensors[f"{t.path}.lora_A"], tensors[f"{t.path}.lora_B"]) for t in targets}
     return Contents(config, targets, weights, saved)

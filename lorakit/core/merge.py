@@ -25,12 +25,14 @@ def merge(model: nn.Module) -> None:
     if state.active is None:
         raise LoRAError("no adapter is active, so there is nothing to merge: call set_adapter(model, name) first")
     layers = {path: layer for path, layer in state.layers.items() if layer.live is not None}
-    _refuse_shared(unwrap(model), layers)
+    model = unwrap(model)
+    _refuse_unswappable(model, layers)
     merged = {path: _merged_weight(path, layer) for path, layer in layers.items()}
     for path, layer in layers.items():
         layer.register_buffer("base_weight", layer.weight.data, persistent=False)  # a buffer: it follows .to(device)
         layer.weight.data = merged.pop(path)
         layer.__dict__.update(merged=True, live=None)
+    state.guard = model.register_load_state_dict_pre_hook(_refuse_loading)
     state.merged = True
 
 
@@ -44,7 +46,8 @@ def unmerge(model: nn.Module) -> None:
             layer.weight.data = layer.base_weight
             del layer.base_weight
             layer.__dict__.update(merged=False, live=layer.adapters[state.active])
-    state.merged = False
+    state.guard.remove()
+    state.merged, state.guard = False, None
 
 
 def is_merged(model: nn.Module) -> bool:
@@ -68,9 +71,19 @@ def _merged_weight(path: str, layer) -> Tensor:
     return weight
 
 
-def _refuse_shared(model: nn.Module, layers: dict) -> None:
+def _refuse_loading(module: nn.Module, *_) -> None:
+    raise LoRAError("an adapter is merged into the weights: call unmerge(model) before load_state_dict")
+
+
+def _refuse_unswappable(model: nn.Module, layers: dict) -> None:
+    """Only a weight that is a plain floating-point parameter of its own can be swapped for another."""
     owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     for path, layer in layers.items():
+        if layer._parameters.get("weight") is None or not layer.weight.is_floating_point():
+            raise LoRAError(
+                f"the weight of {path} is computed or quantized (weight norm? 8 or 4 bits?), so nothing can be "
+                "added to it in place: keep this adapter unmerged"
+            )
         if owners[id(layer.weight)] > 1:
             raise LoRAError(
                 f"{path} shares its weight with another module (tied embeddings?): merging would change both. "

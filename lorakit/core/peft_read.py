@@ -25,7 +25,11 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
     Raises LoRAError that names what lorakit cannot represent, and every missing, unexpected or misshapen key.
     """
     _refuse_unsupported(fields)
-    use_rslora, modules_to_save = bool(fields.get("use_rslora")), tuple(fields.get("modules_to_save") or ())
+    modules = dict(model.named_modules())
+    # PEFT lists "classifier" and "score" for every sequence classifier: names that this model lacks say nothing.
+    names = LoRAConfig(modules_to_save=fields.get("modules_to_save") or ()).modules_to_save
+    modules_to_save = tuple(name for name in names if any(matches_name(path, name) for path in modules))
+    use_rslora = bool(fields.get("use_rslora"))
     read = LoRAConfig(
         r=fields.get("r", 8),
         alpha=fields.get("lora_alpha", 8),
@@ -36,13 +40,12 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
         rank_pattern=fields.get("rank_pattern") or {},
         alpha_pattern=fields.get("alpha_pattern") or {},
     )
-    modules = dict(model.named_modules())
     found, saved, unexpected = _sort_keys(tensors, modules, modules_to_save)
     missing = [f"{path}.lora_{ab}" for path in found for ab in "AB" if ab not in found[path]]
     missing += [f"{path}.lora_A" for path in _expected_paths(model, modules, fields) if path not in found]
-    for wanted in modules_to_save:
-        if not any(matches_name(path, wanted) for path in saved):
-            missing.append(wanted)
+    for path, module in modules.items():
+        if any(matches_name(path, name) for name in modules_to_save) and path not in saved and module.state_dict():
+            missing.append(path)
     if missing or unexpected or not found:
         raise LoRAError(
             "the adapter's file does not fit this model; "
@@ -57,13 +60,17 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
             if tuple(tensor.shape) != shape:
                 raise LoRAError(f"{path}.{key} has shape {tuple(tensor.shape)}, this model and r = {R} need {shape}")
         target = Target(path, module, tuple(slices.get(path, ())))
-        n = max(len(target.slices), 1)
+        if target.slices and R % len(target.slices):
+            raise LoRAError(f"{path} is marked as {len(target.slices)} slices, but its rank {R} is no multiple of that")
+        n, alpha = max(len(target.slices), 1), read.alpha_of(path)
+        if n > 1:  # written as one projection of rank n*r: what to_peft did, undone (and its rounding)
+            alpha = float(f"{alpha / (n**0.5 if use_rslora else n):.12g}")
         targets.append(target)
         weights[path] = (A, B)
-        ranks[path], alphas[path] = R // n, tidy(read.alpha_of(path) / (n**0.5 if use_rslora else n))
+        ranks[path], alphas[path] = R // n, tidy(alpha)
     r, rank_pattern = most_common(ranks)
     alpha, alpha_pattern = most_common(alphas)
-    names = [(n, s) for n in shortest_names(model, list(found)) for s in _slices_under(n, slices)]
+    names = [(n, s) for n in shortest_names(model, list(found)) or found for s in _slices_under(n, slices)]
     config = LoRAConfig(
         r=r,
         alpha=alpha,

@@ -1,5 +1,6 @@
 """An adapter as PEFT's two files: the fields of adapter_config.json and the keys of adapter_model.safetensors."""
 
+import re
 from collections import Counter
 
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ def to_peft(model: nn.Module, state: ModelState, name: str) -> tuple[dict, dict[
         tensors.update({f"{PREFIX}{path}.{key}": value for key, value in module.state_dict().items()})
     r, rank_pattern = most_common(ranks)
     alpha, alpha_pattern = most_common({path: tidy(alpha) for path, alpha in alphas.items()})
+    names = shortest_names(model, list(adapters))
+    if not all(any(matches_name(path, name) for name in names) for path in adapters):
+        names = "|".join(map(re.escape, adapters))  # no list of suffixes says it: PEFT takes a regular expression too
     name_or_path = getattr(getattr(model, "config", None), "_name_or_path", None) or None
     causal = any(word in type(model).__name__ for word in ("ForCausalLM", "LMHeadModel"))
     fields = {
@@ -39,7 +43,7 @@ def to_peft(model: nn.Module, state: ModelState, name: str) -> tuple[dict, dict[
         "rank_pattern": rank_pattern,
         "alpha_pattern": alpha_pattern,
         "lora_dropout": config.dropout,
-        "target_modules": shortest_names(model, list(adapters)),
+        "target_modules": names,
         "modules_to_save": list(config.modules_to_save) or None,
         "fan_in_fan_out": any(is_conv1d(state.layers[path]) for path in adapters),
         "bias": "none",
@@ -55,7 +59,12 @@ def to_peft(model: nn.Module, state: ModelState, name: str) -> tuple[dict, dict[
 def most_common(values: dict[str, object]) -> tuple[object, dict[str, object]]:
     """The value most paths have, and the exceptions by path: PEFT's r and rank_pattern."""
     common = Counter(values.values()).most_common(1)[0][0]
-    return common, {path: value for path, value in values.items() if value != common}
+    # ^ is needed where one path is the end of another: PEFT matches a pattern at the end of a name.
+    return common, {
+        "^" * any(other.endswith(f".{path}") for other in values) + path: value
+        for path, value in values.items()
+        if value != common
+    }
 
 
 def shortest_names(model: nn.Module, paths: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
@@ -15,6 +16,7 @@ class ModelState:
 
     originals: the modules that those copies stand in for. trainable: the adapters that train when active.
     was_trainable: names of the parameters that required gradients before the first adapter came.
+    guard: while merged, the hook that refuses load_state_dict.
     """
 
     layers: dict[str, LoRALayer] = field(default_factory=dict)
@@ -26,6 +28,7 @@ class ModelState:
     active: str | None = None
     merged: bool = False
     mixing: bool = False
+    guard: RemovableHandle | None = None
 
 
 def unwrap(model: nn.Module) -> nn.Module:

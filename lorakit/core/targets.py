@@ -91,13 +91,18 @@ def matches_name(path: str, name: str) -> bool:
     return path == name or path.endswith("." + name)
 
 
+def above(path: str) -> list[str]:
+    """The path and the paths of the modules it is inside: "a.b.c" -> ["a", "a.b", "a.b.c"]."""
+    return [path[:i] for i, letter in enumerate(path) if letter == "."] + [path]
+
+
 def _match(target: str, model: nn.Module, projections: dict, exclude: Sequence[str]) -> list[tuple[str, str]]:
     if target == "all-linear":
         head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
         return [
             (path, "")
             for path, module in projections.items()
-            if module is not head and not any(matches_name(path, name) for name in exclude)
+            if module is not head and not any(matches_name(at, name) for name in exclude for at in above(path))
         ]
     found = [(path, "") for path in projections if matches_name(path, target)]
     pattern = ALIASES.get(target)
@@ -130,7 +135,12 @@ def _no_match(target: str, modules: dict, projections: dict) -> str:
 
 def _refuse_bypassed(path: str, module: nn.Module, modules: dict) -> None:
     """Some torch layers read a projection's weight without calling it: an adapter there would do nothing, silently."""
-    parents = [modules[path[:i]] for i, letter in enumerate(path) if letter == "."] + [modules[""]]
+    if "forward" in vars(module):
+        raise LoRAError(
+            f"{path} has had its forward replaced (by accelerate's device_map hooks?), so an adapter there would have "
+            "no effect: inject first, or take the replacement off"
+        )
+    parents = [modules[at] for at in above(path)] + [modules[""]]
     if any(isinstance(parent, nn.MultiheadAttention) for parent in parents):
         raise LoRAError(
             f"{path} is inside nn.MultiheadAttention, which uses its weight without calling it, so an adapter "

@@ -1,0 +1,270 @@
+"""Adapters go in and come out and leave no trace; whatever is refused changes nothing (invariants 1 and 2)."""
+
+import pytest
+import torch
+from tiny_models import CASE_IDS, CASES, assert_same, build, fill, gpt2, ids, logits, same_bits, snapshot
+from torch import nn
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+
+every_case = pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
+
+
+@every_case
+def test_fresh_adapter_changes_no_output_and_eject_leaves_no_trace(kind, targets):
+    model = build(kind)
+    before, plain, kept_class = snapshot(model), logits(model), type(model)
+    assert lk.inject(model, LoRAConfig(r=2, targets=targets), seed=3) is model
+    assert type(model) is kept_class
+    assert same_bits(plain, logits(model))
+    fill(model, "default")
+    assert not torch.equal(plain, logits(model)), "the adapter has no effect"
+    lk.eject(model)
+    assert_same(before, snapshot(model))
+    assert same_bits(plain, logits(model))
+    lk.eject(model)  # once more: nothing to do
+
+
+@every_case
+def test_training_moves_every_adapter_tensor_and_no_base_tensor(kind, targets):
+    """Also traps 17 and 18: what is targeted trains, nothing else does."""
+    model = build(kind)
+    base = {key: value.clone() for key, value in model.state_dict().items()}
+    lk.inject(model, LoRAConfig(r=2, targets=targets))
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert trained and all(".adapters.default.lora_" in name for name in trained)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    start = {name: p.detach().clone() for name, p in trained.items()}
+    for _ in range(2):  # B moves first; A once B is not zero
+        optimizer.zero_grad()
+        logits(model, grad=True).square().sum().backward()
+        optimizer.step()
+    assert all(p.grad is None for name, p in model.named_parameters() if name not in trained)
+    assert [name for name, p in trained.items() if torch.equal(p, start[name])] == []
+    after = model.state_dict()
+    assert all(same_bits(after[key], value) for key, value in base.items())
+
+
+def test_rank_one_on_q_and_v_is_counted_as_in_the_paper():
+    model = build("gpt2")
+    lk.inject(model, LoRAConfig(r=1, targets=("q", "v")))
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 2 * 2 * (24 + 24)
+
+
+def test_initial_a_is_gaussian_seeded_and_b_zero():
+    draws = []
+    for seed in (7, 7, 8):
+        model = build("gpt2", n_embd=64)
+        torch.manual_seed(seed * 100)  # the global seed has no say
+        lk.inject(model, LoRAConfig(r=32, targets=("c_attn",)), seed=seed)
+        adapters = [layer.adapters["default"] for layer in model._lorakit.layers.values()]
+        assert all(not adapter.lora_B.any() for adapter in adapters)
+        draws.append(torch.cat([adapter.lora_A.detach().flatten() for adapter in adapters]))
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    count = draws[0].numel()  # 4096 draws: the standard deviation is known within 5 / sqrt(2 n)
+    assert abs(draws[0].std().item() * 64**0.5 - 1) < 5 / (2 * count) ** 0.5
+    assert abs(draws[0].mean().item() * 64**0.5) < 5 / count**0.5
+
+
+def test_injecting_draws_nothing_from_the_global_generator():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    model = build("gpt2")
+    torch.manual_seed(0)
+    lk.inject(model, LoRAConfig(r=2))
+    assert torch.equal(torch.rand(3), expected)
+
+
+REFUSED = {
+    "no such module": dict(targets=("nowhere",)),
+    "one of two names fits nothing": dict(targets=("q", "nowhere")),
+    "an embedding": dict(targets=("wte",)),
+    "a layer norm": dict(targets=("ln_1",)),
+    "whole and slice of one projection": dict(targets=("c_attn", "c_attn.q")),
+    "a slice of what is not fused": dict(targets=("c_fc.q",)),
+    "rank above the projection": dict(r=25, targets=("q",)),
+    "rank above by pattern": dict(r=2, targets=("c_attn",), rank_pattern={r"h\.1\.attn\.c_attn": 99}),
+    "no such module to save": dict(targets=("q",), modules_to_save=("nowhere",)),
+    "saving a tied module": dict(targets=("q",), modules_to_save=("lm_head",)),
+    "saving what is adapted": dict(targets=("q",), modules_to_save=("c_attn",)),
+    "saving what contains the adapted": dict(targets=("q",), modules_to_save=("h.0",)),
+    "saving a module and its inside": dict(targets=("q",), modules_to_save=("mlp", "c_fc")),
+}
+
+
+@pytest.mark.parametrize("fields", REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize("second", [False, True], ids=["first adapter", "second adapter"])
+def test_refused_injection_changes_nothing(fields, second):
+    model = build("gpt2")
+    if second:
+        lk.inject(model, LoRAConfig(r=2, targets=("k",)), name="first")
+    before = snapshot(model)
+    with pytest.raises(LoRAError):
+        lk.inject(model, LoRAConfig(**{"r": 2, **fields}), name="second")
+    assert_same(before, snapshot(model))
+
+
+@pytest.mark.parametrize("name", ["", "a.b", "a b", "keys", "pop", "training", "forward", None, 3, "../up", "é"])
+def test_impossible_names_are_refused(name):
+    """Trap 12: a dotted name breaks state-dict keys, a method's name breaks the module."""
+    model = build("gpt2")
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="name"):
+        lk.inject(model, LoRAConfig(r=2), name=name)
+    assert_same(before, snapshot(model))
+
+
+@pytest.mark.parametrize("name", ["lora", "lora_A", "weight", "adapters", "q", "c_attn", "default", "base_weight", "0"])
+def test_odd_names_work_and_never_reach_the_file(name, tmp_path):
+    """Trap 12: PEFT confused an adapter named "lora" with its own prefix."""
+    model = build("gpt2")
+    lk.inject(model, LoRAConfig(r=2, targets=("c_attn",)), name=name)
+    lk.inject(model, LoRAConfig(r=2, targets=("c_attn",)), name=name + "x")
+    fill(model, name)
+    lk.set_adapter(model, name)
+    expected = logits(model)
+    lk.save_adapter(model, tmp_path / "adapter", name)
+    other = build("gpt2")
+    lk.load_adapter(other, tmp_path / "adapter", "another")
+    assert same_bits(expected, logits(other))
+
+
+def test_a_taken_name_is_refused():
+    model = build("gpt2")
+    lk.inject(model, LoRAConfig(r=2))
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="already"):
+        lk.inject(model, LoRAConfig(r=2))
+    assert_same(before, snapshot(model))
+
+
+def test_the_largest_rank_is_allowed_and_one_more_is_not():
+    for targets, limit in ((("c_attn",), 24), (("q",), 24), (("c_fc",), 24)):
+        model = build("gpt2")
+        with pytest.raises(LoRAError, match=f"between 1 and {limit}"):
+            lk.inject(model, LoRAConfig(r=limit + 1, targets=targets))
+        lk.inject(model, LoRAConfig(r=limit, targets=targets))
+
+
+def test_adapters_on_different_projections_live_side_by_side():
+    model = build("gpt2")
+    plain = logits(model)
+    alone = {}
+    for name, targets in (("a", ("q",)), ("b", ("mlp",)), ("c", ("c_attn", "o"))):
+        single = build("gpt2")
+        for one in (single, model):
+            lk.inject(one, LoRAConfig(r=3, targets=targets), name=name, seed=5)
+            fill(one, name)
+        alone[name] = logits(single)
+    for name in ("a", "c", "b", "a"):
+        lk.set_adapter(model, name)
+        assert same_bits(logits(model), alone[name])
+    lk.delete_adapter(model, "c")
+    assert lk.active_adapter(model) == "a" and same_bits(logits(model), alone["a"])
+    lk.delete_adapter(model, "a")  # the active one: the base remains
+    assert lk.active_adapter(model) is None and same_bits(logits(model), plain)
+    assert not hasattr(model.transformer.h[0].attn.c_attn, "adapters")
+    lk.delete_adapter(model, "b")
+    assert lk.adapter_names(model) == [] and not hasattr(model, "_lorakit")
+
+
+def test_trainability_comes_back_as_it_was():
+    model = build("gpt2")
+    model.transformer.wpe.requires_grad_(False)
+    before = snapshot(model)
+    lk.inject(model, LoRAConfig(r=2), name="a")
+    lk.inject(model, LoRAConfig(r=2), name="b")
+    lk.delete_adapter(model, "b")
+    lk.delete_adapter(model, "a")
+    assert_same(before, snapshot(model))
+
+
+def test_references_and_hooks_survive_in_and_out():
+    model = build("gpt2")
+    layer, calls = model.transformer.h[0].attn.c_attn, []
+    layer.register_forward_hook(lambda module, args, output: calls.append(output.shape))
+    lk.inject(model, LoRAConfig(r=2))
+    logits(model)
+    assert model.transformer.h[0].attn.c_attn is layer
+    lk.eject(model)
+    logits(model)
+    assert len(calls) == 2
+
+
+def test_a_projection_injected_through_a_submodule_is_not_injected_again():
+    model = build("gpt2")
+    lk.inject(model.transformer.h[0], LoRAConfig(r=2, targets=("c_attn",)))
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="through another module"):
+        lk.inject(model, LoRAConfig(r=2, targets=("c_attn",)))
+    assert_same(before, snapshot(model))
+
+
+def test_a_replaced_forward_is_refused_because_the_adapter_would_be_bypassed():
+    model = build("gpt2")
+    layer = model.transformer.h[0].attn.c_attn
+    layer.forward = lambda x, old=layer.forward: old(x)  # what accelerate's hooks do
+    with pytest.raises(LoRAError, match="no effect"):
+        lk.inject(model, LoRAConfig(r=2))
+
+
+def test_torch_layers_that_bypass_their_projections_are_refused():
+    model = nn.TransformerEncoderLayer(8, 2, batch_first=True).eval()
+    for targets in (("out_proj",), ("linear1",)):
+        with pytest.raises(LoRAError, match="effect|fast path"):
+            lk.inject(model, LoRAConfig(r=2, targets=targets))
+
+
+def test_a_175b_shape_is_injected_on_the_meta_device():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.device("meta"):
+        model = GPT2LMHeadModel(GPT2Config(n_embd=12288, n_layer=96, n_head=96, vocab_size=50257))
+    lk.inject(model, LoRAConfig(r=1, targets=("q", "v")))
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 4_718_592
+    lk.merge(model)
+    lk.unmerge(model)
+    with pytest.raises(LoRAError, match="meta"):
+        lk.save_adapter(model, "nowhere")
+
+
+def test_a_user_config_is_never_modified():
+    """Trap 6: PEFT writes fan_in_fan_out into the user's config."""
+    patterns = {"c_attn": 3}
+    config = LoRAConfig(r=2, targets=["c_attn"], rank_pattern=patterns)
+    text = repr(config)
+    model = build("gpt2")
+    lk.inject(model, config)
+    patterns["c_attn"] = 99
+    assert repr(config) == text
+    assert model.transformer.h[0].attn.c_attn.adapters["default"].r == 3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [dict(r=0), dict(r=-1), dict(r=2.0), dict(r=True), dict(alpha=0), dict(alpha=float("nan")), dict(alpha="8")]
+    + [dict(dropout=1.0), dict(dropout=-0.1), dict(dropout=None), dict(targets=()), dict(targets=(3,))]
+    + [dict(targets=None), dict(use_rslora=1), dict(rank_pattern={"x": 0}), dict(rank_pattern={"(": 2})]
+    + [dict(alpha_pattern={"x": -1}), dict(modules_to_save=(None,))],
+    ids=str,
+)
+def test_meaningless_settings_are_refused(fields):
+    with pytest.raises(LoRAError):
+        LoRAConfig(**fields)
+
+
+def test_scaling_is_alpha_over_r_or_over_its_root():
+    assert LoRAConfig(r=4, alpha=16).scaling() == 4
+    assert LoRAConfig(r=4, alpha=16, use_rslora=True).scaling() == 8
+
+
+def test_half_precision_bases_get_float32_adapters():
+    """Trap 14: fp16 trainables break gradient scaling, and small steps vanish in them."""
+    for dtype, expected in ((torch.float16, torch.float32), (torch.bfloat16, torch.float32), (torch.float64,) * 2):
+        model = gpt2().to(dtype)
+        lk.inject(model, LoRAConfig(r=2))
+        assert {p.dtype for p in model.parameters() if p.requires_grad} == {expected}
+        loss = logits(model.train(), ids(), grad=True).float().square().mean()
+        loss.backward()
+        assert {p.grad.dtype for p in model.parameters() if p.requires_grad} == {expected}

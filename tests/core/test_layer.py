@@ -1,0 +1,284 @@
+"""One adapted projection against the formula: y = W0 x + b + scaling * B A x, its gradients, its costs."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import build, fill, gpt2, ids, llama
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.pytorch_utils import Conv1D
+
+import lorakit as lk
+from lorakit import LoRAConfig
+
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
+
+
+class Box(nn.Module):
+    """A model of one projection; called c_attn, so that slices have a meaning when it is fused."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.c_attn = layer
+
+    def forward(self, x):
+        return self.c_attn(x)
+
+
+def box(width, out, r, slices="", conv=False, bias=True, dropout=0.0, dtype=torch.float32, seed=0) -> Box:
+    torch.manual_seed(seed)
+    layer = Conv1D(out, width) if conv else nn.Linear(width, out, bias=bias)
+    if conv:
+        nn.init.normal_(layer.bias)
+    model = Box(layer.to(dtype))
+    targets = tuple(f"c_attn.{s}" for s in slices) or ("c_attn",)
+    lk.inject(model, LoRAConfig(r=r, alpha=3, dropout=dropout, targets=targets))
+    fill(model, "default", seed=seed + 1, size=1.0)
+    return model
+
+
+def exact(model: Box, x: torch.Tensor):
+    """The formula, dense, in float64: y, and an elementwise bound on the rounding of any sensible evaluation.
+
+    Every product of length n errs by at most n * eps32 of its absolute counterpart (float32 accumulation at worst;
+    eps64 for float64), and every tensor that is stored in the dtype (A, B, A x, the base's output, y) by eps / 2 of
+    itself: five roundings, and one more order for their products.
+    """
+    layer, adapter = model.c_attn, model.c_attn.adapters["default"]
+    W = layer.weight.double().T if isinstance(layer, Conv1D) else layer.weight.double()  # (out, in)
+    A, B, s = adapter.lora_A.double(), adapter.full_B().double(), adapter.scaling
+    b = torch.zeros(len(W), dtype=torch.float64) if layer.bias is None else layer.bias.double()
+    x = x.double()
+    y = x @ W.T + b + s * (x @ A.T) @ B.T
+    base, update = x.abs() @ W.abs().T + b.abs(), s * (x.abs() @ A.abs().T) @ B.abs().T
+    eps = torch.finfo(layer.weight.dtype).eps
+    sums = min(eps, torch.finfo(torch.float32).eps) * (W.shape[1] + A.shape[0] + 2)
+    return y.detach(), ((3 * eps + sums) * (base + update)).detach() + torch.finfo(layer.weight.dtype).tiny
+
+
+shapes = st.sampled_from(["", "q", "k", "v", "qv", "qkv"]).flatmap(
+    lambda slices: st.fixed_dictionaries(
+        dict(
+            slices=st.just(slices),
+            width=st.integers(1, 17),
+            out=st.integers(1, 19),
+            r=st.integers(1, 6),
+            conv=st.booleans(),
+            bias=st.booleans(),
+            dtype=st.sampled_from(DTYPES),
+            seed=st.integers(0, 9),
+        )
+    )
+)
+leading = st.lists(st.integers(0, 4), min_size=0, max_size=3).map(tuple)
+
+
+def from_drawn(drawn) -> Box:
+    drawn = dict(drawn)
+    if drawn["slices"]:
+        drawn["out"] = 3 * drawn["width"]
+    drawn["r"] = min(drawn["r"], drawn["width"], drawn["out"])
+    return box(**drawn)
+
+
+@settings(max_examples=150, deadline=None)
+@given(shapes, leading, st.booleans(), st.booleans())
+def test_output_is_the_formula_within_rounding(drawn, lead, train, grad):
+    """Trap 5: transposes go wrong silently on square weights; here every shape is compared with the dense formula."""
+    model = from_drawn(drawn).train(train)
+    x = torch.randn(*lead, drawn["width"]).to(drawn["dtype"])
+    with torch.set_grad_enabled(grad):
+        y = model(x)
+    expected, bound = exact(model, x)
+    assert y.dtype == drawn["dtype"] and y.shape == expected.shape
+    assert ((y.double() - expected).abs() <= bound).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes, leading, st.booleans())
+def test_gradients_are_those_of_the_dense_formula(drawn, lead, x_trains):
+    drawn = {**drawn, "dtype": torch.float64}
+    model = from_drawn(drawn)
+    layer, adapter = model.c_attn, model.c_attn.adapters["default"]
+    x = torch.randn(*lead, drawn["width"], dtype=torch.float64).requires_grad_(x_trains)
+    wrt = [adapter.lora_A, adapter.lora_B] + [x] * x_trains
+    W = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
+    dense = nn.functional.linear(x, W + adapter.delta_weight(), layer.bias)
+    weights = torch.randn_like(dense)
+    expected = torch.autograd.grad((dense * weights).sum(), wrt)
+    for got, want in zip(torch.autograd.grad((model(x) * weights).sum(), wrt), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+GRADCHECK = {
+    "square": dict(width=4, out=4, r=2),
+    "wide": dict(width=3, out=5, r=2),
+    "narrow, no bias": dict(width=5, out=3, r=3, bias=False),
+    "Conv1D": dict(width=3, out=5, r=2, conv=True),
+    "slice q": dict(width=3, out=9, r=2, slices="q", conv=True),
+    "slices q and v": dict(width=3, out=9, r=2, slices="qv", conv=True),
+    "slices q, k and v, Linear": dict(width=2, out=6, r=2, slices="qkv"),
+    "dropout": dict(width=4, out=5, r=2, dropout=0.4),
+    "dropout, slices": dict(width=3, out=9, r=2, slices="kv", dropout=0.4),
+}
+
+
+@pytest.mark.parametrize("layout", ["1-D", "2-D", "3-D", "4-D", "transposed", "strided"])
+@pytest.mark.parametrize("fields", GRADCHECK.values(), ids=GRADCHECK.keys())
+def test_gradcheck_in_float64(fields, layout):
+    if fields.get("conv") and layout == "transposed":
+        pytest.skip("transformers' Conv1D itself takes contiguous input only")
+    model = box(**fields, dtype=torch.float64).train()
+    adapter, width = model.c_attn.adapters["default"], fields["width"]
+    shape = {"1-D": (), "2-D": (3,), "3-D": (2, 2), "4-D": (2, 1, 2), "transposed": (3, 2), "strided": (4,)}[layout]
+    x = torch.randn(*shape, width, dtype=torch.float64, requires_grad=True)
+
+    def run(x, A, B):
+        torch.manual_seed(11)  # the same dropout mask every time
+        view = {"transposed": lambda: x.transpose(0, 1), "strided": lambda: x[::2]}.get(layout, lambda: x)()
+        return model(view)
+
+    assert torch.autograd.gradcheck(run, (x, adapter.lora_A, adapter.lora_B))
+
+
+def test_a_second_derivative_is_refused_instead_of_wrong():
+    model = box(3, 4, 2)
+    x = torch.randn(2, 3, requires_grad=True)
+    (grad,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="differentiate twice|once_differentiable|does not require grad"):
+        grad.sum().backward()
+
+
+def test_input_is_never_written_to():
+    """Trap 21: unsloth writes dX into X."""
+    for slices in ("", "qv"):
+        model = box(4, 12, 2, slices)
+        x = torch.randn(3, 4, requires_grad=True)
+        kept = x.detach().clone()
+        grad = torch.randn(3, 12)
+        kept_grad = grad.clone()
+        model(x).backward(grad)
+        assert torch.equal(x.detach(), kept) and torch.equal(grad, kept_grad)
+
+
+def test_saved_tensors_changed_before_backward_are_noticed():
+    model = box(4, 12, 2)
+    y = model(torch.randn(3, 4))
+    with torch.no_grad():
+        model.c_attn.adapters["default"].lora_A.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_dropout_acts_on_the_adapters_input_only_and_not_in_eval():
+    """Invariant 9, and trap 22: minLoRA shared one dropout mask among all tokens."""
+    model = box(64, 8, 4, dropout=0.5)
+    with torch.no_grad():
+        layer, adapter = model.c_attn, model.c_attn.adapters["default"]
+        x = torch.ones(50, 64)
+        base = layer.base_class.forward(layer, x)
+        assert torch.equal(model.eval()(x), model(x))
+        model.train()
+        draws = torch.stack([model(x) for _ in range(200)])  # (200, 50, 8)
+        assert (draws[0] - draws[0, :1]).abs().amax(1)[1:].gt(0).all(), "tokens share one mask"
+        update = adapter.scaling * x @ adapter.lora_A.T @ adapter.full_B().T
+        # x / (1-p) with probability 1-p: unbiased; 10,000 draws
+        error = 6 * (draws - base).std() / 10_000**0.5
+        assert ((draws - base).mean((0, 1)) - update[0]).abs().max() < error
+        adapter.lora_B.zero_()
+        assert torch.equal(model(x), base), "dropout touched the base's path"
+
+
+class Ops(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("conv", [False, True], ids=["Linear", "Conv1D"])
+def test_a_layer_costs_few_operations(conv):
+    """PEFT: 14 forward and 25 backward for a frozen Linear's 4 + 5."""
+    model = box(8, 12, 2, conv=conv)
+    x = torch.randn(2, 3, 8, requires_grad=True)
+    with Ops() as forward:
+        y = model(x)
+    grad = torch.ones_like(y)
+    with Ops() as backward:
+        torch.autograd.grad(y, [x, *model.c_attn.adapters["default"].parameters()], grad)
+    assert len(forward.names) <= 10, forward.names
+    assert len(backward.names) <= 16, backward.names
+
+
+def saved_bytes(run) -> int:
+    """Bytes that a forward keeps for the backward pass, parameters aside, each storage once."""
+    kept = {}
+
+    def pack(tensor):
+        if not isinstance(tensor, nn.Parameter) and not isinstance(tensor._base, nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize(("dtype", "dropout"), [(torch.float32, 0.0), (torch.float32, 0.1), (torch.bfloat16, 0.0)])
+@pytest.mark.parametrize("make", [gpt2, llama])
+def test_activations_kept_for_backward_are_fewer_than_pefts(make, dtype, dropout):
+    import peft
+
+    targets = ["c_attn", "c_proj", "c_fc"] if make is gpt2 else "all-linear"
+    ours, theirs = make().to(dtype).train(), make().to(dtype).train()
+    lk.inject(ours, LoRAConfig(r=4, dropout=dropout, targets=(targets,) if isinstance(targets, str) else targets))
+    settings = dict(r=4, lora_dropout=dropout, target_modules=targets, fan_in_fan_out=make is gpt2)
+    theirs = peft.get_peft_model(theirs, peft.LoraConfig(**settings))
+    batch = ids(4, 16)
+    our_bytes, their_bytes = (saved_bytes(lambda m=m: m(input_ids=batch)) for m in (ours, theirs))
+    assert our_bytes <= their_bytes
+
+
+def test_an_inference_adapter_lets_gradients_through_to_its_input():
+    model = box(4, 6, 2)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    x = torch.randn(3, 4, requires_grad=True)
+    (got,) = torch.autograd.grad(model(x).sum(), x)
+    adapter = model.c_attn.adapters["default"]
+    torch.testing.assert_close(got, (model.c_attn.weight + adapter.delta_weight()).sum(0).expand(3, 4))
+
+
+@pytest.mark.parametrize("unfrozen", ["weight", "bias"])
+def test_a_base_that_is_unfrozen_trains_beside_its_adapter(unfrozen):
+    model = box(4, 6, 2)
+    getattr(model.c_attn, unfrozen).requires_grad_(True)
+    model(torch.randn(3, 4)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters() if p.requires_grad)
+    assert getattr(model.c_attn, unfrozen).grad is not None
+
+
+def test_a_subclass_of_linear_keeps_its_own_forward():
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    model = nn.Sequential(Doubled(4, 4))
+    lk.inject(model, LoRAConfig(r=2, targets=("0",)))
+    fill(model, "default")
+    x = torch.randn(3, 4)
+    expected = (
+        2 * nn.functional.linear(x, model[0].weight, model[0].bias) + x @ model[0].adapters["default"].delta_weight().T
+    )
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_two_models_share_no_state():
+    one, two = build("gpt2"), build("gpt2")
+    lk.inject(one, LoRAConfig(r=2))
+    assert lk.adapter_names(two) == [] and type(two.transformer.h[0].attn.c_attn).__name__ == "Conv1D"

@@ -1,0 +1,304 @@
+"""Merging: the same function at the base's cost, undone bit for bit (invariants 3 and 4)."""
+
+import copy
+
+import pytest
+import torch
+from test_layer import DTYPES, box, exact
+from tiny_models import CASE_IDS, CASES, assert_same, build, fill, llama, logits, same_bits, snapshot
+from torch import nn
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+
+
+def two_adapters(kind, targets, dtype=torch.float32):
+    model = build(kind).to(dtype)
+    for number, name in enumerate(("a", "b")):
+        lk.inject(model, LoRAConfig(r=2 + number, targets=targets), name=name)
+        fill(model, name, seed=number)
+    return model
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
+def test_unmerge_restores_everything_bit_for_bit(kind, targets, dtype):
+    """Trap 3: subtracting drifts; 20 % of PEFT's bf16 weights differ after one round trip."""
+    model = two_adapters(kind, targets, dtype)
+    before = snapshot(model)
+    for name in ("a", "b", "a"):
+        lk.set_adapter(model, name)
+        lk.merge(model)
+        assert lk.is_merged(model)
+        lk.unmerge(model)
+        assert not lk.is_merged(model)
+    lk.set_adapter(model, "b")
+    assert_same(before, snapshot(model))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("fields", [dict(), dict(slices="q"), dict(slices="qv"), dict(conv=True, slices="kv")], ids=str)
+def test_merged_equals_unmerged_within_the_bound_of_rounding(fields, dtype):
+    """Unmerged is within `exact`'s bound of the formula; merging rounds W once more, which is eps / 2 of |W| |x|."""
+    for seed in range(5):
+        model = box(24, 72, 4, dtype=dtype, seed=seed, **fields).eval()
+        x = torch.randn(50, 24).to(dtype)
+        expected, bound = exact(model, x)
+        with torch.no_grad():
+            apart = model(x).double()
+            lk.merge(model)
+            merged = model(x).double()
+        assert ((apart - expected).abs() <= bound).all()
+        assert ((merged - expected).abs() <= bound).all()
+        assert ((merged - apart).abs() <= 2 * bound).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
+def test_merging_a_model_errs_no_more_than_its_dtype_does(kind, targets, dtype):
+    """The yardstick is measured: how far this dtype's unmerged logits are from float64's.
+
+    Merged and unmerged are two evaluations of one function with about the same number of roundings, so each is about
+    one yardstick away from the truth; 4 allows for both and for luck.
+    """
+    model = two_adapters(kind, targets, dtype)
+    truth = copy.deepcopy(model).double()
+    truth = logits(truth) if dtype != torch.float64 else None
+    apart = logits(model).double()
+    lk.merge(model)
+    merged = logits(model).double()
+    if truth is None:
+        torch.testing.assert_close(merged, apart, rtol=1e-12, atol=1e-12)
+    else:
+        yardstick = (apart - truth).abs().max() + torch.finfo(dtype).eps * truth.abs().max()
+        assert (merged - truth).abs().max() <= 4 * yardstick
+        assert (merged - apart).abs().max() <= 4 * yardstick
+
+
+def test_merge_forms_the_sum_in_float32_and_rounds_once():
+    model = box(24, 24, 4, dtype=torch.bfloat16)
+    layer, adapter = model.c_attn, model.c_attn.adapters["default"]
+    W0 = layer.weight.detach().clone()
+    lk.merge(model)
+    expected = torch.addmm(W0.float(), adapter.lora_B, adapter.lora_A, alpha=adapter.scaling).bfloat16()
+    assert same_bits(layer.weight.detach(), expected)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_unmerge_is_exact_after_a_move(dtype, device):
+    model = two_adapters("gpt2", ("q", "v"), dtype)
+    before = snapshot(model)
+    lk.merge(model)
+    model.to(device)
+    lk.unmerge(model)
+    assert logits(model.to("cpu")).dtype == dtype
+    after = snapshot(model)
+    before["ids"] = after["ids"]
+    assert_same(before, after)
+
+
+def test_a_merged_model_changes_dtype_whole():
+    model = two_adapters("gpt2", ("q", "v"))
+    reference = copy.deepcopy(model).bfloat16()
+    lk.merge(model)
+    model.bfloat16()
+    lk.unmerge(model)
+    assert all(
+        same_bits(a, b) for a, b in zip(model.state_dict().values(), reference.state_dict().values(), strict=True)
+    )
+
+
+BUSY = {
+    "merge again": lambda model: lk.merge(model),
+    "switch": lambda model: lk.set_adapter(model, "a"),
+    "switch off": lambda model: lk.set_adapter(model, None),
+    "change the scale": lambda model: lk.set_scale(model, 0.5),
+    "delete it": lambda model: lk.delete_adapter(model, "b"),
+    "delete another": lambda model: lk.delete_adapter(model, "a"),
+    "eject": lambda model: lk.eject(model),
+    "inject": lambda model: lk.inject(model, LoRAConfig(r=2), name="c"),
+    "mix": lambda model: lk.mixed_batch(model, ["a"] * 3).__enter__(),
+    "train": lambda model: logits(model.train(), grad=True),
+    "load a state dict": lambda model: model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}),
+    "load a part of one": lambda model: model.transformer.h[0].attn.c_attn.load_state_dict({}),
+}
+
+
+@pytest.mark.parametrize("action", BUSY.values(), ids=BUSY.keys())
+def test_what_would_corrupt_a_merged_model_is_refused(action):
+    """Traps 1 (double merge), 4 (a new scale while merged), 9 (deleting a merged adapter)."""
+    model = two_adapters("gpt2", ("q", "v"))
+    lk.merge(model)
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="merged"):
+        action(model)
+    model.eval()
+    assert_same(before, snapshot(model))
+    lk.unmerge(model)
+    assert same_bits(logits(model), logits(two_adapters("gpt2", ("q", "v"))))
+
+
+def test_loading_a_saved_adapter_while_merged_is_refused(tmp_path):
+    model = two_adapters("gpt2", ("q", "v"))
+    lk.save_adapter(model, tmp_path)
+    lk.merge(model)
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="merged"):
+        lk.load_adapter(model, tmp_path, "c")
+    assert_same(before, snapshot(model))
+
+
+def test_unmerging_what_is_not_merged_is_refused():
+    with pytest.raises(LoRAError, match="no adapters"):
+        lk.unmerge(build("gpt2"))
+    model = two_adapters("gpt2", ("q", "v"))
+    with pytest.raises(LoRAError, match="nothing is merged"):
+        lk.unmerge(model)
+    lk.set_adapter(model, None)
+    with pytest.raises(LoRAError, match="no adapter is active"):
+        lk.merge(model)
+
+
+def test_editing_the_adapter_while_merged_cannot_reach_the_base():
+    """Trap 4: elsewhere, editing A while merged and then unmerging corrupts the base."""
+    model = two_adapters("gpt2", ("q", "v"))
+    W0 = {path: layer.weight.detach().clone() for path, layer in model._lorakit.layers.items()}
+    lk.merge(model)
+    fill(model, "b", seed=99)
+    lk.unmerge(model)
+    assert all(same_bits(layer.weight.detach(), W0[path]) for path, layer in model._lorakit.layers.items())
+
+
+def test_train_and_eval_neither_merge_nor_unmerge():
+    """Trap 2: loralib merges in eval()."""
+    model = two_adapters("gpt2", ("q", "v"))
+    before = snapshot(model)
+    model.train().eval().train().eval()
+    assert_same(before, snapshot(model))
+    lk.merge(model)
+    merged = snapshot(model)
+    model.train().eval()
+    assert_same(merged, snapshot(model))
+
+
+def test_a_merged_state_dict_is_the_plain_models_and_loads_into_one():
+    """Trap 1: loralib's state dict saved in eval, reloaded, gets the update twice."""
+    model = two_adapters("gpt2", ("q", "v"))
+    lk.merge(model)
+    state, expected = model.state_dict(), logits(model)
+    plain = build("gpt2", seed=8)
+    plain.load_state_dict(state)  # strict
+    assert same_bits(expected, logits(plain))
+    injected = two_adapters("gpt2", ("q", "v"))
+    with pytest.raises(RuntimeError, match="Missing key"):
+        injected.load_state_dict(state)
+
+
+def test_a_state_dict_taken_before_merging_does_not_change_with_it():
+    model = two_adapters("gpt2", ("q", "v"))
+    held = copy.copy(model.state_dict())
+    kept = {key: value.clone() for key, value in held.items()}
+    lk.merge(model)
+    merged = copy.copy(model.state_dict())
+    kept_merged = {key: value.clone() for key, value in merged.items()}
+    lk.unmerge(model)
+    assert all(same_bits(held[key], kept[key]) for key in kept)
+    assert all(same_bits(merged[key], kept_merged[key]) for key in kept_merged)
+
+
+def test_merging_shared_weights_is_refused():
+    """Trap 7: PEFT merges into GPT-2's tied embedding and moves every logit."""
+    model = build("gpt2")
+    lk.inject(model, LoRAConfig(r=2, targets=("lm_head", "q")))
+    fill(model, "default")
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="shares its weight"):
+        lk.merge(model)
+    assert_same(before, snapshot(model))
+    untied = llama(tie_word_embeddings=False).eval()
+    lk.inject(untied, LoRAConfig(r=2, targets=("lm_head",)))
+    lk.merge(untied)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["parametrization", "old hook"])
+def test_merging_into_a_computed_weight_is_refused(old):
+    model = build("plain")
+    if old:
+        with pytest.warns(FutureWarning):
+            nn.utils.weight_norm(model.q_proj)
+    else:
+        nn.utils.parametrizations.weight_norm(model.q_proj)
+    plain = logits(model)
+    lk.inject(model, LoRAConfig(r=2, targets=("q_proj",)))
+    fill(model, "default")
+    assert not torch.equal(logits(model), plain)
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="computed or quantized"):
+        lk.merge(model)
+    assert_same(before, snapshot(model))
+    lk.eject(model)
+    assert same_bits(logits(model), plain)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_merge_that_is_not_finite_is_refused_whole(value):
+    """Trap 13: elsewhere the layers before the bad one stay merged, or NaN goes in silently."""
+    model = two_adapters("gpt2", ("q", "v"))
+    model.transformer.h[1].attn.c_attn.adapters["b"].lora_B.data[3, 1] = value
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match=r"h\.1\.attn\.c_attn"):
+        lk.merge(model)
+    assert_same(before, snapshot(model))
+
+
+def test_a_merge_that_overflows_half_precision_is_refused():
+    model = two_adapters("gpt2", ("q", "v"), torch.float16)
+    fill(model, "b", size=3e3)
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="not finite in torch.float16"):
+        lk.merge(model)
+    assert_same(before, snapshot(model))
+
+
+def test_running_out_of_memory_while_merging_changes_nothing(monkeypatch):
+    from lorakit.core import merge as file
+
+    model, made = two_adapters("gpt2", ("q", "v")), []
+    real = file._merged_weight
+
+    def fails_the_second_time(path, layer):
+        if made:
+            raise MemoryError
+        made.append(path)
+        return real(path, layer)
+
+    monkeypatch.setattr(file, "_merged_weight", fails_the_second_time)
+    before = snapshot(model)
+    with pytest.raises(MemoryError):
+        lk.merge(model)
+    assert_same(before, snapshot(model))
+
+
+def test_strength_is_merged_as_set():
+    model = two_adapters("gpt2", ("q", "v"))
+    W0 = {path: layer.weight.detach().clone() for path, layer in model._lorakit.layers.items()}
+    lk.set_scale(model, 0)
+    lk.merge(model)
+    assert all(torch.equal(layer.weight, W0[path]) for path, layer in model._lorakit.layers.items())
+    lk.unmerge(model)
+    lk.set_scale(model, -2.5)
+    apart = logits(model)
+    lk.merge(model)
+    torch.testing.assert_close(logits(model), apart, rtol=1e-4, atol=1e-5)
+
+
+def test_a_merged_layer_runs_the_bases_own_operation():
+    model = two_adapters("gpt2", ("q", "v"))
+    lk.merge(model)
+    merged, plain = logits(model), build("gpt2")
+    for path, layer in model._lorakit.layers.items():
+        plain.get_submodule(path).weight.data = layer.weight.data
+    assert same_bits(merged, logits(plain))

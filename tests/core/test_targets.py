@@ -1,0 +1,77 @@
+"""Which projections a name means, on each architecture."""
+
+import pytest
+from tiny_models import build
+from torch import nn
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+from lorakit.core.targets import find_targets
+
+EXPECTED = {
+    ("gpt2", ("q", "v")): {"c_attn.q", "c_attn.v"},
+    ("gpt2", ("o",)): {"attn.c_proj"},
+    ("gpt2", ("mlp",)): {"mlp.c_fc", "mlp.c_proj"},
+    ("gpt2", ("c_proj",)): {"attn.c_proj", "mlp.c_proj"},  # trap 18: PEFT's suffix rule, as PEFT users expect it
+    ("gpt2", ("attn.c_proj",)): {"attn.c_proj"},
+    ("gpt2", ("c_attn.v", "c_attn.q")): {"c_attn.q", "c_attn.v"},
+    ("gpt2", ("c_attn",)): {"attn.c_attn"},
+    ("gpt2", ("all-linear",)): {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"},
+    ("llama", ("q", "k", "v", "o")): {f"self_attn.{p}_proj" for p in "qkvo"},
+    ("llama", ("mlp",)): {f"mlp.{p}_proj" for p in ("gate", "up", "down")},
+    ("bert", ("q", "k", "v")): {"self.query", "self.key", "self.value"},
+    ("bert", ("o",)): {"attention.output.dense"},
+    ("bert", ("mlp",)): {"intermediate.dense", "output.dense"},
+    ("roberta", ("o", "mlp")): {"attention.output.dense", "intermediate.dense", "output.dense"},
+    ("deberta", ("q", "k", "v")): {"self.query_proj", "self.key_proj", "self.value_proj"},
+    ("deberta", ("o",)): {"attention.output.dense"},
+}
+
+
+@pytest.mark.parametrize(("kind", "targets"), EXPECTED, ids=str)
+def test_a_name_means_the_same_projections_on_every_architecture(kind, targets):
+    found = find_targets(build(kind), targets)
+    names = {f"{t.path.split('.')[-1]}.{s}" for t in found for s in t.slices}
+    names |= {t.path for t in found if not t.slices}
+    expected = EXPECTED[kind, targets]
+    assert all(any(name == e or name.endswith("." + e) for e in expected) for name in names), names
+    assert len(found) * max(len(found[0].slices), 1) == 2 * len(expected)  # two layers
+    if kind == "bert" and targets == ("mlp",):
+        assert not any("attention" in t.path for t in found)
+
+
+def test_slices_are_in_the_models_order_whatever_the_order_of_names():
+    for targets in (("v", "q"), ("c_attn.v", "q")):
+        assert {t.slices for t in find_targets(build("gpt2"), targets)} == {("q", "v")}
+    assert find_targets(build("gpt2"), ("v",))[0].bounds == ((48, 72),)
+
+
+def test_all_linear_leaves_out_the_output_embedding():
+    for kind in ("gpt2", "llama"):
+        assert not any("lm_head" in t.path for t in find_targets(build(kind), ("all-linear",)))
+
+
+def test_one_layer_can_be_named():
+    assert [t.path for t in find_targets(build("gpt2"), ("h.1.attn.c_attn",))] == ["transformer.h.1.attn.c_attn"]
+
+
+def test_a_suffix_begins_at_a_dot():
+    with pytest.raises(LoRAError, match="fits no projection"):
+        find_targets(build("gpt2"), ("_attn",))
+
+
+def test_the_error_lists_what_there_is():
+    with pytest.raises(LoRAError, match="c_attn, c_fc, c_proj, lm_head"):
+        find_targets(build("gpt2"), ("q_proj",))
+
+
+def test_a_fused_projection_of_another_layout_has_no_slices():
+    class Fused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c_attn = nn.Linear(6, 12)  # grouped queries: 6 + 3 + 3
+
+    with pytest.raises(LoRAError, match="does not hold q, k and v"):
+        lk.inject(Fused(), LoRAConfig(r=2, targets=("c_attn.q",)))
+    with pytest.raises(LoRAError):
+        lk.inject(Fused(), LoRAConfig(r=2, targets=("q",)))

@@ -1,0 +1,146 @@
+"""Tiny seeded models, one per kind of architecture, with an input for each. Square and rectangular projections."""
+
+from functools import cache
+
+import torch
+import transformers as tf
+from torch import nn
+
+import lorakit as lk
+
+VOCAB, WIDTH, LAYERS = 61, 24, 2
+TEXT = dict(vocab_size=VOCAB, attention_dropout=0.0)
+BERT_LIKE = dict(
+    vocab_size=VOCAB,
+    hidden_size=WIDTH,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=4,
+    intermediate_size=40,
+    max_position_embeddings=40,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    num_labels=3,
+)
+
+
+class Plain(nn.Module):
+    """No transformers at all: square, rectangular and bias-free Linear layers, and a BatchNorm head."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(VOCAB, WIDTH)
+        self.q_proj = nn.Linear(WIDTH, WIDTH)
+        self.fc1 = nn.Linear(WIDTH, 3 * WIDTH, bias=False)
+        self.fc2 = nn.Linear(3 * WIDTH, WIDTH)
+        self.norm = nn.BatchNorm1d(WIDTH)
+        self.head = nn.Linear(WIDTH, 5)
+
+    def forward(self, input_ids):
+        x = self.embed(input_ids)  # (batch, tokens, WIDTH)
+        x = x + self.fc2(torch.tanh(self.fc1(torch.tanh(self.q_proj(x)))))
+        return self.head(self.norm(x.mean(1)))
+
+
+def gpt2(**changes) -> nn.Module:
+    """Fused q, k, v in one Conv1D; tied embeddings."""
+    settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40)
+    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    return tf.GPT2LMHeadModel(tf.GPT2Config(**{**settings, **off, **changes}))
+
+
+def llama(**changes) -> nn.Module:
+    """Grouped-query attention: k and v are rectangular (24 -> 12)."""
+    settings = dict(hidden_size=WIDTH, intermediate_size=40, num_hidden_layers=LAYERS, num_attention_heads=4)
+    more = dict(num_key_value_heads=2, max_position_embeddings=40, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    return tf.LlamaForCausalLM(tf.LlamaConfig(**{**TEXT, **settings, **more, **changes}))
+
+
+def bert() -> nn.Module:
+    return tf.BertForMaskedLM(tf.BertConfig(**BERT_LIKE))
+
+
+def roberta(**changes) -> nn.Module:
+    """Sequence classification: a head to train whole."""
+    return tf.RobertaForSequenceClassification(tf.RobertaConfig(**{**BERT_LIKE, **changes}))
+
+
+def deberta() -> nn.Module:
+    """Disentangled attention, with separate projections for positions."""
+    relative = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=False, position_buckets=8)
+    return tf.DebertaV2ForSequenceClassification(
+        tf.DebertaV2Config(**BERT_LIKE, **relative, pooler_dropout=0.0, pooler_hidden_size=WIDTH)
+    )
+
+
+BUILDERS = {"plain": Plain, "gpt2": gpt2, "llama": llama, "bert": bert, "roberta": roberta, "deberta": deberta}
+# Whole square and rectangular projections, slices of a fused one, and everything at once.
+TARGETS = {
+    "plain": [("q",), ("mlp", "q_proj"), ("all-linear",)],
+    "gpt2": [("q", "v"), ("k",), ("q", "k", "v", "o"), ("c_attn",), ("mlp", "v"), ("all-linear",)],
+    "llama": [("q", "v"), ("k", "o", "mlp"), ("all-linear",)],
+    "bert": [("q", "k"), ("all-linear",)],
+    "roberta": [("q", "v"), ("o", "mlp")],
+    "deberta": [("q", "v"), ("all-linear",)],
+}
+CASES = [(kind, targets) for kind, choices in TARGETS.items() for targets in choices]
+CASE_IDS = [f"{kind}-{'+'.join(targets)}" for kind, targets in CASES]
+
+
+def build(kind: str, seed: int = 0, **changes) -> nn.Module:
+    """A model in eval mode, its biases and norms random too, so that nothing is hidden by a zero."""
+    torch.manual_seed(seed)
+    model = BUILDERS[kind](**changes).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@cache
+def ids(rows: int = 3, tokens: int = 7, seed: int = 5) -> torch.Tensor:
+    return torch.randint(3, VOCAB, (rows, tokens), generator=torch.Generator().manual_seed(seed))
+
+
+def logits(model: nn.Module, batch: torch.Tensor | None = None, grad: bool = False) -> torch.Tensor:
+    with torch.set_grad_enabled(grad):
+        out = model(input_ids=ids() if batch is None else batch)
+    return getattr(out, "logits", out)
+
+
+def fill(model: nn.Module, name: str, seed: int = 1, size: float = 0.3) -> None:
+    """Give an adapter random B (and A), as if it had been trained."""
+    generator = torch.Generator().manual_seed(seed)
+    for path, parameter in model.named_parameters():
+        if f".adapters.{name}.lora_" in path:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data.copy_(size * noise / parameter.shape[-1] ** 0.5)
+
+
+def snapshot(model: nn.Module) -> dict:
+    """Everything a verb could change: tensors, classes, trainability, mode, and lorakit's own state."""
+    return {
+        "tensors": {key: value.clone() for key, value in model.state_dict().items()},
+        "classes": {path: type(module) for path, module in model.named_modules()},
+        "training": {path: module.training for path, module in model.named_modules()},
+        "grad": {path: p.requires_grad for path, p in model.named_parameters()},
+        "ids": {path: id(p) for path, p in model.named_parameters()},
+        "state": (lk.adapter_names(model), lk.active_adapter(model), lk.is_merged(model)),
+        "attributes": set(vars(model)),
+    }
+
+
+def assert_same(before: dict, after: dict) -> None:
+    assert before["tensors"].keys() == after["tensors"].keys()
+    for key, value in before["tensors"].items():
+        other = after["tensors"][key]
+        assert value.dtype == other.dtype and same_bits(value, other), key
+    for what in ("classes", "training", "grad", "ids", "state", "attributes"):
+        assert before[what] == after[what], what
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal byte for byte: -0.0 is not 0.0, and NaN is NaN."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
