@@ -23,6 +23,9 @@ warnings.filterwarnings("ignore")
 import peft  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
+from torch.multiprocessing.reductions import StorageWeakRef  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+from torch.utils._pytree import tree_leaves  # noqa: E402
 
 import lorakit as lk  # noqa: E402
 
@@ -78,24 +81,32 @@ def forward(model, tokens):
     return run
 
 
-def peak_bytes(job: Callable[[], object], device: str) -> int:
-    """Peak of memory allocated during the job, above what was held before, in bytes."""
+class LiveBytes(TorchDispatchMode):
+    """Counts, after every operation, the bytes of all tensors that live and did not before: exact on any device."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = {tensor.untyped_storage()._cdata for tensor in held}
+        self.live: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and leaf.untyped_storage()._cdata not in self.held:
+                storage = leaf.untyped_storage()
+                self.live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        self.live = {key: (ref, size) for key, (ref, size) in self.live.items() if not ref.expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.live.values()))
+        return result
+
+
+def peak_bytes(job: Callable[[], object], model) -> int:
+    """Peak of memory allocated during the job, above what the model holds, in bytes."""
     job()
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        held = torch.cuda.memory_allocated()
+    with LiveBytes(list(model.parameters()) + list(model.buffers())) as count:
         job()
-        return torch.cuda.max_memory_allocated() - held
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        job()
-    held = peak = 0
-    events = sorted(
-        (event for event in profile.events() if event.name == "[memory]"), key=lambda event: event.time_range.start
-    )
-    for event in events:
-        held += event.cpu_memory_usage if hasattr(event, "cpu_memory_usage") else event.self_cpu_memory_usage
-        peak = max(peak, held)
-    return peak
+    return count.peak
 
 
 def seconds_to_import(what: str) -> float:
@@ -147,8 +158,8 @@ def main() -> None:
         peft=over["peft"],
         noise=abs(over["again"]),
     )
-    memory = {"lorakit": training_step(ours, tokens), "peft": training_step(theirs, tokens)}
-    peaks = {name: peak_bytes(job, device) / 2**20 for name, job in memory.items()}
+    both = {"lorakit": ours, "peft": theirs}
+    peaks = {name: peak_bytes(training_step(model, tokens), model) / 2**20 for name, model in both.items()}
     record("peak memory of a step, MiB", "never above PEFT's", **peaks, ratio=peaks["lorakit"] / peaks["peft"])
 
     for model in (base, ours, theirs):

@@ -129,7 +129,8 @@ def _agreed_config(fields: dict | None, note: dict, folder: Path) -> dict:
     written = note["config"]
     if fields is None or _digest(fields) == note["before"]:
         return written  # the save was cut short between the two files: the weights' own copy is the new one
-    changed = [key for key in {**written, **fields} if key not in FREE and fields.get(key) != written.get(key)]
+    # Fields that other tools add are theirs; from_peft refuses those that would matter.
+    changed = [key for key in written if key not in FREE and fields.get(key) != written[key]]
     if changed:
         says = "; ".join(f"{key}: saved {written.get(key)!r}, now {fields.get(key)!r}" for key in sorted(changed))
         raise LoRAError(f"{folder / CONFIG} was changed after the adapter was saved ({says}): restore it or save again")
