@@ -1,5 +1,7 @@
 # Two commands do everything: `make lab` and `make test`. Both make .venv first, once.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+GOOD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,\
+  $(shell $(p) -c '$(GOOD_ENOUGH)' 2>/dev/null && echo $(p))) python3)
 VENV := .venv
 BIN := $(VENV)/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
@@ -14,7 +16,7 @@ setup: $(VENV)/.done  ## make .venv with the tested versions (once; again when t
 
 # The stamp is newer than what defines the environment, so a second call installs nothing.
 $(VENV)/.done: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c '$(GOOD_ENOUGH)' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,test]'
@@ -30,10 +32,10 @@ lint: setup  ## ruff: format and lint, notebooks included
 	$(BIN)/ruff check .
 
 unit: setup  ## the unit tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 notebooks-test: setup  ## run every notebook and compare its outputs
-	HF_HUB_OFFLINE=1 LORAKIT_BUDGET=fast $(BIN)/python -m pytest --nbval --nbval-current-env \
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_BUDGET=fast $(BIN)/python -m pytest --nbval --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
 
 notebooks: setup  ## run every notebook and write its outputs back

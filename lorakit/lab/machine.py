@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lorakit.lab.base import BaseModelError, find_base
+from lorakit.lab.base import BUNDLED, BaseModelError, find_base
 from lorakit.lab.budget import budget
 from lorakit.lab.history import versions
 
@@ -90,7 +90,9 @@ def look_for(name: str) -> Base:
     try:
         place, _ = find_base(name)
     except BaseModelError:
-        return Base(name, False, "not in data/: run `make nano`, or set LORAKIT_HOME to a checkout of the project")
+        if name in BUNDLED:
+            return Base(name, False, "not in data/: run `make nano`, or set LORAKIT_HOME to a checkout of the project")
+        return Base(name, False, "no such folder, or no config.json in it")
     if Path(place).is_dir():
         # Only its last parts: a saved notebook should not tell where somebody's home folder is.
         return Base(name, True, f"in the folder {Path(place).parent.name}/{Path(place).name}")

@@ -32,11 +32,13 @@ def errors_in_random_subspaces(W: Tensor, rank: int, tries: int, seed: int = 0) 
 def errors_nearby(W: Tensor, copy: Tensor, rank: int, step: float, tries: int, seed: int = 0) -> Tensor:
     """Errors of random neighbours of `copy` (d, k) that also have rank `rank`: (tries,).
 
-    The copy is written as B A with factors of `rank` columns and rows, and both are moved by `step` times their own size in
-    a random direction.
+    The copy is written as B A with factors of `rank` columns and rows, and both are moved in a random direction, by
+    `step` times their own size.
     """
     W = W.detach().double()
     U, s, Vh = torch.linalg.svd(copy.detach().double(), full_matrices=False)
+    signs = U.sum(0).sign()  # u and v may both be turned round: fix which way, or the result depends on the library
+    U, Vh = U * signs, Vh * signs[:, None]
     B, A = U[:, :rank] * s[:rank].sqrt(), s[:rank].sqrt()[:, None] * Vh[:rank]  # (d, rank), (rank, k)
     generator = torch.Generator().manual_seed(seed)
 

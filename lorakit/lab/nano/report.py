@@ -1,0 +1,170 @@
+"""Nano's table: full fine-tuning and LoRA of several ranks on text-to-SQL, each at its own best learning rate.
+
+    python -m lorakit.lab.nano.report [--processes 2] [--work runs/nano]
+
+Learning rates are chosen on the validation split with one seed; the table is over three seeds of the test split.
+Finished runs are kept in <work>/results.jsonl and not run again. Writes data/results/nano_text_to_sql.json and
+the table in data/nano/README.md.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lorakit.lab.history import versions
+
+DATA = Path(__file__).resolve().parents[3] / "data"
+STEPS, BATCH, SEEDS = 200, 32, (0, 1, 2)
+RANKS = (1, 2, 4, 8, 64)
+RATES = {"full": (5e-4, 1e-3, 2e-3), "lora": (5e-3, 1e-2, 2e-2)}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning: r = 0 stands for full fine-tuning."""
+
+    base: str
+    r: int
+    targets: str
+    lr: float
+    seed: int
+    split: str  # where it is scored
+
+    @property
+    def method(self) -> str:
+        return f"LoRA r = {self.r}, {self.targets}" if self.r else "full fine-tuning"
+
+
+def train_and_score(run: Run) -> dict:
+    """Fine-tune a fresh base and score it; alpha is 2 r, so that one learning rate serves every rank."""
+    import lorakit as lk
+    from lorakit import lab
+
+    model, tokenizer = lk.load_base(run.base, device="cpu")
+    if run.r:
+        lk.inject(model, lk.LoRAConfig(r=run.r, alpha=2 * run.r, targets=(run.targets,)), name="sql", seed=run.seed)
+    else:
+        model.requires_grad_(True)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    task = lab.text_to_sql()
+    history = lab.fit(model, tokenizer, task, steps=STEPS, batch_size=BATCH, lr=run.lr, seed=run.seed, progress=False)
+    scores = lab.evaluate(model, tokenizer, task, run.split)
+    scores.pop("answers")
+    return {**asdict(run), **scores, "trainable": trainable, "train_seconds": round(history.seconds, 1),
+            "last_loss": round(statistics.fmean(history.losses[-10:]), 4)}  # fmt: skip
+
+
+def single_thread():
+    import torch
+
+    torch.set_num_threads(1)  # two runs side by side use two cores better than one run on both
+
+
+def do_all(runs: list[Run], kept: Path, processes: int) -> list[dict]:
+    """The results of `runs`, in order; those in the file `kept` are taken from there, new ones appended."""
+    done = {}
+    if kept.exists():
+        for row in map(json.loads, kept.read_text().splitlines()):
+            done[Run(**{k: row[k] for k in Run.__dataclass_fields__})] = row
+    missing = [run for run in dict.fromkeys(runs) if run not in done]
+    if missing:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(min(processes, len(missing)), context, single_thread) as pool:
+            started = time.monotonic()
+            for run, row in zip(missing, pool.map(train_and_score, missing), strict=True):
+                done[run] = row
+                with kept.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(f"{time.monotonic() - started:6.0f} s  {run.base}: {run.method}, lr {run.lr:g}, seed {run.seed}: "
+                      f"{100 * row['execution']:.1f} % ({run.split})", flush=True)  # fmt: skip
+    return [done[run] for run in runs]
+
+
+def best_rates(base: str, kept: Path, processes: int) -> dict[str, float]:
+    """Learning rate by kind, "full" and "lora" (c_attn, r = 8), by execution on the validation split."""
+    tuning = {kind: [Run(base, 8 if kind == "lora" else 0, "c_attn", lr, 0, "validation") for lr in rates]
+              for kind, rates in RATES.items()}  # fmt: skip
+    results = iter(do_all([run for runs in tuning.values() for run in runs], kept, processes))
+    scored = {kind: [(next(results)["execution"], run.lr) for run in runs] for kind, runs in tuning.items()}
+    return {kind: max(pairs)[1] for kind, pairs in scored.items()}
+
+
+def final_runs(base: str, rates: dict[str, float], seeds=SEEDS) -> list[Run]:
+    shapes = [(0, "c_attn"), *((r, "c_attn") for r in RANKS), (8, "all-linear")]
+    if base == "nano-early":
+        shapes = [(0, "c_attn"), (8, "c_attn")]
+    return [
+        Run(base, r, targets, rates["lora" if r else "full"], seed, "test") for seed in seeds for r, targets in shapes
+    ]
+
+
+def table(rows: list[dict]) -> list[dict]:
+    """One line per base and method: mean and range over the seeds, fractions 0..1."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["base"], Run(**{k: row[k] for k in Run.__dataclass_fields__}).method), []).append(row)
+    out = []
+    for (base, method), group in groups.items():
+        execution, exact = ([row[metric] for row in group] for metric in ("execution", "exact"))
+        out.append({"base": base, "method": method, "trainable": group[0]["trainable"], "lr": group[0]["lr"],
+                    "seeds": len(group),
+                    "execution": statistics.fmean(execution), "execution_range": [min(execution), max(execution)],
+                    "exact": statistics.fmean(exact),
+                    "train_seconds": statistics.fmean(r["train_seconds"] for r in group)})  # fmt: skip
+    return out
+
+
+def markdown(lines: list[dict]) -> str:
+    head = "| base | method | trainable | learning rate | right result (test) | lowest - highest seed | exact SQL |\n"
+    head += "| --- | --- | ---: | ---: | ---: | ---: | ---: |\n"
+    cells = (
+        f"| {x['base']} | {x['method']} | {x['trainable']:,} | {x['lr']:g} | {100 * x['execution']:.1f} % "
+        f"| {100 * x['execution_range'][0]:.1f} - {100 * x['execution_range'][1]:.1f} | {100 * x['exact']:.1f} % |\n"
+        for x in lines
+    )
+    return head + "".join(cells)
+
+
+def between(text: str, mark: str, new: str) -> str:
+    """`text` with what stands between `<!-- mark -->` and `<!-- /mark -->` replaced."""
+    before, _, rest = text.partition(f"<!-- {mark} -->")
+    _, _, after = rest.partition(f"<!-- /{mark} -->")
+    return f"{before}<!-- {mark} -->\n{new}<!-- /{mark} -->{after}"
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, default=Path("runs/nano"), help="finished runs are kept here")
+    parser.add_argument("--processes", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--bases", nargs="+", default=["nano", "nano-early"])
+    args = parser.parse_args(argv)
+    args.work.mkdir(parents=True, exist_ok=True)
+    kept, rows, chosen = args.work / "results.jsonl", [], {}
+    for base in args.bases:
+        chosen[base] = best_rates(base, kept, args.processes)
+        rows += do_all(final_runs(base, chosen[base]), kept, args.processes)
+    lines = table(rows)
+    card = DATA / "nano" / "README.md"
+    if card.exists():
+        card.write_text(between(card.read_text(), "table", markdown(lines)))
+    tuned = [row for row in map(json.loads, kept.read_text().splitlines()) if row["split"] == "validation"]
+    record = {
+        "command": "python -m lorakit.lab.nano.report", "date": datetime.now(UTC).date().isoformat(),
+        "device": "cpu, 1 thread per run",
+        "versions": versions(), "settings": {"steps": STEPS, "batch_size": BATCH, "alpha": "2 r", "schedule": "cosine"},
+        "learning_rates": chosen, "table": lines, "tuning": tuned, "runs": rows,
+    }  # fmt: skip
+    results = DATA / "results" / "nano_text_to_sql.json"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(record, indent=1) + "\n")
+    print(markdown(lines))
+
+
+if __name__ == "__main__":
+    main()

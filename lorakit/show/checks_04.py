@@ -1,0 +1,305 @@
+"""Checks and quiz of chapter 04: inside GPT-2."""
+
+import torch
+
+from lorakit.core.targets import is_projection, matches_name
+from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.quiz import Question, Quiz
+
+# 04.1 -- fold an update into a layer that may store its weight either way round
+
+
+def _is_conv1d(layer) -> bool:
+    return hasattr(layer, "nf")
+
+
+def _folded(layer, delta):
+    return layer.weight + (delta.T if _is_conv1d(layer) else delta)
+
+
+def _decided_by_shape(layer, delta):
+    return layer.weight + (delta if layer.weight.shape == delta.shape else delta.T)
+
+
+def _written_in_place(layer, delta):
+    layer.weight += delta.T if _is_conv1d(layer) else delta
+    return layer.weight
+
+
+def _layers(*shapes):
+    """Random layers with updates for them: (layer, delta) for each (kind, in, out)."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    for kind, inputs, outputs in shapes:
+        layer = nn.Linear(inputs, outputs) if kind == "Linear" else Conv1D(outputs, inputs)
+        layer.requires_grad_(False)
+        yield layer, torch.randn(outputs, inputs)
+
+
+@check(
+    "04.1",
+    "fold ΔW into either kind of layer",
+    right=_folded,
+    wrong={
+        "Conv1D is transposed": lambda layer, delta: layer.weight + delta,
+        "the shapes cannot tell": _decided_by_shape,
+        "`reshape` and `view` do not transpose": lambda layer, delta: layer.weight + delta.reshape(layer.weight.shape),
+        "`nn.Linear` is not transposed": lambda layer, delta: layer.weight + delta.T,
+        "W₀ was overwritten": _written_in_place,
+        "returns None": lambda layer, delta: None,
+    },
+    done="right, on square and on rectangular layers. Square ones are where everyone's test must look",
+)
+def fold(answer):
+    square, wide, linear, tall = _layers(("Conv1D", 6, 6), ("Conv1D", 4, 12), ("Linear", 6, 6), ("Linear", 12, 4))
+    layer, delta = square
+    before = layer.weight.clone()
+    got = answer(layer, delta)
+    expect(got is not None, "your function returns None: is the `return` missing?")
+    expect(
+        same(layer.weight, before),
+        "W₀ was overwritten: return a new tensor, or the layer can never be restored",
+    )
+    if not same(got, _folded(layer, delta)):
+        fits = _try(answer, *wide)
+        if fits is not None and same(fits, wide[0].weight + wide[1].reshape(wide[0].weight.shape)):
+            expect(False, "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`")
+        if fits is not None and same(fits, _folded(*wide)):
+            expect(False, "the shapes cannot tell: on a square layer both ways fit. Ask what kind of layer it is")
+        expect(
+            not same(got, before + delta),
+            "Conv1D is transposed: its weight is (in, out) and delta is (out, in). Square, so nothing complained",
+        )
+        expect(False, "on a square Conv1D the result is not W₀ + delta.T")
+    expect(same(answer(*wide), _folded(*wide)), "on a rectangular Conv1D the result is not W₀ + delta.T")
+    got = _try(answer, *linear)
+    expect(
+        got is None or not same(got, linear[0].weight + linear[1].T),
+        "`nn.Linear` is not transposed: its weight is (out, in), as delta is",
+    )
+    for layer, delta in (linear, tall):
+        expect(same(answer(layer, delta), _folded(layer, delta)), "on an `nn.Linear` the result is not W₀ + delta")
+
+
+def _try(answer, layer, delta):
+    try:
+        return answer(layer, delta)
+    except Exception:  # an answer that fails on one layer may still tell something on another
+        return None
+
+
+# 04.2 -- the same budget, spent on the whole c_attn
+
+equal_cost = check_examples(
+    "04.2",
+    "equal cost",
+    right=12,
+    wrong={
+        "8 would be right if only the B's counted: three slices also have three A's, the whole c_attn has one": 8,
+        "24 = 3 · 8 is right for the A's alone. The whole c_attn also has a B that is 3d tall: count both": 24,
+        "upside down: the slices cost 6·d·8, the whole costs 4·d·r. Solve for r": 16 / 3,
+    },
+    done="right: 6·d·8 = 4·d·12. The whole buys rank 12, shared by q, k and v; the slices rank 8 for each",
+)
+
+# 04.3 -- loralib's two tensors as one update
+
+
+def _spread(A, B, enabled, r, alpha):
+    d, parts, taken = A.shape[1], [], 0
+    for on in enabled:
+        if on:
+            rows = slice(taken * r, (taken + 1) * r)
+            parts.append(B[taken * d : (taken + 1) * d] @ A[rows])
+            taken += 1
+        else:
+            parts.append(torch.zeros(d, d))
+    return alpha / r * torch.cat(parts)
+
+
+def _packed(A, B, enabled, r, alpha):
+    """The mistake: the adapted slices first, the zeros after them."""
+    n, d = sum(enabled), A.shape[1]
+    found = _spread(A, B, [True] * n, r, alpha)
+    return torch.cat([found, torch.zeros((len(enabled) - n) * d, d)])
+
+
+def _one_A(A, B, enabled, r, alpha):
+    return _spread(A[:r].repeat(sum(enabled), 1), B, enabled, r, alpha)
+
+
+def _examples():
+    draws = torch.Generator().manual_seed(4)
+    for enabled in ([True, False, True], [False, False, True], [True, True, True]):
+        n, d, r = sum(enabled), 6, 2
+        yield torch.randn(n * r, d, generator=draws), torch.randn(n * d, r, generator=draws), enabled, r, 6.0
+
+
+spread = check_examples(
+    "04.3",
+    "ΔW from loralib's two tensors",
+    right=_spread,
+    inputs=list(_examples()),
+    wrong={
+        "v landed on k's rows: a slice that is not enabled still takes d rows, of zeros": _packed,
+        "each slice has its own A: slice i uses rows i·r to (i + 1)·r of A": _one_A,
+        "divide alpha by r, the rank of one slice, not by the rows of A": lambda A, B, enabled, r, alpha: _spread(
+            A, B, enabled, r, alpha * r / len(A)
+        ),
+        "the scale alpha / r is missing": lambda A, B, enabled, r, alpha: _spread(A, B, enabled, r, r),
+        "this is ΔW transposed: (in, out), as Conv1D stores it. Return (out, in)": lambda *args: _spread(*args).T,
+    },
+    done="right. This is what loralib's `zero_pad` and its grouped convolution compute",
+)
+
+# 04.4 -- names that PEFT understands
+
+WANTED = ("mlp.c_fc", "mlp.c_proj")
+
+
+@check(
+    "04.4",
+    "the MLP and nothing else",
+    right=("c_fc", "mlp.c_proj"),
+    wrong={
+        "`attn.c_proj` is adapted too": ("c_fc", "c_proj"),
+        "`mlp` is lorakit's alias": ("mlp",),
+        "`mlp.c_proj` is missing": ("c_fc",),
+        "`mlp.c_fc` is missing": "mlp.c_proj",
+        "only some blocks": ("h.0.mlp.c_fc", "h.0.mlp.c_proj"),
+        '"proj" ends no module\'s name': ("c_fc", "proj"),
+        '"*.c_fc" ends no module\'s name': ("*.c_fc", "mlp.c_proj"),
+    },
+    done="right: `c_fc` is safe as it is, `c_proj` needs its parent's name in front",
+)
+def names(answer):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    with torch.device("meta"):
+        gpt2 = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=8, n_head=2, vocab_size=16, n_positions=8))
+    modules = dict(gpt2.named_modules())
+    given = [answer] if isinstance(answer, str) else list(answer)
+    expect("mlp" not in given, "`mlp` is lorakit's alias: for PEFT it is the name of a module that is no projection")
+    hit = set()
+    for name in given:
+        found = {path for path in modules if matches_name(path, name) and is_projection(modules[path])}
+        expect(found, f'"{name}" ends no module\'s name: a target is a whole name, or the end of one after a dot')
+        hit |= found
+    blocks = {where: {path for path in hit if path.endswith(where)} for where in (*WANTED, "attn.c_proj")}
+    expect(not blocks["attn.c_proj"], "`attn.c_proj` is adapted too: a bare `c_proj` is the end of two names")
+    for where in WANTED:
+        expect(blocks[where], f"`{where}` is missing")
+        expect(len(blocks[where]) == 2, f"only some blocks are adapted: leave out what comes before `{where}`")
+    extra = sorted(hit - blocks[WANTED[0]] - blocks[WANTED[1]])
+    expect(not extra, f"{', '.join(extra)} is adapted too")
+
+
+# 04.5 -- counting with grouped-query attention
+
+count = check_examples(
+    "04.5",
+    "count before you inject",
+    right=lambda layers, d, d_kv, r: layers * r * ((d + d) + (d + d_kv)),
+    inputs=[(4, 256, 64, 8), (30, 576, 192, 4), (2, 64, 64, 1)],
+    wrong={
+        "only B was counted: A has r·d numbers for q and r·d for v": lambda layers, d, d_kv, r: layers * r * (d + d_kv),
+        "only A was counted: B is as tall as the projection's output": lambda layers, d, d_kv, r: layers * r * 2 * d,
+        "the layers were forgotten": lambda layers, d, d_kv, r: r * (3 * d + d_kv),
+        "v is narrower than q here: its output has d_kv numbers": lambda layers, d, d_kv, r: layers * r * 4 * d,
+        "v still reads all of x: its A is r × d, only its B is narrow": lambda layers, d, d_kv, r: (
+            layers * r * (2 * d + 2 * d_kv)
+        ),
+        "q and v have an A each: two projections, not one fused": lambda layers, d, d_kv, r: (
+            layers * r * (2 * d + d_kv)
+        ),
+        "W₀ was counted too: it is frozen": lambda layers, d, d_kv, r: layers * (d * d + d * d_kv + r * (3 * d + d_kv)),
+    },
+    done="right: SmolLM2-135M (30 layers, 576 wide, k and v 192) with r = 4 trains 230,400 numbers",
+)
+
+quiz = Quiz(
+    "04",
+    [
+        Question(
+            "You add ΔW = s·B A to the weight of GPT-2's `attn.c_proj` without transposing it. What happens?",
+            (
+                "An error: the shapes do not fit",
+                "Nothing bad: for a square matrix the order makes no difference",
+                "No error, and an unrelated update is learnt or merged",
+                "The output is right, only slower",
+            ),
+            2,
+            (
+                "That is what happens on `c_attn`, which is 256 × 768. `c_proj` is square: both ways fit.",
+                "Square only means that both ways fit. x ΔW and x ΔWᵀ are different vectors: the error was about √2.",
+                "The error was about √2 = 141 % of the update: what two unrelated vectors of one length differ by.",
+                "It costs the same, and it is wrong, by about 141 % of the update.",
+            ),
+        ),
+        Question(
+            "The same r on GPT-2's whole `c_attn`, or on its q and v slices: which trains more numbers?",
+            (
+                "The whole c_attn: it adapts three things instead of two",
+                "The slices: they have two A's",
+                "Neither: both are 4·d·r in each block",
+                "It depends on alpha",
+            ),
+            2,
+            (
+                "Its B is taller, 3d, but it has one A for all three: d + 3d = 4d.",
+                "Two A's, but their B's cover 2d instead of 3d: 2 (d + d) = 4d.",
+                "d + 3d = 2 (d + d). What differs: the slices leave k alone, and q and v get directions of their own.",
+                "alpha scales the update; it adds no parameter.",
+            ),
+        ),
+        Question(
+            'A colleague sets `target_modules=["c_proj"]` on GPT-2 "to adapt attention\'s output". What is adapted?',
+            (
+                "Attention's output projection in every block",
+                "Attention's output projection and the MLP's second layer in every block",
+                "Only the last block's",
+                "Nothing: names have to be complete",
+            ),
+            1,
+            (
+                "That too, but the MLP's second layer is also called `c_proj`. Write `attn.c_proj`, or `o` here.",
+                "A name matches every path that ends with it after a dot. That makes 7·d·r numbers a block, not 2·d·r.",
+                "A suffix fits in all blocks. For one block, write its number: `h.3.attn.c_proj`.",
+                "The end of a name is enough, in PEFT and here; that is what makes it convenient and dangerous.",
+            ),
+        ),
+        Question(
+            "The optimizer was given all parameters, with weight decay. Why did the base not move by a single bit?",
+            (
+                "Frozen parameters get no gradient, and AdamW skips a parameter without one, decay included",
+                "The learning rate was too small for float32 to notice",
+                "B is zero at the start, so no gradient flows",
+                "lorakit restores the base after each step",
+            ),
+            0,
+            (
+                "`requires_grad=False` leaves `.grad` at None; `optimizer.step()` passes it by.",
+                "The adapters moved with the same rate. And the hash sees a change in the last bit of one number.",
+                "B moves at the first step, A from the second on (chapter 03). Neither concerns W₀.",
+                "Nothing is restored: nothing was touched. The hash was equal after the steps, before any eject.",
+            ),
+        ),
+        Question(
+            '"LoRA trains 10,000 times fewer parameters." Of the models we counted, where is it true, on q and v?',
+            (
+                "For every model, with r = 1",
+                "For GPT-3 175B only, and up to r = 3",
+                "For GPT-3 175B at any r",
+                "Nowhere: it is an exaggeration",
+            ),
+            1,
+            (
+                "GPT-2 124M at r = 1 gives 3,376 times: the ratio grows with the width.",
+                "37,003 times at r = 1, 12,334 at r = 3, 9,251 at r = 4, which the paper used and rounded up.",
+                "At r = 64 it is 578 times: the count grows in proportion to r.",
+                "At r = 1 it is even modest: 37,003 times fewer. It needs a model 12,288 wide.",
+            ),
+        ),
+    ],
+)
