@@ -16,7 +16,8 @@ PINS = {
     canonicalize_name(name): version
     for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
 }
-INSTALLED_BY_TEST = [*PROJECT["dependencies"], *(r for e in ("lab", "test") for r in PROJECT["optional-dependencies"][e])]
+EXTRAS = PROJECT["optional-dependencies"]
+INSTALLED_BY_TEST = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]]
 
 
 @pytest.mark.parametrize("requirement", INSTALLED_BY_TEST)

@@ -49,9 +49,8 @@ class ParameterTable:
         width = max([len(row.module) for row in self.rows] + [6])
         lines = [f"{'module':{width}}  {'trainable':>13}  {'frozen':>15}  {'trainable %':>11}  shapes"]
         for row in (*self.rows, total):
-            lines.append(
-                f"{row.module:{width}}  {row.trainable:13,}  {row.frozen:15,}  {row.percent:11.4f}  {row.shapes}".rstrip()
-            )
+            counts = f"{row.trainable:13,}  {row.frozen:15,}  {row.percent:11.4f}"
+            lines.append(f"{row.module:{width}}  {counts}  {row.shapes}".rstrip())
         return "\n".join(lines)
 
     __repr__ = __str__
