@@ -144,6 +144,14 @@ def test_an_unfinished_checkpoint_is_not_seen(make_tiny, tiny_tokenizer, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["step-000008"]
 
 
+@pytest.fixture
+def pythons_own_ctrl_c():
+    """Python's own handler, also where the tests run in the background, with SIGINT ignored from the start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def ctrl_c_in_step(model, step):
     calls = []
 
@@ -155,7 +163,7 @@ def ctrl_c_in_step(model, step):
     return model.register_forward_pre_hook(press)
 
 
-def test_ctrl_c_ends_after_the_step_and_the_run_can_go_on(make_tiny, tiny_tokenizer, tmp_path):
+def test_ctrl_c_ends_after_the_step_and_the_run_can_go_on(make_tiny, tiny_tokenizer, tmp_path, pythons_own_ctrl_c):
     expected = run(adapted(make_tiny), tiny_tokenizer)
     model = adapted(make_tiny)
     handle = ctrl_c_in_step(model, 4)
@@ -177,7 +185,7 @@ def test_a_keyboard_interrupt_from_anywhere_still_returns_the_history(make_tiny,
     assert all(p.grad is None and p.isfinite().all() for p in model.parameters())
 
 
-def test_a_second_ctrl_c_does_not_wait():
+def test_a_second_ctrl_c_does_not_wait(pythons_own_ctrl_c):
     with PatientInterrupt() as ctrl_c:
         signal.raise_signal(signal.SIGINT)
         assert ctrl_c.asked
