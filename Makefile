@@ -22,8 +22,9 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,test]'
 	touch $@
 
-lab: setup  ## open the course in JupyterLab (localhost only, with its token)
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb
+LAB ?=
+lab: setup  ## open the course in JupyterLab, on localhost, with its token (LAB="--no-browser …" adds options)
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(LAB) notebooks/00_start_here.ipynb
 
 test: lint unit notebooks-test  ## lint, unit tests, and every notebook under pytest --nbval
 
