@@ -69,7 +69,7 @@ def test_the_table_gives_mean_and_range_over_seeds():
     lines = table(rows_of("nano", 0, [0.9, 0.8, 1.0]) + rows_of("nano", 8, [0.5]))
     assert [line["method"] for line in lines] == ["full fine-tuning", "LoRA r = 8, c_attn"]
     assert lines[0]["execution"] == pytest.approx(0.9) and lines[0]["execution_range"] == [0.8, 1.0]
-    assert "| 90.0 % | 80.0 - 100.0 |" in markdown(lines)
+    assert "| 3 | 90.0 % | 80.0 - 100.0 |" in markdown(lines)
 
 
 def test_finished_runs_are_not_run_again(tmp_path, monkeypatch):

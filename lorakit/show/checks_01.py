@@ -222,7 +222,7 @@ quiz = Quiz(
             1,
             (
                 "In the Frobenius norm nothing beats the SVD; gradient descent came down to it and stopped.",
-                "Yes: y = W₀x + BAx. Whether a useful *change* fits into rank 8 is a new question, for chapter 02.",
+                "Yes: y = W₀x + BAx. Whether a useful change fits into rank 8 is a new question, for chapter 02.",
                 "A scale makes directions longer or shorter; it cannot bring back any that are missing.",
             ),
         ),

@@ -55,7 +55,7 @@ def descent_against(curve: list[float], floor: float, rivals: dict[str, float]) 
 def error_by_cost(title: str, matrices: dict[str, Tensor]) -> CourseFigure:
     """Relative error of the best copies of every rank against the numbers stored, as a share of the whole matrix."""
     fig, ax = figure(title)
-    for (name, W), line in zip(matrices.items(), ("-", "-", "--", ":"), strict=False):
+    for (name, W), line in zip(matrices.items(), ("--", "-", "-", ":"), strict=False):
         factors = Factors.of(W)
         copies = [factors.truncation(r) for r in range(len(factors.s) + 1)]
         ax.plot([100 * c.share for c in copies], [c.relative_error for c in copies], linestyle=line, label=name)
@@ -67,10 +67,13 @@ def error_by_cost(title: str, matrices: dict[str, Tensor]) -> CourseFigure:
 
 
 def loss_by_rank(title: str, losses: dict[int, float], shape: tuple[int, int]) -> CourseFigure:
-    """A model's loss with weights of `shape` replaced by copies of each rank; the last rank is the whole weight."""
+    """A model's loss with weights of `shape` replaced by copies of each rank; the last rank is the whole weight.
+
+    Rank 0 has no place on the logarithmic axis and is left out.
+    """
     fig, ax = figure(title)
-    ranks = list(losses)
-    ax.plot(ranks, list(losses.values()), "o-", color=BLUE, label="weights replaced by copies of rank r")
+    ranks = [r for r in losses if r > 0]
+    ax.plot(ranks, [losses[r] for r in ranks], "o-", color=BLUE, label="weights replaced by copies of rank r")
     ax.axhline(losses[ranks[-1]], color=GREEN, linestyle="--", label="the model as it is")
     ax.axvline(break_even_rank(*shape), color=BLACK, linestyle=":", linewidth=1.5, label="break-even rank")
     ax.set(xlabel="rank r", ylabel="loss (nats per token)", xscale="log", ylim=(0, 1.08 * max(losses.values())))

@@ -103,8 +103,12 @@ def strength_explorer(
 ) -> StrengthExplorer:
     """Widget: a slider for the adapter's strength, over answers worked out beforehand by `sweep_strength`.
 
-    Of the sweep's questions, it offers the `questions` whose answers change most from strength to strength.
+    Of the sweep's questions, it offers those whose answers change most; first those answered right at strength 1.
     """
     columns = list(zip(*sweep.answers, strict=True))  # one tuple of answers per question
-    order = sorted(range(len(columns)), key=lambda j: (-len(set(columns[j])), j))
+    start = sweep.strengths.index(1.0) if 1.0 in sweep.strengths else -1
+    order = sorted(
+        range(len(columns)),
+        key=lambda j: (mark(columns[j][start], sweep.examples[j]) == "✗", -len(set(columns[j])), j),
+    )
     return StrengthExplorer(sweep, title, order[:questions])
