@@ -43,7 +43,7 @@ notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
 
 nano: setup  ## rebuild the bundled base model from its sources (about an hour on two cores; resumes)
-	$(BIN)/python -m lorakit.lab.nano
+	$(BIN)/python -m lorakit.lab.nano.pretrain
 
 bench: setup  ## speed and memory beside PEFT, in one run
 	$(BIN)/python benchmarks/against_peft.py
