@@ -138,11 +138,13 @@ def markdown(lines: list[dict]) -> str:
         "| base | method | trainable | learning rate | seeds | right result (test) | lowest - highest | exact SQL |\n"
     )
     head += "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-    cells = (
-        f"| {x['base']} | {x['method']} | {x['trainable']:,} | {x['lr']:g} | {x['seeds']} "
-        f"| {100 * x['execution']:.1f} % | {100 * x['execution_range'][0]:.1f} - {100 * x['execution_range'][1]:.1f} | {100 * x['exact']:.1f} % |\n"
-        for x in lines
-    )
+    cells = []
+    for x in lines:
+        low, high = (100 * share for share in x["execution_range"])
+        cells.append(
+            f"| {x['base']} | {x['method']} | {x['trainable']:,} | {x['lr']:g} | {x['seeds']} "
+            f"| {100 * x['execution']:.1f} % | {low:.1f} - {high:.1f} | {100 * x['exact']:.1f} % |\n"
+        )
     return head + "".join(cells)
 
 
