@@ -15,6 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -39,13 +40,20 @@ def gpt2(device: str, **shape) -> torch.nn.Module:
         return transformers.GPT2LMHeadModel(config).requires_grad_(False)
 
 
-def with_lorakit(base, targets=("c_attn",)):
-    return lk.inject(copy.deepcopy(base), lk.LoRAConfig(r=R, alpha=ALPHA, targets=targets))
+def with_lorakit(base):
+    return lk.inject(copy.deepcopy(base), our_config())
 
 
-def with_peft(base, targets=("c_attn",)):
-    config = peft.LoraConfig(r=R, lora_alpha=ALPHA, target_modules=list(targets), fan_in_fan_out=True)
-    return peft.get_peft_model(copy.deepcopy(base), config)
+def our_config() -> lk.LoRAConfig:
+    return lk.LoRAConfig(r=R, alpha=ALPHA, targets=("c_attn",))
+
+
+def peft_config() -> peft.LoraConfig:
+    return peft.LoraConfig(r=R, lora_alpha=ALPHA, target_modules=["c_attn"], fan_in_fan_out=True)
+
+
+def with_peft(base):
+    return peft.get_peft_model(copy.deepcopy(base), peft_config())
 
 
 def in_turns(jobs: dict[str, Callable[[], object]], repeats: int, sync: Callable[[], object]) -> dict[str, float]:
@@ -184,13 +192,13 @@ def main() -> None:
 
     names = [f"a{i}" for i in range(8)]
     for i, name in enumerate(names):
-        lk.inject(ours, lk.LoRAConfig(r=R, alpha=ALPHA, targets=("c_attn",)), name=name, seed=i)
-        config = peft.LoraConfig(r=R, lora_alpha=ALPHA, target_modules=["c_attn"], fan_in_fan_out=True)
-        theirs.add_adapter(name, config)
+        lk.inject(ours, our_config(), name=name, seed=i)
+        theirs.add_adapter(name, peft_config())
+    next_of_ours, next_of_theirs = cycle(names), cycle(names)
     t = in_turns(
         {
-            "ours": lambda: lk.set_adapter(ours, names[t_index()]),
-            "peft": lambda: theirs.set_adapter(names[t_index()]),
+            "ours": lambda: lk.set_adapter(ours, next(next_of_ours)),
+            "peft": lambda: theirs.set_adapter(next(next_of_theirs)),
         },
         4 * repeats,
         sync,
@@ -224,15 +232,14 @@ def main() -> None:
     )
 
     def inject_ours(model):
-        lk.inject(model, lk.LoRAConfig(r=R, targets=("c_attn",)))
+        lk.inject(model, our_config())
         lk.eject(model)
 
     fresh = copy.deepcopy(base)
-    config = dict(r=R, target_modules=["c_attn"], fan_in_fan_out=True)
     t = in_turns(
         {
             "ours": lambda: inject_ours(fresh),
-            "peft": lambda: peft.get_peft_model(fresh, peft.LoraConfig(**config)).unload(),
+            "peft": lambda: peft.get_peft_model(fresh, peft_config()).unload(),
         },
         5,
         sync,
@@ -264,11 +271,6 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"written to {out}")
-
-
-def t_index(counter=[0]) -> int:  # noqa: B006 (a counter on purpose: each call names the next adapter)
-    counter[0] += 1
-    return counter[0] // 2 % 8
 
 
 if __name__ == "__main__":

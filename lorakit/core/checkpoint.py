@@ -21,6 +21,7 @@ from lorakit.core.loralib_read import read_loralib
 from lorakit.core.peft_read import from_peft
 from lorakit.core.peft_write import to_peft
 from lorakit.core.state import known, state_of, unwrap
+from lorakit.core.targets import SLICES
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Fields that a person may change after saving without changing what the adapter computes.
@@ -156,9 +157,8 @@ def _check_saved(model: nn.Module, saved: dict[str, dict[str, Tensor]]) -> None:
 
 
 def _slice_names(layer, name: str) -> list[str]:
-    width = layer.shape[0]
-    bounds = layer.adapters[name].bounds
-    return [] if bounds == ((0, layer.shape[1]),) else ["qkv"[start // width] for start, _ in bounds]
+    adapter = layer.adapters[name]
+    return [] if adapter.whole else [SLICES[start // adapter.in_features] for start, _ in adapter.bounds]
 
 
 def _read_config(path: Path, strict: bool) -> dict | None:

@@ -128,11 +128,8 @@ class LoRALayer:
         return f"{type(self).__name__}(in={self.shape[0]}, out={self.shape[1]}, adapters={dict(self.adapters)})"
 
     def __reduce_ex__(self, protocol):
-        return (
-            _blank,
-            (self.base_class,),
-            self.__dict__,
-        )  # the class is made at run time: rebuild it from its base
+        # The class is made at run time: rebuild it from its base.
+        return _blank, (self.base_class,), self.__dict__
 
 
 @functools.cache
