@@ -41,6 +41,10 @@ notebooks-test: setup  ## run every notebook and compare its outputs
 notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
 
+RESULTS ?= --processes 2
+results: setup  ## make the recorded sweeps in data/results (two hours on two cores; goes on where it stopped)
+	$(BIN)/python -m lorakit.lab.results $(RESULTS)
+
 nano: setup  ## rebuild the bundled base model from its sources (about an hour on two cores; resumes)
 	$(BIN)/python -m lorakit.lab.nano.pretrain
 
@@ -54,4 +58,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test notebooks nano bench format clean
+.PHONY: help setup lab test lint unit notebooks-test notebooks results nano bench format clean

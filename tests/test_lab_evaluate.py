@@ -99,3 +99,13 @@ def test_evaluate_returns_metrics_answers_and_loss(tiny_model, tiny_tokenizer):
     assert set(result) == {"filled", "answers", "loss"} and len(result["answers"]) == 2
     with pytest.raises(LoRAError, match="validation split has 0 examples"):
         lab.evaluate(tiny_model, tiny_tokenizer, task, "validation")
+
+
+def test_a_task_without_a_scorer_is_judged_in_bits_per_byte(talkative, tiny_tokenizer):
+    examples = [lab.Example("a:", " bcé"), lab.Example("d:", " e")]  # é is two bytes
+    task = lab.Task("text", [], examples, examples, "bits_per_byte", None)
+    found = lab.evaluate(talkative, tiny_tokenizer, task, "test")
+    nats = lab.mean_loss(talkative, tiny_tokenizer, examples) * (5 + 1 + 2 + 1)  # bytes as tokens, and two ends
+    assert found == {"bits_per_byte": pytest.approx(nats / 0.693147 / 7, rel=1e-5), "loss": pytest.approx(nats / 9)}
+    with pytest.raises(LoRAError, match="judged by likelihood"):
+        task.score(["x", "y"], examples)

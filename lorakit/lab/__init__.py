@@ -10,6 +10,7 @@ from lorakit.lab.e2e import e2e
 from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
 from lorakit.lab.fit import fit, learning_rate
 from lorakit.lab.history import History
+from lorakit.lab.python_source import python_source
 from lorakit.lab.step import NonFiniteLoss
 from lorakit.lab.task import Example, Task, collate, encode
 from lorakit.lab.text_to_sql import text_to_sql
@@ -29,5 +30,6 @@ __all__ = [
     "learning_rate",
     "load_base",
     "mean_loss",
+    "python_source",
     "text_to_sql",
 ]

@@ -1,6 +1,7 @@
 """How good a model is at a task: generate the answers, score them, and the loss on the true answers."""
 
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -22,10 +23,11 @@ def evaluate(
     progress: bool = False,
     loss: bool = False,
 ) -> dict:
-    """Generate an answer to every prompt of a split and score them.
+    """Generate an answer to every prompt of a split and score them; a task without a scorer is judged by likelihood.
 
     Returns the task's metrics by name, "answers" (list of str, in the split's order), and with `loss=True` also
-    "loss": the mean over the true answers' tokens, in nats. `limit` takes the first so many examples.
+    "loss": the mean over the true answers' tokens, in nats. By likelihood: "bits_per_byte" and "loss", no "answers".
+    `limit` takes the first so many examples.
     """
     examples = task.split(split)[:limit]
     if not examples:
@@ -33,6 +35,9 @@ def evaluate(
             f"task {task.name!r} has nothing to evaluate: its {split} split has {len(task.split(split))} examples, "
             f"limit is {limit}"
         )
+    if task.scorer is None:
+        nats, tokens = total_loss(model, tokenizer, examples, batch_size)
+        return {"bits_per_byte": nats / math.log(2) / count_bytes(examples), "loss": nats / tokens}
     prompts = [example.prompt for example in examples]
     answers = generate_answers(model, tokenizer, prompts, task.max_new_tokens, batch_size, progress)
     result = dict(task.score(answers, examples))
@@ -106,9 +111,20 @@ def _until_end(tokens: list[int], tokenizer) -> str:
     return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
 
-@torch.no_grad()
 def mean_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_size: int = 64) -> float:
     """Mean cross-entropy of the true answers' tokens (their end-of-text included), in nats."""
+    total, count = total_loss(model, tokenizer, examples, batch_size)
+    return total / count
+
+
+def count_bytes(examples: Sequence[Example]) -> int:
+    """Bytes of the answers as UTF-8: what a loss is divided by to compare models with different tokenizers."""
+    return sum(len(example.answer.encode()) for example in examples)
+
+
+@torch.no_grad()
+def total_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_size: int = 64) -> tuple[float, int]:
+    """Summed cross-entropy of the true answers' tokens (their end-of-text included), in nats, and how many they are."""
     if not examples:
         raise LoRAError("no examples to take the loss of")
     rows = sorted(encode_all(examples, tokenizer, context_length(model)), key=lambda row: -len(row.ids))
@@ -118,7 +134,7 @@ def mean_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_si
             batch = collate(rows[start : start + batch_size], tokenizer.pad_token_id)
             part, tokens = answer_loss(model, batch)
             total, count = total + part.double().item(), count + tokens
-    return total / count
+    return total, count
 
 
 def answer_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:

@@ -31,6 +31,7 @@ class Task:
 
     `scorer(answers, examples)` gives a dict of metrics, fractions in 0..1 (BLEU: 0..100); `metric` names the
     headline one; `max_new_tokens` bounds a generated answer. `note` says what a reader of the scores must know.
+    Where `scorer` is None nothing is generated: the task is a text to be predicted, judged in bits per byte.
     """
 
     name: str
@@ -38,12 +39,14 @@ class Task:
     validation: list[Example]
     test: list[Example]
     metric: str
-    scorer: Callable[[list[str], list[Example]], dict[str, float]] = field(repr=False)
+    scorer: Callable[[list[str], list[Example]], dict[str, float]] | None = field(repr=False)
     max_new_tokens: int = 64
     note: str = ""
 
     def score(self, answers: list[str], examples: list[Example]) -> dict[str, float]:
         """The metrics of `answers`, one per example; a missing one must be ""."""
+        if self.scorer is None:
+            raise LoRAError(f"task {self.name!r} is judged by likelihood, not by answers: use evaluate")
         if len(answers) != len(examples):
             raise LoRAError(f"{len(answers)} answers for {len(examples)} examples: give one answer per example")
         return self.scorer(answers, examples)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import lorakit as lk
 from lorakit import lab
-
-TASKS = {"text_to_sql": lab.text_to_sql, "e2e": lab.e2e}
+from lorakit.lab.tasks import TASKS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             return {}
         limit, progress = options.eval_limit, not options.quiet
         found = lab.evaluate(model, tokenizer, task, "test", limit=limit, progress=progress, loss=True)
-        found["answers"] = found["answers"][:10]  # enough to look at
+        found["answers"] = found.get("answers", [])[:10]  # enough to look at; likelihood has none
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "answers")
         say(f"{title}: {numbers}", flush=True)
         return found

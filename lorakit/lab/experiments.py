@@ -1,0 +1,210 @@
+"""The course's sweeps, declared as data: which runs make the recorded results of which chapter.
+
+An experiment has a grid (one seed: learning rates are chosen there, on validation) and then the runs that are
+reported, over three seeds, at what the grid found. LORAKIT_BUDGET scales the number of steps and of seeds.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from lorakit.lab.budget import by_budget
+from lorakit.lab.records import best_lr, select, summarise
+from lorakit.lab.sweep import Run
+
+RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
+ALPHA = 16  # the same for every rank, as in the paper, so that the update is scaled by 16 / r
+QV = ("q", "v")
+RATES = (1e-3, 3e-3, 1e-2)
+FULL_RATES = (2e-4, 5e-4, 1e-3)
+# Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
+# 36,864 at r = 2, no whole rank comes nearer): (targets, r). Hu et al. 2021, Table 5, and the MLP, which it left out.
+MATRICES = (
+    (("q",), 20), (("k",), 20), (("v",), 20), (("o",), 20), (("q", "k"), 10), (("q", "v"), 10),
+    (("q", "k", "v", "o"), 5), (("mlp",), 4), (("q", "k", "v", "o", "mlp"), 2),
+)  # fmt: skip
+# The validation metric that chooses a learning rate.
+METRIC = {"text_to_sql": "validation.execution", "python": "validation.bits_per_byte", "e2e": "validation.bleu"}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recorded sweep: `grid` first, then `final(rows of the grid)`. `chapter` says who shows it."""
+
+    name: str
+    chapter: str
+    what: str
+    grid: Callable[[], list[Run]]
+    final: Callable[[list[dict]], list[Run]] = lambda rows: []
+    keep: Callable[[Run], str | None] = lambda run: None  # the name in data/adapters that a run's adapter is kept by
+
+
+def steps(classroom: int) -> int:
+    """Steps of a run: the class's number, a tenth for the tests, four times as many for a GPU."""
+    return by_budget(max(2, classroom // 10), classroom, 4 * classroom)
+
+
+def seeds() -> tuple[int, ...]:
+    return by_budget((0,), (0, 1, 2), (0, 1, 2, 3, 4))
+
+
+def lora(r: int, lr: float, targets=QV, **more) -> Run:
+    return Run(**{"method": "lora", "r": r, "alpha": ALPHA, "targets": targets, "lr": lr, "steps": steps(100), **more})
+
+
+def full(lr: float, **more) -> Run:
+    return Run(**{"method": "full", "lr": lr, "steps": steps(100), **more})
+
+
+def over_seeds(runs: Sequence[Run]) -> list[Run]:
+    """Every run with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
+    return [replace(run, seed=seed) for seed in seeds() for run in runs]
+
+
+def rank_grid(task: str, batch_size: int, ranks=RANKS) -> list[Run]:
+    """Ranks and full fine-tuning at every learning rate, one seed."""
+    more = {"task": task, "batch_size": batch_size}
+    return [lora(r, lr, **more) for lr in RATES for r in ranks] + [full(lr, **more) for lr in FULL_RATES]
+
+
+def rank_final(rows: list[dict]) -> list[Run]:
+    """Each rank at its own best learning rate and at the one that is best for all of them together; full at its own.
+
+    A rank that the grid left out takes the rate of its nearest neighbour there.
+    """
+    task, batch_size = rows[0]["run"]["task"], rows[0]["run"]["batch_size"]
+    more = {"task": task, "batch_size": batch_size}
+    found = {r: lr for (r,), lr in best_lr(select(rows, method="lora"), ("r",), METRIC[task]).items()}
+    own = {r: found[nearest(r, found)] for r in RANKS}
+    best_full = best_lr(select(rows, method="full"), ("method",), METRIC[task])["full",]
+    runs = [lora(r, lr, **more) for r, lr in own.items()] + [full(best_full, **more)]
+    return over_seeds(dict.fromkeys([*runs, *(lora(r, shared_lr(rows), **more) for r in RANKS)]))
+
+
+def nearest(wanted: int, known) -> int:
+    """The one of `known` that `wanted` is the smallest factor away from."""
+    return min(known, key=lambda one: max(one, wanted) / min(one, wanted))
+
+
+def shared_lr(rows: list[dict]) -> float:
+    """The one learning rate that is best for all ranks of the grid together, on validation at seed 0."""
+    task = rows[0]["run"]["task"]
+    grid = select(rows, method="lora", seed=0)
+    whole = max(s.n for s in summarise(grid, ("lr",), METRIC[task]))  # final runs add more at some of the rates
+    rates = {s.key[0] for s in summarise(grid, ("lr",), METRIC[task]) if s.n == whole}
+    return best_lr([row for row in grid if row["run"]["lr"] in rates], ("method",), METRIC[task])["lora",]
+
+
+def matrices(task: str, batch_size: int, lr: float) -> list[Run]:
+    """Every choice of targets, at a learning rate that the rank sweep of the task found good for all ranks."""
+    more = {"task": task, "batch_size": batch_size}
+    return over_seeds([lora(r, lr, targets, **more) for targets, r in MATRICES])
+
+
+def alpha_lr() -> list[Run]:
+    """alpha and learning rate each over a factor of 64, r = 8: seven diagonals of equal alpha × learning rate."""
+    return [
+        replace(lora(8, lr), alpha=alpha, steps=steps(60))
+        for lr in (6.25e-4, 2.5e-3, 1e-2, 4e-2)
+        for alpha in (1, 4, 16, 64)
+    ]
+
+
+def rslora() -> list[Run]:
+    """alpha / r against alpha / √r at ranks up to the width; the two agree at r = 1 by definition."""
+    return over_seeds([replace(lora(r, 3e-3), use_rslora=use) for r in (8, 64, 256) for use in (False, True)])
+
+
+DIMENSIONS = (1, 16, 64, 256, 1024, 16384)
+
+
+def subspace(d: int, step: float) -> Run:
+    """`step` is about how far Adam moves the weights in one step, whatever d: lr = step / √d."""
+    return Run(method="subspace", d=d, lr=float(f"{step / d**0.5:.3g}"), steps=steps(100))
+
+
+def intrinsic_grid() -> list[Run]:
+    return [subspace(d, step) for d in (16, 1024, 65536) for step in (1, 3, 10)]
+
+
+def intrinsic_final(rows: list[dict]) -> list[Run]:
+    """Every d with the step that was best at the nearest d of the grid; full fine-tuning is in rank_text_to_sql."""
+    found = {d: lr * d**0.5 for (d,), lr in best_lr(rows, ("d",), METRIC["text_to_sql"]).items()}
+    return over_seeds([subspace(d, float(f"{found[nearest(d, found)]:.2g}")) for d in DIMENSIONS])
+
+
+BOTH = ("truncation", "spectra")
+
+
+def nano_early() -> list[Run]:
+    """At the rates that nano_early_600_steps.json tried; three times the steps, since there is more to learn."""
+    more = {"base": "nano-early", "steps": steps(300)}
+    return [
+        *over_seeds([lora(8, 1e-2, **more)]),
+        *(full(1e-3, seed=seed, measure=() if seed else BOTH, **more) for seed in seeds()),
+        lora(64, 1e-2, **more),
+    ]
+
+
+def full_runs() -> list[Run]:
+    """Full fine-tuning, with curves, whose ΔW is taken apart afterwards; the spectra once."""
+    return [
+        full(5e-4, steps=steps(200), eval_every=steps(40), seed=seed, measure=BOTH[:1] if seed else BOTH)
+        for seed in seeds()
+    ]
+
+
+def truncation() -> list[Run]:
+    return [*full_runs(), *(run for run in nano_early() if run.measure)]
+
+
+def fine_tune() -> list[Run]:
+    return [*full_runs(), *over_seeds([lora(8, 3e-3, steps=steps(200), eval_every=steps(40))])]
+
+
+def e2e() -> list[Run]:
+    more = {"task": "e2e", "steps": steps(200)}
+    return [run for lr, fast in ((5e-4, 3e-3), (1e-3, 1e-2)) for run in (full(lr, **more), lora(8, fast, **more))]
+
+
+def e2e_final(rows: list[dict]) -> list[Run]:
+    found = best_lr(rows, ("method",), "validation.loss")
+    more = {"task": "e2e", "steps": steps(200)}
+    return over_seeds([full(found["full",], **more), lora(8, found["lora",], **more)])
+
+
+def kept() -> list[Run]:
+    """The adapters that chapter 08 looks into: r = 8 against r = 64, and r = 64 from two seeds."""
+    return [
+        lora(r, lr, seed=seed, task=task, batch_size=batch_size, steps=steps(200))
+        for task, batch_size, lr in (("text_to_sql", 32, 3e-3), ("python", 16, 1e-2))
+        for r, seed in ((8, 0), (64, 0), (64, 1))
+    ]
+
+
+def kept_name(run: Run) -> str:
+    task = "sql" if run.task == "text_to_sql" else run.task
+    return f"{task}-r{run.r}-seed{run.seed}"
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("rank_text_to_sql", "06", "rank on a task that the base can almost do",
+                   lambda: rank_grid("text_to_sql", 32), rank_final),
+        Experiment("adapters", "08", "the adapters in data/adapters", kept, keep=kept_name),
+        Experiment("truncation", "02", "full fine-tuning, its ΔW cut to rank k", truncation),
+        Experiment("fine_tune", "05", "LoRA and full fine-tuning, curves", fine_tune),
+        Experiment("rank_python", "06", "rank on a domain that the base has never seen",
+                   lambda: rank_grid("python", 16, (1, 8, 64)), rank_final),
+        Experiment("intrinsic_dimension", "02", "training in a random subspace of d dimensions",
+                   intrinsic_grid, intrinsic_final),
+        Experiment("alpha_lr", "06", "alpha × learning rate at r = 8", alpha_lr),
+        Experiment("nano_early", "02", "a base that has not learnt what the task builds on", nano_early),
+        Experiment("matrices_python", "06", "which matrices, on the domain that the base has never seen",
+                   lambda: matrices("python", 16, 1e-2)),
+        Experiment("rslora", "06", "alpha / r against alpha / √r", rslora),
+        Experiment("matrices_text_to_sql", "06", "which matrices, at equal numbers of parameters",
+                   lambda: matrices("text_to_sql", 32, 3e-3)),
+        Experiment("e2e", "05", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)", e2e, e2e_final),
+    )
+}  # fmt: skip

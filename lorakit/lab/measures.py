@@ -1,0 +1,56 @@
+"""What a sweep can measure on a trained model beyond the task's scores, by name.
+
+Each is a function `(model, before, tokenizer, task) -> plain data`; `before` has the base's parameters by name.
+"""
+
+from contextlib import contextmanager
+
+from lorakit.lab.evaluate import evaluate
+from lorakit.study.rank import singular_values
+from lorakit.study.truncated_update import update_at_rank, update_factors
+
+RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def truncation(model, before, tokenizer, task) -> list[dict]:
+    """The test scores with the ΔW of every matrix replaced by its best rank-k part, for each k.
+
+    Biases and norms are put back to the base's in all of these, so that k = 0 is the base and nothing but matrices of
+    rank k has moved; in a last row, k = None, the model has everything it learnt.
+    """
+    factors = update_factors(before, dict(model.named_parameters()))
+    rows = []
+    with vectors_of(model, before):
+        for k in RANKS:
+            with update_at_rank(model, before, factors, k):
+                rows.append({"k": k, **_scores(model, tokenizer, task)})
+    return [*rows, {"k": None, **_scores(model, tokenizer, task)}]
+
+
+def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]:
+    """Singular values of the base's W and of ΔW for every matrix that has changed, largest first, three digits."""
+    found = {}
+    for name, factor in update_factors(before, dict(model.named_parameters())).items():
+        both = {"W": singular_values(before[name]), "delta": factor.s}
+        found[name] = {kind: [float(f"{s:.3g}") for s in values.tolist()] for kind, values in both.items()}
+    return found
+
+
+@contextmanager
+def vectors_of(model, before):
+    """Within the block every bias and norm of `model` has its value in `before`; matrices stay as they are."""
+    changed = [(p, p.data, before[name]) for name, p in model.named_parameters() if p.ndim == 1]
+    try:
+        for parameter, _, old in changed:
+            parameter.data = old
+        yield model
+    finally:
+        for parameter, learnt, _ in changed:
+            parameter.data = learnt
+
+
+def _scores(model, tokenizer, task) -> dict:
+    return {name: value for name, value in evaluate(model, tokenizer, task, "test").items() if name != "answers"}
+
+
+MEASURES = {"truncation": truncation, "spectra": spectra}

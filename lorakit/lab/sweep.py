@@ -1,0 +1,263 @@
+"""Sweeps: a list of fine-tunings written as data, run one by one or side by side, a line of JSON for each.
+
+    runs = [Run(method="lora", r=r, alpha=16, targets=("q", "v"), lr=1e-2, seed=s) for r in (1, 8) for s in (0, 1, 2)]
+    rows = sweep(runs, "runs/ranks.jsonl", processes=2)
+
+A run that is in the file already is not run again, so an interrupted sweep goes on where it stopped.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from lorakit.core.config import LoRAConfig
+from lorakit.core.errors import LoRAError
+from lorakit.core.inject import inject
+from lorakit.lab import measures
+from lorakit.lab.base import load_base
+from lorakit.lab.evaluate import evaluate
+from lorakit.lab.fit import fit
+from lorakit.lab.history import versions
+from lorakit.lab.step import NonFiniteLoss, autocast
+from lorakit.lab.tasks import TASKS
+
+METHODS = ("lora", "full", "subspace")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning of a fresh base, as data.
+
+    method     "lora" (r, alpha, targets, use_rslora), "full" (every parameter) or "subspace" (a random subspace of
+               dimension d, see study.random_subspace)
+    precision  "bf16" halves the time on a CPU with bf16 instructions; weights stay in fp32
+    eval_every steps between validations, recorded as the run's "curve"; None: only at the end
+    measure    names in `lab.measures`, done on the trained model and recorded beside the metrics
+    """
+
+    task: str = "text_to_sql"
+    base: str = "nano"
+    method: str = "lora"
+    r: int = 0
+    alpha: float = 0.0
+    targets: tuple[str, ...] = ()
+    use_rslora: bool = False
+    d: int = 0
+    lr: float = 0.0
+    steps: int = 100
+    batch_size: int = 32
+    seed: int = 0
+    precision: str = "bf16"
+    eval_every: int | None = None
+    measure: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, known in (("task", TASKS), ("method", METHODS)):
+            if getattr(self, name) not in known:
+                raise LoRAError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("targets", "measure"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if unknown := set(self.measure) - set(measures.MEASURES):
+            raise LoRAError(f"measure must be among {', '.join(measures.MEASURES)}, got {', '.join(sorted(unknown))}")
+        if self.method == "subspace" and self.d < 1:
+            raise LoRAError(f"a subspace needs a dimension d of at least 1, got {self.d}")
+
+    @classmethod
+    def of(cls, row: dict) -> "Run":
+        """The run that a record was made by; fields that are younger than the record have their defaults."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in row["run"].items() if name in known})
+
+    def __str__(self) -> str:
+        how = {"lora": f"r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}", "full": "full"}
+        how["subspace"] = f"d={self.d}"
+        scaled = " rslora" if self.use_rslora else ""
+        return f"{self.base} {self.task} {how[self.method]}{scaled} lr={self.lr:g} {self.steps} steps seed={self.seed}"
+
+
+def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: bool = True) -> dict:
+    """Fine-tune a fresh base as `run` says and score it on validation and test; returns the record.
+
+    The record is plain data: "run" (its fields), "trainable" (parameters), "metrics" (by split, and the training loss
+    over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "device", "threads", "versions",
+    "date"; with `eval_every` a "curve"; and what `measure` adds. A run that diverged has "diverged" (the reason) and
+    no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no half run is
+    ever recorded.
+    """
+    task = TASKS[run.task]()
+    model, tokenizer = load_base(run.base, device=device)
+    if model.device.type == "cpu" and hasattr(model, "set_attn_implementation"):
+        # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
+        model.set_attn_implementation("eager")
+    before = {name: p.detach().clone() for name, p in model.named_parameters()} if run.measure else None
+    finish = prepare(model, run)
+    record = {
+        "run": asdict(run),
+        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    try:
+        history = fit(
+            model,
+            tokenizer,
+            task,
+            steps=run.steps,
+            batch_size=run.batch_size,
+            lr=run.lr,
+            seed=run.seed,
+            precision=run.precision,
+            eval_every=run.eval_every,
+            progress=progress,
+        )
+    except NonFiniteLoss as error:
+        return {**record, "diverged": str(error)}
+    if history.interrupted:
+        raise KeyboardInterrupt
+    finish()
+    if keep is not None:
+        _keep(model, run, Path(keep))
+    started = time.perf_counter()
+    metrics = {split: _scores(model, tokenizer, task, split, run.precision) for split in ("validation", "test")}
+    metrics["last_loss"] = sum(history.losses[-10:]) / len(history.losses[-10:])
+    record |= {
+        "metrics": metrics,
+        "seconds": round(history.seconds, 2),
+        "scoring_seconds": round(time.perf_counter() - started, 2),
+    }
+    if run.eval_every:
+        record["curve"] = _curve(history)
+    for name in run.measure:
+        record[name] = measures.MEASURES[name](model, before, tokenizer, task)
+    return record
+
+
+def prepare(model, run: Run):
+    """Make the right parameters of a fresh `model` trainable; returns what is to be called when training has ended."""
+    if run.method == "full":
+        model.requires_grad_(True)
+    elif run.method == "subspace":
+        from lorakit.study.random_subspace import attach, fold
+
+        attach(model, run.d, seed=run.seed)
+        return lambda: fold(model)  # scored as plain weights: the projection need not be done for every token
+    else:
+        config = LoRAConfig(r=run.r, alpha=run.alpha, targets=run.targets, use_rslora=run.use_rslora)
+        inject(model, config, name=run.task, seed=run.seed)
+    return lambda: None
+
+
+def sweep(
+    runs: Sequence[Run],
+    file: str | Path,
+    *,
+    processes: int = 1,
+    keep=None,
+    device=None,
+    progress: bool = True,
+) -> list[dict]:
+    """Do the runs that are not in `file` (JSON lines) yet, appending a record for each; returns all of them in order.
+
+    processes  runs at a time. With more than one, each has one thread: on a CPU two runs side by side use two cores
+               better than one run on both.
+    keep       `keep(run)` gives the folder for a run's adapter, or None.
+    Stopped at any time, every finished run is in the file, and the next call goes on.
+    """
+    file = Path(file)
+    done = {Run.of(row): row for row in read(file)}
+    missing = [run for run in dict.fromkeys(runs) if run not in done]
+    if missing:
+        from tqdm.auto import tqdm
+
+        with tqdm(total=len(missing), desc=file.stem, disable=not progress) as bar:
+            for run, row in _results(missing, processes, keep or (lambda run: None), device):
+                done[run] = row
+                append(file, row)
+                bar.update()
+                bar.set_postfix_str(str(run))
+    return [done[run] for run in runs]
+
+
+def append(file: Path, row: dict) -> None:
+    """Write a record behind the others."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(row) + "\n")
+
+
+def read(file: str | Path) -> list[dict]:
+    """The records in a file of JSON lines; none where there is no such file. Half a last line is left out.
+
+    Raises LoRAError where any other line is not a record.
+    """
+    file = Path(file)
+    if not file.is_file():
+        return []
+    rows = []
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines) and not line.endswith("\n"):  # killed while it wrote: that run is done again
+                file.write_text("".join(lines[:-1]), encoding="utf-8")
+                break
+            raise LoRAError(f"{file}, line {number} is not JSON ({error}): mend or remove that line") from error
+    return rows
+
+
+def _results(runs: list[Run], processes: int, keep, device):
+    """(run, record) as they finish."""
+    if processes <= 1:
+        for run in runs:
+            yield run, run_one(run, keep=keep(run), device=device, progress=False)
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    pool = ProcessPoolExecutor(min(processes, len(runs)), multiprocessing.get_context("spawn"), _one_thread)
+    try:
+        waiting = {pool.submit(run_one, run, keep=keep(run), device=device, progress=False): run for run in runs}
+        for finished in as_completed(waiting):
+            yield waiting[finished], finished.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _scores(model, tokenizer, task, split: str, precision: str) -> dict:
+    # Likelihood in the training's precision, as fit validates; generation in fp32, so that a tie is not rounded.
+    if task.scorer is None:
+        with autocast(model.device, precision):
+            return evaluate(model, tokenizer, task, split)
+    return {name: value for name, value in evaluate(model, tokenizer, task, split, loss=True).items()
+            if name != "answers"}  # fmt: skip
+
+
+def _curve(history) -> dict[str, list]:
+    """Loss of every step, and what was validated at which step."""
+    names = sorted({name for row in history.rows for name in row if name.startswith("validation_")})
+    return {
+        "loss": [round(loss, 5) for loss in history.losses],
+        "step": history.column(names[0])[0],
+        **{name: history.column(name)[1] for name in names},
+    }
+
+
+def _keep(model, run: Run, folder: Path) -> None:
+    from lorakit.core.checkpoint import save_adapter
+
+    if run.method != "lora":
+        raise LoRAError(f"keep saves adapters, and {run} has none: leave keep out")
+    save_adapter(model, folder, name=run.task)

@@ -1,0 +1,117 @@
+"""Train a model inside a random d-dimensional subspace: θ = θ₀ + P θ_d, with P fixed and θ_d all that learns.
+
+How many dimensions an adaptation needs, its *intrinsic dimension*, is the d at which this reaches 90 % of what
+training everything reaches (Li et al. 2018, arXiv 1804.08838; for fine-tuning: Aghajanyan et al. 2020, arXiv
+2012.13255). P would have D × d values for D parameters, so it is never written down: `Fastfood` applies it.
+
+θ holds every parameter of the transformer's blocks: matrices, biases and norms, D in all. The embeddings stay as they
+are (GPT-2's are tied to its output layer: moving them would move the output too), and so does the last norm.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from lorakit.core.errors import LoRAError
+from lorakit.study.fastfood import Fastfood
+
+NAME = "random_subspace"  # the submodule of the model that holds θ_d and P while they are attached
+
+
+def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
+    """Freeze `model` and let it move in `d` random directions only; returns θ_d (d,), the one trained parameter.
+
+    θ_d is zero, so the model computes what it did before, until θ_d is trained: `model.named_parameters()` has it,
+    so any optimizer finds it. P, fixed by `seed`, takes 13 bytes per parameter and has columns of length about 1:
+    ‖Δθ‖ ≈ ‖θ_d‖. Weights are computed as θ₀ + P θ_d when they are used, P θ_d in float32 also under autocast, once for
+    every value of θ_d. Raises LoRAError where the model has no blocks, d is out of range or a subspace is attached.
+    """
+    if hasattr(model, NAME):
+        raise LoRAError("the model has a random subspace attached: fold or detach it first")
+    places = _block_parameters(model)
+    tensors = [getattr(module, name) for module, name in places]
+    D = sum(tensor.numel() for tensor in tensors)
+    if not 1 <= d <= D:
+        raise LoRAError(f"d must be between 1 and {D:,}, the number of parameters in the blocks, got {d:,}")
+    space = Subspace(Fastfood(d, D, seed), [tensor.shape for tensor in tensors], _trained(model)).to(tensors[0].device)
+    model.requires_grad_(False)
+    model.add_module(NAME, space)
+    for index, (module, name) in enumerate(places):
+        # unsafe: the shape and dtype are right by construction, and checking them would compute P θ_d 48 times over.
+        parametrize.register_parametrization(module, name, _Moved(space, index), unsafe=True)
+    return space.theta
+
+
+def fold(model: nn.Module) -> None:
+    """Write θ₀ + P θ_d into the weights and take the subspace off: an ordinary model again, at its old speed."""
+    _remove(model, keep=True)
+
+
+def detach(model: nn.Module) -> None:
+    """Take the subspace off and leave θ₀, as if nothing had happened."""
+    _remove(model, keep=False)
+
+
+class Subspace(nn.Module):
+    """θ_d, P, and the pieces of P θ_d that belong to each tensor."""
+
+    def __init__(self, projection: Fastfood, shapes: list[torch.Size], trained: list[str]) -> None:
+        super().__init__()
+        self.projection, self.shapes, self.trained = projection, shapes, trained
+        self.theta = nn.Parameter(torch.zeros(projection.d))
+        self._key, self._pieces = None, ()
+
+    def piece(self, index: int) -> Tensor:
+        """What tensor number `index` is moved by, in its shape."""
+        # An optimizer's step raises the version, a move to another device changes the address. (Writing to
+        # `theta.data` by hand does neither: write to `theta` under no_grad.)
+        key = (self.theta._version, self.theta.data_ptr(), torch.is_grad_enabled())
+        if key != self._key:
+            flat = self.projection(self.theta)  # (D,)
+            parts = flat.split([shape.numel() for shape in self.shapes])
+            self._pieces = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+            self._key = key
+        return self._pieces[index]
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_key": None, "_pieces": ()}  # the pieces hang on a graph: a copy makes its own
+
+
+class _Moved(nn.Module):
+    """The parametrization of one tensor: θ₀ there, plus its piece of P θ_d."""
+
+    def __init__(self, space: Subspace, index: int) -> None:
+        super().__init__()
+        # In a tuple, so that the space is not a submodule here too: it belongs to the model, once.
+        self.space, self.index = (space,), index
+
+    def forward(self, original: Tensor) -> Tensor:
+        return original + self.space[0].piece(self.index).to(original.dtype)
+
+
+def _block_parameters(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """(module, name) of every parameter in the transformer's blocks, in order."""
+    blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList)), None)
+    found = [(module, name) for module in (blocks or nn.Module()).modules() for name in module._parameters]
+    found = [(module, name) for module, name in found if getattr(module, name) is not None]
+    if not found:
+        raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList) with parameters")
+    return found
+
+
+def _trained(model: nn.Module) -> list[str]:
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def _remove(model: nn.Module, keep: bool) -> None:
+    space = getattr(model, NAME, None)
+    if space is None:
+        raise LoRAError("the model has no random subspace attached")
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            for name, chain in list(module.parametrizations.items()):
+                if any(isinstance(step, _Moved) for step in chain):
+                    parametrize.remove_parametrizations(module, name, leave_parametrized=keep)
+    delattr(model, NAME)
+    for name in space.trained:
+        model.get_parameter(name).requires_grad_(True)

@@ -1,0 +1,88 @@
+"""A fine-tuned model with its update cut to a rank: the copies act inside, the very same tensors are back outside."""
+
+import pytest
+import torch
+
+from lorakit.study.rank import numerical_rank
+from lorakit.study.truncated_update import in_random_directions, update_at_rank, update_factors, update_without_top
+
+NAME = "transformer.h.0.attn.c_attn.weight"
+
+
+@torch.no_grad()
+def logits(model):
+    return model(torch.arange(8)[None]).logits
+
+
+@pytest.fixture
+def tuned(tiny_model):
+    """(model, before, factors): every block's matrix moved by rank 4, and one bias."""
+    before = {name: parameter.detach().clone() for name, parameter in tiny_model.named_parameters()}
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in tiny_model.named_parameters():
+            if ".h." in name and parameter.ndim == 2:
+                rows, columns = parameter.shape
+                parameter += torch.randn(rows, 4, generator=draw) @ torch.randn(4, columns, generator=draw) / 20
+        tiny_model.get_parameter("transformer.h.0.attn.c_attn.bias").add_(0.1)
+    return tiny_model, before, update_factors(before, dict(tiny_model.named_parameters()))
+
+
+def test_the_factors_are_of_the_matrices_that_changed(tuned):
+    model, before, factors = tuned
+    assert len(factors) == 8 and NAME in factors
+    delta = model.get_parameter(NAME) - before[NAME]
+    assert torch.allclose(factors[NAME].approximation(4), delta, atol=1e-6)
+
+
+def test_inside_the_update_has_the_rank_and_outside_the_same_tensors_are_back(tuned):
+    model, before, factors = tuned
+    weight, after = model.get_parameter(NAME), logits(model)
+    address = weight.data.data_ptr()
+    with update_at_rank(model, before, factors, 2):
+        assert numerical_rank(weight - before[NAME], tolerance=1e-4) == 2
+        assert not torch.allclose(logits(model), after)
+    assert weight.data.data_ptr() == address and model.get_parameter(NAME) is weight
+    assert torch.equal(logits(model), after)
+
+
+def test_at_rank_0_the_matrices_are_the_old_ones_and_at_full_rank_the_new(tuned):
+    model, before, factors = tuned
+    after = logits(model)
+    with update_at_rank(model, before, factors, 0):
+        assert all(torch.equal(model.get_parameter(name), before[name]) for name in factors)
+    for k in (4, 32, 1000):  # more than a matrix has: all of it
+        with update_at_rank(model, before, factors, k):
+            assert torch.allclose(logits(model), after, atol=1e-4)
+
+
+def test_the_weights_come_back_after_an_exception_and_what_is_impossible_changes_nothing(tuned):
+    model, before, factors = tuned
+    after = logits(model)
+    with pytest.raises(RuntimeError, match="inside"), update_at_rank(model, before, factors, 1):
+        raise RuntimeError("inside")
+    with pytest.raises(ValueError, match="rank must be"), update_at_rank(model, before, factors, -1):
+        pass
+    with pytest.raises(KeyError), update_at_rank(model, {}, factors, 1):
+        pass
+    assert torch.equal(logits(model), after)
+
+
+def test_the_top_and_the_rest_together_are_the_update(tuned):
+    model, before, factors = tuned
+    after = model.get_parameter(NAME).detach().clone()
+    with update_at_rank(model, before, factors, 3):
+        top = model.get_parameter(NAME) - before[NAME]
+    with update_without_top(model, before, factors, 3):
+        rest = model.get_parameter(NAME) - before[NAME]
+    assert numerical_rank(rest, tolerance=1e-3) == 1
+    assert torch.allclose(top + rest, after - before[NAME], atol=1e-5)
+    with update_without_top(model, before, factors, 1000):
+        assert torch.equal(model.get_parameter(NAME), before[NAME])
+
+
+def test_random_directions_keep_the_singular_values_and_depend_on_the_seed(tuned):
+    _, _, factors = tuned
+    random, other = in_random_directions(factors, seed=0)[NAME], in_random_directions(factors, seed=1)[NAME]
+    assert torch.allclose(torch.linalg.svdvals(random.approximation(32)), factors[NAME].s, atol=1e-4)
+    assert not torch.allclose(random.U, other.U)
