@@ -168,7 +168,7 @@ def test_every_experiment_is_runs_and_its_final_runs_follow_from_its_grid():
             {
                 "run": json.loads(json.dumps(Run.of({"run": vars(run)}).__dict__)),
                 "metrics": {
-                    "validation": {"execution": run.lr, "loss": 1 / run.lr, "bits_per_byte": 1 / run.lr, "bleu": run.lr}
+                    "validation": {"execution": run.lr, "loss": -run.lr, "bits_per_byte": -run.lr, "bleu": run.lr}
                 },
             }
             for run in grid

@@ -172,3 +172,10 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(tiny_model):
     random_subspace.attach(tiny_model, BLOCKS)  # as many directions as parameters: allowed
     with pytest.raises(LoRAError, match="fold or detach"):
         random_subspace.attach(tiny_model, 1)
+
+
+def test_the_intrinsic_dimension_is_the_smallest_that_reaches_the_share():
+    accuracy = {100: 0.75, 1: 0.0, 10: 0.73, 1000: 0.79}
+    assert random_subspace.intrinsic_dimension(accuracy, full=0.8) == 10
+    assert random_subspace.intrinsic_dimension(accuracy, full=0.8, share=0.93) == 100
+    assert random_subspace.intrinsic_dimension(accuracy, full=1.0) is None

@@ -14,8 +14,8 @@ from lorakit.lab.sweep import Run
 RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
 ALPHA = 16  # the same for every rank, as in the paper, so that the update is scaled by 16 / r
 QV = ("q", "v")
-RATES = (1e-3, 3e-3, 1e-2)
-FULL_RATES = (2e-4, 5e-4, 1e-3)
+RATES = {"text_to_sql": (3e-4, 1e-3, 3e-3, 1e-2), "python": (3e-3, 1e-2, 3e-2)}
+FULL_RATES = {"text_to_sql": (2e-4, 5e-4, 1e-3), "python": (5e-4, 1e-3, 2e-3)}
 # Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
 # 36,864 at r = 2, no whole rank comes nearer): (targets, r). Hu et al. 2021, Table 5, and the MLP, which it left out.
 MATRICES = (
@@ -63,7 +63,7 @@ def over_seeds(runs: Sequence[Run]) -> list[Run]:
 def rank_grid(task: str, batch_size: int, ranks=RANKS) -> list[Run]:
     """Ranks and full fine-tuning at every learning rate, one seed."""
     more = {"task": task, "batch_size": batch_size}
-    return [lora(r, lr, **more) for lr in RATES for r in ranks] + [full(lr, **more) for lr in FULL_RATES]
+    return [lora(r, lr, **more) for lr in RATES[task] for r in ranks] + [full(lr, **more) for lr in FULL_RATES[task]]
 
 
 def rank_final(rows: list[dict]) -> list[Run]:
@@ -172,6 +172,12 @@ def e2e_final(rows: list[dict]) -> list[Run]:
     return over_seeds([full(found["full",], **more), lora(8, found["lora",], **more)])
 
 
+def bases() -> list[Run]:
+    """The untrained bases, as runs with learning rate 0: what a gain is measured from."""
+    asked = ({"task": "python", "batch_size": 16}, {"task": "text_to_sql"}, {"base": "nano-early"})
+    return [full(0.0, steps=1, **more) for more in asked]
+
+
 def kept() -> list[Run]:
     """The adapters that chapter 08 looks into: r = 8 against r = 64, and r = 64 from two seeds."""
     return [
@@ -189,6 +195,7 @@ def kept_name(run: Run) -> str:
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
+        Experiment("bases", "06", "the bases before any training", bases),
         Experiment("rank_text_to_sql", "06", "rank on a task that the base can almost do",
                    lambda: rank_grid("text_to_sql", 32), rank_final),
         Experiment("adapters", "08", "the adapters in data/adapters", kept, keep=kept_name),

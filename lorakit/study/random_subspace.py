@@ -52,6 +52,14 @@ def detach(model: nn.Module) -> None:
     _remove(model, keep=False)
 
 
+def intrinsic_dimension(accuracy: dict[int, float], full: float, share: float = 0.9) -> int | None:
+    """d₉₀: the smallest d in `accuracy` (d → score) that reaches `share` of the score of training everything, `full`.
+
+    None where no d does. Its precision is that of the list of d's tried. Li et al. 2018, section 3.1.
+    """
+    return min((d for d, score in accuracy.items() if score >= share * full), default=None)
+
+
 class Subspace(nn.Module):
     """θ_d, P, and the pieces of P θ_d that belong to each tensor."""
 

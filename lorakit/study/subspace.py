@@ -1,0 +1,120 @@
+"""How much two sets of directions have in common, beside what chance alone would give (Hu et al. 2021, section 7.2).
+
+Directions are orthonormal columns, most important first: U (n, p) and V (n, q), p and q directions in R^n.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lorakit.core.errors import LoRAError
+
+
+def right_directions(A: Tensor) -> Tensor:
+    """The right-singular vectors of A (r, n), as columns: (n, r). What A listens to in its inputs, loudest first."""
+    return torch.linalg.svd(A.detach().double(), full_matrices=False).Vh.T
+
+
+def left_directions(B: Tensor) -> Tensor:
+    """The left-singular vectors of B (n, r), as columns: (n, r). Where B writes in its outputs, loudest first."""
+    return torch.linalg.svd(B.detach().double(), full_matrices=False).U
+
+
+def similarity(U: Tensor, V: Tensor) -> Tensor:
+    """φ(i, j) = ‖U_iᵀ V_j‖²_F / min(i, j) for all i ≤ p and j ≤ q at once: (p, q); entry [i − 1, j − 1] is φ(i, j).
+
+    U_i and V_j are the first i and j columns of U (n, p) and V (n, q), which must be orthonormal. 1: the smaller
+    subspace lies inside the larger; 0: they are at right angles. Hu et al. 2021, eq. 4. One table of squared inner
+    products, summed from its top left corner, gives every φ: the p q separate norms would repeat each product.
+    """
+    _same_space(U, V)
+    squares = (U.T @ V).square()  # (p, q), squared cosines
+    return squares.cumsum(0).cumsum(1) / _smaller(*squares.shape).to(squares)
+
+
+def principal_angles(U: Tensor, V: Tensor) -> Tensor:
+    """The angles between the subspaces spanned by U (n, p) and V (n, q), smallest first: (min(p, q),), in radians.
+
+    Their cosines are the singular values of UᵀV. A cosine near 1 says little of its angle (the error is √eps), so below
+    45° the angle is taken from its sine (Björck & Golub 1973).
+    """
+    _same_space(U, V)
+    if U.shape[1] < V.shape[1]:
+        U, V = V, U  # the smaller one is projected onto the larger
+    C = U.T @ V  # (p, q), p ≥ q
+    cosines = torch.linalg.svdvals(C).clamp(max=1)  # falling
+    sines = torch.linalg.svdvals(V - U @ C).flip(0).clamp(max=1)  # rising, so that both belong to the same angle
+    return torch.where(cosines**2 > 0.5, sines.asin(), cosines.acos())
+
+
+def projection_distance(U: Tensor, V: Tensor) -> float:
+    """d = √(p − Σ σ²), σ the singular values of UᵀV, for two subspaces of one dimension p: between 0 and √p.
+
+    The distance on the Grassmannian of Hu et al. 2021, Appendix G. The paper goes on "φ = 1/p (1 − d²)", which is a
+    misprint: Σ σ² = p φ, so d² = p (1 − φ) and φ = 1 − d²/p. With the printed formula identical subspaces (d = 0)
+    would have φ = 1/p.
+    """
+    if U.shape != V.shape:
+        raise LoRAError(f"d is defined for subspaces of one dimension, got {U.shape[1]} and {V.shape[1]}")
+    return float(principal_angles(U, V).sin().square().sum().sqrt())  # Σ sin² = p − Σ cos²
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What φ is for subspaces that have nothing to do with each other: its mean and standard deviation."""
+
+    mean: float
+    std: float
+
+
+def floor(i: int, j: int, n: int) -> Floor:
+    """φ(i, j) of two random subspaces of R^n, exactly: mean max(i, j) / n, and the standard deviation around it.
+
+    A unit vector has 1/n of its squared length along any direction, on average; of i·j squared cosines the mean of the
+    sum is therefore i j / n, and i j / min(i, j) = max(i, j). The variance of ‖U_iᵀ V_j‖²_F is
+    2 i j (n − i)(n − j) / (n² (n − 1)(n + 2)), from the fourth moments of a random orthogonal matrix; it is zero when
+    one subspace is the whole space.
+    """
+    if not (1 <= i <= n and 1 <= j <= n):
+        raise ValueError(f"subspaces of R^{n} have dimensions 1 to {n}, got {i} and {j}")
+    variance = 2 * i * j * (n - i) * (n - j) / (n**2 * (n - 1) * (n + 2)) if n > 1 else 0.0
+    return Floor(max(i, j) / n, variance**0.5 / min(i, j))
+
+
+def floor_table(p: int, q: int, n: int) -> Tensor:
+    """The mean of `floor` for all i ≤ p and j ≤ q: (p, q), to be laid beside `similarity`."""
+    return torch.maximum(_count(p)[:, None], _count(q)) / n
+
+
+def sampled_floor(i: int, j: int, n: int, draws: int = 1000, seed: int = 0) -> Floor:
+    """`floor` by trying it out: `draws` random subspaces against one that stands still, which is as random."""
+    small, large = sorted((i, j))
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for _ in range(draws):
+        U = torch.linalg.qr(torch.randn(n, small, generator=generator, dtype=torch.float64)).Q  # (n, small)
+        values.append(U[:large].square().sum() / small)  # the still one: the first `large` axes
+    found = torch.stack(values)
+    return Floor(float(found.mean()), float(found.std()))
+
+
+def random_directions(n: int, p: int, seed: int) -> Tensor:
+    """p random orthonormal directions in R^n: (n, p)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(n, p, generator=generator, dtype=torch.float64)).Q
+
+
+def _smaller(p: int, q: int) -> Tensor:
+    return torch.minimum(_count(p)[:, None], _count(q))
+
+
+def _count(p: int) -> Tensor:
+    return torch.arange(1, p + 1, dtype=torch.float64)
+
+
+def _same_space(U: Tensor, V: Tensor) -> None:
+    if U.ndim != 2 or V.ndim != 2 or U.shape[0] != V.shape[0]:
+        raise LoRAError(
+            f"directions of one space are columns of equal length, got {tuple(U.shape)} and {tuple(V.shape)}"
+        )

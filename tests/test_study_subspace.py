@@ -1,0 +1,128 @@
+"""φ, principal angles and the floor, against cases known in closed form."""
+
+import math
+
+import pytest
+import torch
+
+import lorakit as lk
+from lorakit.study.subspace import (
+    floor,
+    floor_table,
+    left_directions,
+    principal_angles,
+    projection_distance,
+    random_directions,
+    right_directions,
+    sampled_floor,
+    similarity,
+)
+
+
+def turned(angles, n=10):
+    """Two subspaces of R^n with known principal angles: axis pairs, each turned by one of them."""
+    p = len(angles)
+    U, V = torch.zeros(n, p, dtype=torch.float64), torch.zeros(n, p, dtype=torch.float64)
+    for i, angle in enumerate(angles):
+        U[2 * i, i] = 1
+        V[2 * i, i], V[2 * i + 1, i] = math.cos(angle), math.sin(angle)
+    return U, V
+
+
+def test_phi_agrees_with_its_definition_for_every_i_and_j():
+    U, V = random_directions(12, 4, seed=0), random_directions(12, 7, seed=1)
+    phi = similarity(U, V)
+    assert phi.shape == (4, 7)
+    for i in range(1, 5):
+        for j in range(1, 8):
+            norm = torch.linalg.matrix_norm(U[:, :i].T @ V[:, :j]) ** 2
+            assert float(phi[i - 1, j - 1]) == pytest.approx(float(norm) / min(i, j))
+
+
+def test_phi_is_one_inside_and_zero_at_right_angles():
+    Q = random_directions(9, 9, seed=0)
+    inside = similarity(Q[:, :3], Q[:, :5])
+    assert torch.allclose(inside.diagonal(), torch.ones(3, dtype=torch.float64))
+    assert torch.allclose(inside[2, 2:], torch.ones(3, dtype=torch.float64))
+    assert similarity(Q[:, :3], Q[:, 3:]).max() < 1e-20
+
+
+def test_phi_does_not_see_signs_or_how_the_subspace_is_turned():
+    U, V = random_directions(12, 4, seed=0), random_directions(12, 6, seed=1)
+    turn = random_directions(4, 4, seed=2)
+    assert torch.allclose(similarity(-U, V), similarity(U, V))
+    assert similarity(U @ turn, V)[3, 5] == pytest.approx(float(similarity(U, V)[3, 5]))
+    assert torch.allclose(similarity(V, U), similarity(U, V).T)
+
+
+def test_directions_of_a_and_b_live_in_inputs_and_outputs():
+    B, A = torch.randn(9, 3), torch.randn(3, 7)
+    for directions, n in ((right_directions(A), 7), (left_directions(B), 9)):
+        assert directions.shape == (n, 3)
+        assert torch.allclose(directions.T @ directions, torch.eye(3, dtype=torch.float64), atol=1e-12)
+    assert torch.linalg.matrix_rank(torch.cat([A.double(), right_directions(A).T])) == 3
+
+
+def test_different_spaces_are_refused():
+    with pytest.raises(lk.LoRAError, match="columns of equal length"):
+        similarity(torch.eye(4)[:, :2], torch.eye(5)[:, :2])
+
+
+def test_principal_angles_are_found_also_where_they_are_tiny():
+    angles = [1e-9, 1e-4, 0.3, math.pi / 2 - 1e-6]
+    assert principal_angles(*turned(angles)).tolist() == pytest.approx(angles, rel=1e-5)
+
+
+def test_principal_angles_of_different_dimensions():
+    U, V = turned([0.2, 0.7, 1.1])
+    assert principal_angles(U, V[:, 1:]).tolist() == pytest.approx([0.7, 1.1])
+    assert principal_angles(V[:, 1:], U).tolist() == pytest.approx([0.7, 1.1])
+
+
+def test_appendix_g_as_it_should_read():
+    angles = [0.3, 0.8, 1.2]
+    U, V = turned(angles)
+    p, d = 3, projection_distance(U, V)
+    assert d**2 == pytest.approx(p - sum(math.cos(a) ** 2 for a in angles))
+    phi = float(similarity(U, V)[p - 1, p - 1])
+    assert phi == pytest.approx(1 - d**2 / p)
+    assert phi != pytest.approx((1 - d**2) / p, abs=0.1)  # as printed
+    assert projection_distance(U, U) == pytest.approx(0, abs=1e-7)
+    with pytest.raises(lk.LoRAError, match="one dimension"):
+        projection_distance(U, V[:, :2])
+
+
+@pytest.mark.parametrize(("i", "j", "n"), [(1, 1, 8), (2, 5, 8), (5, 2, 8), (4, 4, 5), (3, 40, 64)])
+def test_the_floor_by_formula_is_the_floor_by_sampling(i, j, n):
+    exact, tried = floor(i, j, n), sampled_floor(i, j, n, draws=2000)
+    assert tried.mean == pytest.approx(exact.mean, abs=5 * exact.std / 2000**0.5)
+    assert tried.std == pytest.approx(exact.std, rel=0.1)
+    assert exact == floor(j, i, n)
+
+
+def test_the_floor_of_one_direction_is_that_of_a_random_unit_vector():
+    # One coordinate squared of a unit vector in R^n is Beta(1/2, (n − 1)/2): mean 1/n, variance 2(n − 1)/(n²(n + 2)).
+    exact = floor(1, 1, 10)
+    assert exact.mean == pytest.approx(0.1) and exact.std**2 == pytest.approx(2 * 9 / (100 * 12))
+
+
+def test_against_the_whole_space_there_is_no_chance():
+    assert floor(3, 8, 8).mean == 1 and floor(3, 8, 8).std == 0
+    with pytest.raises(ValueError, match="1 to 8"):
+        floor(1, 9, 8)
+
+
+def test_the_table_of_floors_lies_beside_phi():
+    table = floor_table(3, 5, 10)
+    assert table.shape == (3, 5)
+    assert all(float(table[i - 1, j - 1]) == floor(i, j, 10).mean for i in range(1, 4) for j in range(1, 6))
+
+
+def test_random_subspaces_lie_on_the_floor():
+    phi = similarity(random_directions(400, 8, seed=0), random_directions(400, 64, seed=1))
+    off = [
+        (float(phi[i - 1, j - 1]) - floor(i, j, 400).mean) / floor(i, j, 400).std
+        for i in range(1, 9)
+        for j in range(1, 65)
+    ]
+    assert max(map(abs, off)) < 5
