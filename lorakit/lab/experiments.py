@@ -14,8 +14,8 @@ from lorakit.lab.sweep import Run
 RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
 ALPHA = 16  # the same for every rank, as in the paper, so that the update is scaled by 16 / r
 QV = ("q", "v")
-RATES = {"text_to_sql": (3e-4, 1e-3, 3e-3, 1e-2), "python": (3e-3, 1e-2, 3e-2)}
-FULL_RATES = {"text_to_sql": (2e-4, 5e-4, 1e-3), "python": (5e-4, 1e-3, 2e-3)}
+RATES = {"text_to_sql": (3e-4, 1e-3, 3e-3, 1e-2), "python": (3e-3, 1e-2, 3e-2, 1e-1)}
+FULL_RATES = {"text_to_sql": (2e-4, 5e-4, 1e-3), "python": (5e-4, 1e-3, 2e-3, 4e-3)}
 # Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
 # 36,864 at r = 2, no whole rank comes nearer): (targets, r). Hu et al. 2021, Table 5, and the MLP, which it left out.
 MATRICES = (
@@ -94,10 +94,17 @@ def shared_lr(rows: list[dict]) -> float:
     return best_lr([row for row in grid if row["run"]["lr"] in rates], ("method",), METRIC[task])["lora",]
 
 
-def matrices(task: str, batch_size: int, lr: float) -> list[Run]:
-    """Every choice of targets, at a learning rate that the rank sweep of the task found good for all ranks."""
+def matrices(task: str, batch_size: int, rates) -> list[Run]:
+    """Every choice of targets at every rate, one seed; alpha = 2 r, so that all are scaled alike."""
     more = {"task": task, "batch_size": batch_size}
-    return over_seeds([lora(r, lr, targets, **more) for targets, r in MATRICES])
+    return [replace(lora(r, lr, targets, **more), alpha=2 * r) for lr in rates for targets, r in MATRICES]
+
+
+def matrices_final(rows: list[dict]) -> list[Run]:
+    """Each choice of targets at its own best rate."""
+    task = rows[0]["run"]["task"]
+    found = best_lr(rows, ("targets",), METRIC[task])
+    return over_seeds([run for row in rows if found[(run := Run.of(row)).targets,] == run.lr])
 
 
 def alpha_lr() -> list[Run]:
@@ -208,10 +215,10 @@ EXPERIMENTS = {
         Experiment("alpha_lr", "06", "alpha × learning rate at r = 8", alpha_lr),
         Experiment("nano_early", "02", "a base that has not learnt what the task builds on", nano_early),
         Experiment("matrices_python", "06", "which matrices, on the domain that the base has never seen",
-                   lambda: matrices("python", 16, 1e-2)),
+                   lambda: matrices("python", 16, (1e-2, 3e-2)), matrices_final),
         Experiment("rslora", "06", "alpha / r against alpha / √r", rslora),
         Experiment("matrices_text_to_sql", "06", "which matrices, at equal numbers of parameters",
-                   lambda: matrices("text_to_sql", 32, 3e-3)),
+                   lambda: matrices("text_to_sql", 32, (3e-3,)), matrices_final),
         Experiment("e2e", "05", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)", e2e, e2e_final),
     )
 }  # fmt: skip
