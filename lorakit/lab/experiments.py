@@ -169,13 +169,13 @@ def fine_tune() -> list[Run]:
 
 
 def e2e() -> list[Run]:
-    more = {"task": "e2e", "steps": steps(200)}
+    more = {"task": "e2e", "steps": steps(100)}
     return [run for lr, fast in ((5e-4, 3e-3), (1e-3, 1e-2)) for run in (full(lr, **more), lora(8, fast, **more))]
 
 
 def e2e_final(rows: list[dict]) -> list[Run]:
     found = best_lr(rows, ("method",), "validation.loss")
-    more = {"task": "e2e", "steps": steps(200)}
+    more = {"task": "e2e", "steps": steps(100)}
     return over_seeds([full(found["full",], **more), lora(8, found["lora",], **more)])
 
 
@@ -215,7 +215,7 @@ EXPERIMENTS = {
         Experiment("alpha_lr", "06", "alpha × learning rate at r = 8", alpha_lr),
         Experiment("nano_early", "02", "a base that has not learnt what the task builds on", nano_early),
         Experiment("matrices_python", "06", "which matrices, on the domain that the base has never seen",
-                   lambda: matrices("python", 16, (1e-2, 3e-2)), matrices_final),
+                   lambda: matrices("python", 8, (1e-2, 3e-2)), matrices_final),
         Experiment("rslora", "06", "alpha / r against alpha / √r", rslora),
         Experiment("matrices_text_to_sql", "06", "which matrices, at equal numbers of parameters",
                    lambda: matrices("text_to_sql", 32, (3e-3,)), matrices_final),
