@@ -94,9 +94,9 @@ def shared_lr(rows: list[dict]) -> float:
     return best_lr([row for row in grid if row["run"]["lr"] in rates], ("method",), METRIC[task])["lora",]
 
 
-def matrices(task: str, batch_size: int, rates) -> list[Run]:
+def matrices(task: str, batch_size: int, rates, classroom: int = 100) -> list[Run]:
     """Every choice of targets at every rate, one seed; alpha = 2 r, so that all are scaled alike."""
-    more = {"task": task, "batch_size": batch_size}
+    more = {"task": task, "batch_size": batch_size, "steps": steps(classroom)}
     return [replace(lora(r, lr, targets, **more), alpha=2 * r) for lr in rates for targets, r in MATRICES]
 
 
@@ -117,8 +117,9 @@ def alpha_lr() -> list[Run]:
 
 
 def rslora() -> list[Run]:
-    """alpha / r against alpha / √r at ranks up to the width; the two agree at r = 1 by definition."""
-    return over_seeds([replace(lora(r, 3e-3), use_rslora=use) for r in (8, 64, 256) for use in (False, True)])
+    """alpha / r against alpha / √r at ranks up to the width, all else equal; on Python source, where ranks differ."""
+    more = {"task": "python", "batch_size": 8, "steps": steps(60)}
+    return over_seeds([lora(r, 1e-2, use_rslora=use, **more) for r in (8, 64, 256) for use in (False, True)])
 
 
 DIMENSIONS = (1, 16, 64, 256, 1024, 16384)
@@ -215,7 +216,7 @@ EXPERIMENTS = {
         Experiment("alpha_lr", "06", "alpha × learning rate at r = 8", alpha_lr),
         Experiment("nano_early", "02", "a base that has not learnt what the task builds on", nano_early),
         Experiment("matrices_python", "06", "which matrices, on the domain that the base has never seen",
-                   lambda: matrices("python", 8, (1e-2, 3e-2)), matrices_final),
+                   lambda: matrices("python", 8, (1e-2, 3e-2), 60), matrices_final),
         Experiment("rslora", "06", "alpha / r against alpha / √r", rslora),
         Experiment("matrices_text_to_sql", "06", "which matrices, at equal numbers of parameters",
                    lambda: matrices("text_to_sql", 32, (3e-3,)), matrices_final),
