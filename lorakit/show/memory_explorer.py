@@ -1,0 +1,115 @@
+"""Pick a model and how it is trained; see where the memory of a training step goes, with LoRA and without."""
+
+from lorakit.show.explorer import Choice, Explorer, Steps
+from lorakit.show.style import BLUE, GREEN, GREY, ORANGE
+from lorakit.show.target_picker import known_shapes, readable
+from lorakit.study.activations import Decoder, Training
+from lorakit.study.memory import Prediction, adapter_numbers, predict
+
+PARTS = {"weights": GREY, "optimizer": BLUE, "gradients": GREEN, "activations": ORANGE}
+OPTIMIZERS = {"AdamW": "adamw", "SGD with momentum": "momentum", "SGD": "sgd"}
+TARGETS = {
+    "q": ("q",),
+    "q + v": ("q", "v"),
+    "q + k + v + o": ("q", "k", "v", "o"),
+    "mlp": ("mlp",),
+    "all": ("q", "k", "v", "o", "mlp"),
+}
+
+
+def compare_memory(model: Decoder, r: int, targets, dtype: str, optimizer: str, batch: int, length: int) -> dict:
+    """Predictions for full fine-tuning and for LoRA on the same step, and the share of the first that LoRA takes.
+
+    A length beyond the model's context is cut to it. Every token has logits and counts in the loss.
+    """
+    length = min(length, model.context)
+    how = dict(r=r, targets=targets, dtype=dtype, optimizer=optimizer)
+    full, lora = (predict(model, Training(batch, length, method, **how)) for method in ("full", "lora"))
+    return {
+        "full": full,
+        "lora": lora,
+        "share": lora.peak / full.peak,
+        "trainable": adapter_numbers(model, Training(batch, length, "lora", **how)),
+        "length": length,
+    }
+
+
+class MemoryExplorer(Explorer):
+    """See `memory_explorer`."""
+
+    size = (10, 3.3)
+
+    def __init__(self, title: str, model: str):
+        self.shapes = known_shapes()
+        if model not in self.shapes:
+            model = "gpt2"
+        controls = {
+            "model": Choice("model", tuple(self.shapes), model),
+            "r": Steps("rank r", (1, 2, 4, 8, 16, 32, 64), 8),
+            "targets": Choice("adapters on", tuple(TARGETS), "q + v"),
+            "dtype": Choice("numbers", ("fp32", "bf16"), "fp32"),
+            "optimizer": Choice("optimizer", tuple(OPTIMIZERS), "AdamW"),
+            "batch": Steps("batch", (1, 2, 4, 8, 16, 32, 64, 128), 8),
+            "length": Steps("tokens in a row", (16, 32, 64, 128, 256, 512, 1024, 2048), 64),
+        }
+        super().__init__(title, controls)
+
+    def compute(self, model: str, targets: str, optimizer: str, **numbers) -> dict:
+        decoder = Decoder.of_shape(self.shapes[model], head=128 if model.startswith("GPT-3") else 64)
+        found = compare_memory(decoder, targets=TARGETS[targets], optimizer=OPTIMIZERS[optimizer], **numbers)
+        return found | {"model": model, "optimizer": optimizer, "batch": numbers["batch"]}
+
+    def draw(self, figure, data):
+        ax = figure.subplots()
+        self.bars = {
+            (method, part): ax.barh([y], [1], height=0.62, color=colour)[0]
+            for method, y in (("full", 1), ("lora", 0))
+            for part, colour in PARTS.items()
+        }
+        self.labels = {
+            method: ax.text(1, y, "", va="center", fontsize=13, weight="bold", bbox=dict(fc="white", ec="none", pad=2))
+            for method, y in (("full", 1), ("lora", 0))
+        }
+        ax.plot([100 / 3] * 2, [-0.5, 1.42], color="black", linestyle=":", linewidth=2)
+        ax.text(100 / 3, 1.44, "a third", ha="center", va="bottom", fontsize=13)
+        ax.set(yticks=[1, 0], yticklabels=["full", "LoRA"], xlim=(0, 122), ylim=(-0.5, 1.75))
+        ax.set(xlabel="peak of a training step, in % of full fine-tuning's", xticks=range(0, 101, 20))
+        handles = [self.bars["full", part] for part in PARTS]
+        ax.legend(handles, PARTS, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.24))
+        self.move(data)
+        return [*self.bars.values(), *self.labels.values()]
+
+    def move(self, data):
+        whole = data["full"].peak
+        for method in ("full", "lora"):
+            left = 0.0
+            for part in PARTS:
+                width = 100 * getattr(data[method], part) / whole
+                self.bars[method, part].set(x=left, width=width)
+                left += width
+            self.labels[method].set(x=left + 1.5, text=readable(data[method].peak, "B"))
+
+    def describe(self, data):
+        about = f"{data['model']}, {data['optimizer']}, {data['batch']} × {data['length']} tokens: LoRA takes "
+        words = "less than a third" if data["share"] < 1 / 3 else "more than a third"
+        return "\n".join(
+            [
+                f"{about}{data['share']:.0%} of the memory, {words}; it trains {readable(data['trainable'])} numbers",
+                f"full: {in_parts(data['full'])}",
+                f"LoRA: {in_parts(data['lora'])}",
+            ]
+        )
+
+
+def in_parts(memory: Prediction) -> str:
+    """The four parts in words, with the moment of the peak."""
+    parts = ", ".join(f"{part} {readable(getattr(memory, part), 'B')}" for part in PARTS)
+    return f"{parts} (peak: {memory.moment})"
+
+
+def memory_explorer(model: str = "nano", title: str = "Where does the memory of a step go?") -> MemoryExplorer:
+    """Widget: a model's shape and how it is trained → the predicted peak of a step, full and LoRA, in four parts.
+
+    With fused attention and a fused GELU, and without recomputing; `.data` is what `compare_memory` returns.
+    """
+    return MemoryExplorer(title, model)

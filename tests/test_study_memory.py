@@ -1,0 +1,172 @@
+"""Memory of a training step: the formula against torch's own count, on real steps of small GPT-2s."""
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import lorakit as lk
+from lorakit.lab.evaluate import answer_loss
+from lorakit.study.activations import Decoder, Training, kept_by_block, total
+from lorakit.study.memory import adapter_numbers, predict
+from lorakit.study.memory_measured import kept_for_backward, make_optimizer, measure_step
+from lorakit.study.parameters import SHAPES, count_lora_parameters
+
+# Shapes whose peaks lie in different places: the logits, the MLP's backward pass, the scores of a long eager
+# attention, the optimizer.
+WIDE_VOCABULARY = dict(n_layer=2, n_embd=64, n_head=2, vocab_size=3000), 8, 60
+SHORT = dict(n_layer=6, n_embd=128, n_head=2, vocab_size=200), 4, 20
+LONG = dict(n_layer=3, n_embd=128, n_head=4, vocab_size=100), 2, 200
+ONE_WORD = dict(n_layer=2, n_embd=128, n_head=2, vocab_size=2000), 1, 16
+
+
+def build(shape: dict, method="full", targets=("q", "v"), attention="sdpa", gelu="gelu_pytorch_tanh", dtype="fp32"):
+    torch.manual_seed(0)
+    off = dict(attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0, bos_token_id=0, eos_token_id=0)
+    model = GPT2LMHeadModel(GPT2Config(n_positions=256, activation_function=gelu, **off, **shape))
+    model.set_attn_implementation(attention)
+    if dtype == "bf16":
+        model.bfloat16()
+    if method == "lora":
+        lk.inject(model, lk.LoRAConfig(r=4, targets=targets), seed=0)
+    return model.train()
+
+
+def batch_of(rows: int, length: int, vocabulary: int, prompt: int = 1, padding: int = 0):
+    """A batch with `prompt` tokens that do not count, and `padding` at the end of the first row."""
+    torch.manual_seed(1)
+    ids = torch.randint(0, vocabulary, (rows, length))
+    labels, mask = ids.clone(), torch.ones(rows, length, dtype=torch.long)
+    labels[:, :prompt] = -100
+    if padding:
+        labels[0, -padding:], mask[0, -padding:] = -100, 0
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def both(case, method="full", optimizer="adamw", prompt=1, padding=0, dtype="fp32", **how):
+    """(predicted, measured) for one step."""
+    shape, rows, length = case
+    model = build(shape, method, dtype=dtype, **how)
+    batch = batch_of(rows, length, shape["vocab_size"], prompt, padding)
+    chosen = {name: how[name] for name in ("targets", "attention") if name in how}
+    step = Training.on(batch, method=method, r=4, optimizer=optimizer, dtype=dtype, **chosen)
+    return predict(model.config, step), measure_step(model, lambda: answer_loss(model, batch)[0], optimizer)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("case", [WIDE_VOCABULARY, SHORT, LONG, ONE_WORD], ids=["wide", "short", "long", "one"])
+def test_the_peak_is_predicted_within_two_percent(case, attention, method):
+    predicted, measured = both(case, method, attention=attention)
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.02)
+    assert predicted.weights == measured.weights
+    assert predicted.optimizer == pytest.approx(measured.optimizer, rel=0.002)  # AdamW also counts its steps
+    assert predicted.all_gradients == measured.all_gradients
+    assert predicted.kept == pytest.approx(measured.kept, rel=0.01)
+    # Gradients at the peak: none of them, or all but the embedding's, or all.
+    assert predicted.gradients == pytest.approx(measured.gradients, rel=0.01, abs=0.01 * measured.peak)
+
+
+@pytest.mark.parametrize("targets", [("c_attn",), ("o",), ("mlp",), ("q", "k", "v", "o", "mlp")], ids="+".join)
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_targets_decide_what_is_kept(targets, attention):
+    predicted, measured = both(SHORT, "lora", targets=targets, attention=attention)
+    assert predicted.kept == pytest.approx(measured.kept, rel=0.01)
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_padding_prompts_and_a_gelu_written_out(method):
+    predicted, measured = both(LONG, method, prompt=80, padding=20, gelu="gelu_new")
+    assert predicted.kept == pytest.approx(measured.kept, rel=0.01)
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.02)
+
+
+@pytest.mark.parametrize(("optimizer", "states"), [("adamw", 2), ("momentum", 1), ("sgd", 0)])
+def test_optimizer_states_are_two_one_or_no_copies(optimizer, states):
+    predicted, measured = both(ONE_WORD, "full", optimizer)
+    assert predicted.optimizer == states * predicted.weights
+    assert measured.optimizer == pytest.approx(predicted.optimizer, rel=0.001)
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_half_precision_halves_it_but_for_the_adapters_and_the_loss(method):
+    predicted, measured = both(LONG, method, dtype="bf16")
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.06)
+    assert predicted.weights == measured.weights
+    assert predicted.all_gradients == measured.all_gradients
+
+
+def test_the_parts_add_up_and_the_course_reaches_the_peak():
+    _, measured = both(SHORT, "full")
+    parts = measured.weights + measured.gradients + measured.optimizer + measured.activations
+    assert measured.peak == parts == max(measured.live)
+    assert measured.moment == "optimizer"
+    assert list(measured.times) == sorted(measured.times)
+    assert min(measured.live) >= measured.weights + measured.optimizer
+    begin, end = measured.phases["backward"]
+    assert measured.phases["forward"][1] <= begin < end <= measured.phases["optimizer"][0]
+
+
+def test_measuring_moves_no_weight_and_leaves_no_gradient():
+    model = build(SHORT[0])
+    before = [p.detach().clone() for p in model.parameters()]
+    batch = batch_of(2, 10, 200)
+    measure_step(model, lambda: answer_loss(model, batch)[0])
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert all(p.grad is None and not p._post_accumulate_grad_hooks for p in model.parameters())
+
+
+def test_what_is_kept_counts_shared_storage_once_and_no_parameter():
+    layer = torch.nn.Linear(10, 10, bias=False)
+    x = torch.randn(5, 10)
+    assert kept_for_backward(layer, lambda: layer(x).sum()) == 4 * 50  # x; not the weight
+    assert kept_for_backward(layer, lambda: (layer(x) + layer(x)).sum()) == 4 * 50  # the same x
+    assert kept_for_backward(layer, lambda: layer(x).tanh().sum()) == 4 * 100  # and what tanh gave
+
+
+def test_lora_keeps_two_thirds_of_what_full_fine_tuning_keeps_in_a_block():
+    model = Decoder(12, 768, 12, 50257, 1024, 3072)
+    full, lora = (Training(8, 128, method) for method in ("full", "lora"))
+    d = 768 * 8 * 128 * 4  # bytes of one tensor as wide as the model
+    small = 4 * 8 * 128 * (4 + 12)  # the norms' means and deviations, attention's sums
+    assert total(kept_by_block(model, full)) == 16 * d + small
+    assert total(kept_by_block(model, lora)) == 11 * d + small + 4 * 8 * 128 * 16  # and A x of q and v
+    assert total(kept_by_block(model, lora, first=True)) < total(kept_by_block(model, lora))
+
+
+@pytest.mark.parametrize("name", list(SHAPES))
+def test_counts_agree_with_the_parameter_module(name):
+    shape = SHAPES[name]
+    model = Decoder.of_shape(shape)
+    assert model.parameters == shape.parameters
+    for targets in (("q", "v"), ("mlp",), ("q", "o", "mlp")):
+        step = Training(1, 1, r=4, targets=targets)
+        assert adapter_numbers(model, step) == count_lora_parameters(shape, targets, 4)
+
+
+def test_a_config_and_its_dict_give_the_same():
+    config = GPT2Config(n_layer=2, n_embd=64, n_head=2, n_inner=100)
+    assert Decoder.of(config) == Decoder.of(config.to_dict()) == Decoder(2, 64, 2, 50257, 1024, 100, gelu_parts=4)
+    assert predict(config, Training(1, 8)) == predict(Decoder.of(config), Training(1, 8))
+
+
+def test_a_batch_says_which_positions_get_logits():
+    step = Training.on(batch_of(3, 20, 50, prompt=8, padding=4), method="full")
+    assert (step.batch, step.length, step.kept, step.padded) == (3, 20, 20 - 7, True)
+    assert step.answers == 3 * 12 - 4
+    assert Training.on(batch_of(2, 10, 50)) == Training(2, 10, kept=10, answers=18)
+
+
+def test_what_makes_no_sense_is_refused():
+    for wrong in (dict(method="half"), dict(optimizer="lion"), dict(dtype="int8"), dict(attention="flash")):
+        with pytest.raises(ValueError, match="must be one of"):
+            Training(1, 8, **wrong)
+    with pytest.raises(ValueError, match="targets must be among"):
+        Training(1, 8, targets=("w",))
+    with pytest.raises(ValueError, match="at least one target"):
+        Training(1, 8, targets=())
+    with pytest.raises(ValueError, match="at least 1"):
+        Training(0, 8)
+    with pytest.raises(ValueError, match="optimizer must be"):
+        make_optimizer(torch.nn.Linear(1, 1), "lion")
