@@ -8,6 +8,7 @@ from lorakit.show.images import portrait
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
 from lorakit.show.rank_explorer import rank_explorer
+from lorakit.show.similarity_explorer import similarity_explorer
 from lorakit.show.sql_view import run_on_table, side_by_side, table_of
 from lorakit.show.style import PALETTE, figure, png
 from lorakit.show.target_picker import target_picker
@@ -35,6 +36,7 @@ __all__ = [
     "run_on_table",
     "same",
     "side_by_side",
+    "similarity_explorer",
     "table_of",
     "target_picker",
 ]

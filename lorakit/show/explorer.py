@@ -94,6 +94,7 @@ class Explorer:
     """
 
     size: ClassVar[tuple[float, float]] = (9, 4)  # inches, 80 pixels each
+    colours: ClassVar[int] = 48  # of the saved picture; a colour scale needs more
 
     def __init__(self, title: str, controls: dict):
         self.title, self.controls = title, controls
@@ -171,7 +172,7 @@ class Explorer:
             self._pixels().copy(),
             _strip(self.describe(self.data), width),
         ]
-        return small_png(np.concatenate(parts), colours=48)
+        return small_png(np.concatenate(parts), colours=self.colours)
 
     # -- the widget
 

@@ -44,7 +44,7 @@ class Update:
 def adapter_updates(model: nn.Module, name: str | None = None) -> dict[str, Update]:
     """What an adapter adds to each projection, by the projection's path, as (out, in) = (d, k) matrices.
 
-    name    which adapter; None: the active one, merged or not. Copies: training goes on undisturbed.
+    name    which adapter; None: the active one, merged or not. Copies on the CPU: training goes on undisturbed.
 
     Slices of a fused projection come apart: "transformer.h.0.attn.c_attn.q" and "….v". An adapter on the whole of it
     is one update under the projection's own path. Raises LoRAError where the model has no such adapter.
@@ -52,7 +52,7 @@ def adapter_updates(model: nn.Module, name: str | None = None) -> dict[str, Upda
     wanted = active_adapter(model) if name is None else name
     found: dict[str, Update] = {}
     for path, adapter in attached(model, wanted):
-        A, B = adapter.lora_A.detach().clone(), adapter.lora_B.detach().clone()
+        A, B = (factor.detach().to("cpu", copy=True) for factor in (adapter.lora_A, adapter.lora_B))
         for piece, inner, rows in pieces_of(path, adapter):
             found[piece] = Update(A[inner], B[rows], adapter.scaling)
     if not found:

@@ -1,0 +1,182 @@
+"""Checks and quiz of chapter 02."""
+
+import torch
+
+from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.quiz import Question, Quiz
+from lorakit.study.rank import best_approximation
+
+
+def _cut(W0, W1, k):
+    return W0 + best_approximation(W1 - W0, k)
+
+
+def _smallest(W0, W1, k):
+    U, s, Vh = torch.linalg.svd(W1 - W0, full_matrices=False)
+    return W0 + (U[:, -k:] * s[-k:]) @ Vh[-k:]
+
+
+@check(
+    "02.1",
+    "a weight with its update cut to rank k",
+    right=_cut,
+    wrong={
+        "the whole weight was cut": lambda W0, W1, k: best_approximation(W1, k),
+        "W0 is missing": lambda W0, W1, k: best_approximation(W1 - W0, k),
+        "the wrong way round": lambda W0, W1, k: W0 + best_approximation(W0 - W1, k),
+        "added to W1": lambda W0, W1, k: W1 + best_approximation(W1 - W0, k),
+        "nothing was cut": lambda W0, W1, k: W1.clone(),
+        "the smallest singular values were kept": _smallest,
+        "is the `return` missing": lambda W0, W1, k: None,
+    },
+    done="right: W₀ whole, and of ΔW the k best directions. With k trained instead of cut, this is LoRA",
+)
+def cut(answer):
+    W0 = torch.randn(9, 7)
+    W1 = W0 + 0.3 * torch.randn(9, 7)
+    for k in (1, 3):
+        got = answer(W0.clone(), W1.clone(), k)
+        expect(got is not None, "your function returns None: is the `return` missing?")
+        expect(isinstance(got, torch.Tensor), f"return a matrix, got {type(got).__name__}")
+        expect(got.shape == W0.shape, f"the result has shape {tuple(got.shape)}, the weight {tuple(W0.shape)}")
+        delta = W1 - W0
+        expect(not same(got, W1), "nothing was cut: this is W1")
+        expect(not same(got, best_approximation(W1, k)), "the whole weight was cut: cut only the difference W1 - W0")
+        expect(not same(got, best_approximation(delta, k)), "W0 is missing: the update is added to it")
+        expect(
+            not same(got, W0 - best_approximation(delta, k)), "the wrong way round: ΔW is after minus before, W1 - W0"
+        )
+        expect(
+            not same(got, W1 + best_approximation(delta, k)), "the copy of ΔW was added to W1, which holds ΔW already"
+        )
+        expect(not same(got, _smallest(W0, W1, k)), "the smallest singular values were kept: they come largest first")
+        expect(same(got, _cut(W0, W1, k), 1e-4), "this is not W0 plus the best copy of W1 - W0 of rank k")
+
+
+SHAPES = [(256, 768), (256, 256), (256, 1024), (1024, 256)]  # one block of nano
+
+numbers = check_examples(
+    "02.2",
+    "the numbers in an update of rank k",
+    right=lambda shapes, k: sum(k * (rows + columns) for rows, columns in shapes),
+    inputs=[(SHAPES, 1), (SHAPES, 8), (4 * SHAPES, 4), ([(3, 5)], 2)],
+    wrong={
+        "that is what the whole matrices hold; two thin factors hold less": lambda shapes, k: sum(
+            rows * columns for rows, columns in shapes
+        ),
+        "that is rank 1: each of the k directions has its own column and row": lambda shapes, k: sum(
+            rows + columns for rows, columns in shapes
+        ),
+        "only the last matrix was counted: add them up": lambda shapes, k: k * sum(shapes[-1]),
+        "only the columns B were counted: A has k rows, too": lambda shapes, k: sum(k * rows for rows, _ in shapes),
+        "k times rows times columns is bigger than the matrix itself": lambda shapes, k: sum(
+            k * rows * columns for rows, columns in shapes
+        ),
+    },
+    done="right: it grows with the sides of the matrices, not with their area",
+)
+
+intrinsic_dimension = check_examples(
+    "02.3",
+    "d₉₀ from a list of runs",
+    right=lambda accuracy, full: min(d for d, a in accuracy.items() if a >= 0.9 * full),
+    inputs=[
+        ({100: 0.75, 1: 0.0, 10: 0.73, 1000: 0.79}, 0.8),
+        ({1: 0.1, 10: 0.5, 100: 0.95, 1000: 0.93}, 1.0),
+        ({4: 0.36, 2: 0.37, 1: 0.2}, 0.4),
+    ],
+    wrong={
+        "90 % of `full`, not an accuracy of 90 %: multiply": lambda accuracy, full: min(
+            (d for d, a in accuracy.items() if a >= 0.9), default=None
+        ),
+        "that is the largest d that gets there; the smallest is asked for": lambda accuracy, full: max(
+            d for d, a in accuracy.items() if a >= 0.9 * full
+        ),
+        "the first in the dict's order need not be the smallest: take the `min`": lambda accuracy, full: next(
+            d for d, a in accuracy.items() if a >= 0.9 * full
+        ),
+        "that is the d with the best accuracy; a smaller one may be good enough": lambda accuracy, full: max(
+            accuracy, key=accuracy.get
+        ),
+        "an accuracy was returned, and d is asked for": lambda accuracy, full: min(
+            a for a in accuracy.values() if a >= 0.9 * full
+        ),
+        "at least as good as `full` itself is too strict: 90 % of it is enough": lambda accuracy, full: min(
+            (d for d, a in accuracy.items() if a >= full), default=None
+        ),
+    },
+    done="right: its precision is that of the list of d's that were tried",
+)
+
+GPT2_BLOCKS = 85_054_464
+dense_bytes = check_examples(
+    "02.4",
+    "a projection written down",
+    right=4 * GPT2_BLOCKS * 10_000,
+    wrong={
+        "that is the number of entries: each takes 4 bytes in fp32": GPT2_BLOCKS * 10_000,
+        "fp32 takes 4 bytes; that is fp16": 2 * GPT2_BLOCKS * 10_000,
+        "that is a vector of D values; P has one such column for every one of the d": 4 * GPT2_BLOCKS,
+        "P is D × d, not D × D": 4 * GPT2_BLOCKS**2,
+        "in bytes, not in terabytes": 4 * GPT2_BLOCKS * 10_000 / 1e12,
+    },
+    done="right: 3.4 TB for a model whose weights take half a gigabyte. Fastfood's B, Π and G take about 1 GB",
+)
+
+quiz = Quiz(
+    "02",
+    [
+        Question(
+            "What is the rank of the ΔW that full fine-tuning makes?",
+            ("full, with its energy in fewer directions than W's", "1", "8, as in LoRA"),
+            0,
+            (
+                "Every one of its singular values is above rounding; they only fall off faster than the weight's.",
+                "Its best copy of rank 1 does most of the work here, but the matrix has all the other directions too.",
+                "Nothing in full fine-tuning knows of a rank; 8 is a setting of LoRA's.",
+            ),
+        ),
+        Question(
+            "A copy of ΔW of rank 1 scores about as well as ΔW. What follows?",
+            (
+                "some update of rank 1 does this job, so it is worth training one",
+                "the other directions of ΔW hold nothing",
+                "rank 1 is enough for every task",
+            ),
+            0,
+            (
+                "That is all that was shown, and all that LoRA needs: a good enough update of small rank exists.",
+                "Without its top directions ΔW still did the job: the skill is in there more than once.",
+                "This task is one that the base can almost do. Chapter 06 has another one.",
+            ),
+        ),
+        Question(
+            "d₉₀ = 100 would mean that …",
+            (
+                "100 numbers, moving along 100 random directions fixed beforehand, reach 90 % of full fine-tuning",
+                "each ΔW has rank 100",
+                "100 of the model's weights are changed and the rest are not",
+            ),
+            0,
+            (
+                "The directions were drawn before the task was known; only how far to go along each is learnt.",
+                "Each of the directions moves every matrix by something of full rank. A dimension is no rank.",
+                "Every direction moves all the weights of all the blocks, a little.",
+            ),
+        ),
+        Question(
+            "From a base that has seen little, LoRA stays far behind full fine-tuning. The likely reason?",
+            (
+                "the task's ingredients are not in the base, and a few directions are too few to put them in",
+                "the rank of its weights is too high",
+                "LoRA has a bug for young models",
+            ),
+            0,
+            (
+                "A low-rank update recombines what the base computes; here there is too little to recombine.",
+                "Every weight here is of full rank, that of the fully trained base too.",
+                "The same code, on the same architecture, with the same data, works from the trained base.",
+            ),
+        ),
+    ],
+)
