@@ -138,9 +138,12 @@ def rslora_figure(rows: Sequence[dict]):
     measure = MEASURES[rows[0]["run"]["task"]]
     found = measure.summaries(rows, ("use_rslora", "r"))
     ranks = sorted({r for _, r in found})
-    top = ranks[-1]
-    ends = f"{found[False, top].mean:.0f} % with alpha / r, {found[True, top].mean:.0f} % with alpha / √r"
-    fig, ax = figure(f"At r = {top}: {ends}", size=(9, 4))
+    gains = {
+        rule: max(measure.gain(found[rule, ranks[0]].mean, found[rule, r].mean) for r in ranks)
+        for rule in (False, True)
+    }
+    title = f"More rank gains {gains[False]:.2g} with alpha / r, {gains[True]:.2g} with alpha / √r"
+    fig, ax = figure(title, size=(9, 4))
     for rule, colour, marker, nudge in ((False, BLUE, "o", 0.97), (True, ORANGE, "s", 1.03)):
         label = "alpha / √r (rsLoRA)" if rule else "alpha / r"
         _errors(ax, [r * nudge for r in ranks], [found[rule, r] for r in ranks], colour, marker, label)
