@@ -143,8 +143,8 @@ quiz = Quiz(
             1,
             (
                 "There activations are nearly everything, and SGD keeps no states that could be saved.",
-                "There weights, gradients and states are nearly everything, and LoRA leaves one quarter of them.",
-                "The activations grow with the batch, and they are what LoRA hardly touches.",
+                "There weights, gradients and states are nearly everything, and LoRA leaves a quarter: the weights.",
+                "The activations grow with the batch, and they are the part that LoRA shrinks least.",
             ),
         ),
         Question(
@@ -152,9 +152,9 @@ quiz = Quiz(
             ("A smaller r", "Fewer targets", "A smaller batch, in more parts (`accumulate`)"),
             2,
             (
-                "The adapters are a percent of the weights. From r = 8 to r = 1 you would hardly see it.",
-                "It saves a little: the inputs of the products that are no longer adapted.",
-                "The activations are what is left to save, and they are proportional to the rows that are in work.",
+                "The adapters are about a percent of the weights. Between r = 8 and r = 1 you hardly see a difference.",
+                "It saves the inputs of products that are no longer adapted. Half a batch saves half of all inputs.",
+                "Activations are what is left to save. They grow with the rows in work; gradients can be added up.",
             ),
         ),
     ],

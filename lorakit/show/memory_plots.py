@@ -1,15 +1,32 @@
-"""The memory of a training step as a picture of its course, and as a table beside the prediction."""
+"""The memory of a training step in pictures and tables: its parts, its course, what a block keeps, LoRA's share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from lorakit.show.memory_explorer import PARTS
-from lorakit.show.style import CourseFigure, figure
+from lorakit.show.style import PALETTE, CourseFigure, figure
+from lorakit.study.activations import Kept
 from lorakit.study.memory import Prediction
 from lorakit.study.memory_measured import PHASES, Measured
 
 WIDTHS = (3.0, 5.0, 1.6)  # of the three phases in the picture: enough for their names
+
+
+def parts(steps: Mapping[str, Prediction]) -> CourseFigure:
+    """A bar for each step of full fine-tuning, by name: its peak in four parts, in MB."""
+    peaks = ", ".join(f"{step.peak / 1e6:.0f} MB for {name}" for name, step in steps.items())
+    fig, ax = figure(f"A step of full fine-tuning: {peaks}", size=(10, 3), grid=False)
+    names = list(steps)
+    left = np.zeros(len(names))
+    for part, colour in PARTS.items():
+        widths = np.array([getattr(step, part) / 1e6 for step in steps.values()])
+        ax.barh(names, widths, left=left, color=colour, height=0.6, label=part)
+        left += widths
+    ax.invert_yaxis()
+    ax.set(xlabel="peak of a step (MB)")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return fig
 
 
 def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
@@ -69,3 +86,45 @@ def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) ->
         if row == "peak":
             lines.append("")
     return "\n".join(lines)
+
+
+def kept_table(ways: Mapping[str, Sequence[Kept]]) -> str:
+    """What one block keeps for its backward pass, in kB: a row for each tensor, a column for each way to train."""
+    columns = [{(row.operation, row.tensor): row.bytes for row in rows} for rows in ways.values()]
+    totals = [sum(column.values()) for column in columns]
+    lines = [f"{'kB in one block':36}" + "".join(f"{name:>11}" for name in ways)]
+    for operation, tensor in dict.fromkeys(key for column in columns for key in column):
+        sizes = [column.get((operation, tensor), 0) / 1e3 for column in columns]
+        lines.append(f"{operation:12} {tensor:23}" + "".join(f"{size:11,.0f}" for size in sizes))
+    lines.append(f"{'together':36}" + "".join(f"{size / 1e3:11,.0f}" for size in totals))
+    lines.append(f"{'share of the first column':36}" + "".join(f"{size / totals[0]:11.0%}" for size in totals))
+    return "\n".join(lines)
+
+
+def share_figure(
+    sizes: Sequence[int],
+    predicted: Mapping[str, Sequence[float]],
+    measured: Mapping[str, Mapping[int, float]],
+    length: int,
+) -> CourseFigure:
+    """LoRA's peak as a share of full fine-tuning's over the rows in a batch, `length` tokens each, by optimizer.
+
+    predicted  optimizer → a share (0..1) for each of `sizes`: a line; one of them is "AdamW"
+    measured   optimizer → {rows: share}: dots
+    """
+    below = [size for size, share in zip(sizes, predicted["AdamW"], strict=True) if share <= 1 / 3]
+    words = f"A third: with AdamW up to {max(below)} rows" if below else "A third: not with these rows"
+    if below and all(share > 1 / 3 for name in predicted if name != "AdamW" for share in predicted[name]):
+        words += ", with SGD never"
+    fig, ax = figure(words, size=(9, 4.2))
+    for (name, shares), colour in zip(predicted.items(), PALETTE, strict=False):
+        ax.plot(sizes, [100 * share for share in shares], color=colour, label=name)
+        dots = measured.get(name, {})
+        ax.plot(list(dots), [100 * share for share in dots.values()], "o", color=colour, markersize=10)
+    ax.axhline(100 / 3, color="black", linestyle=":", linewidth=1.5)
+    ax.text(sizes[-1], 34, "a third", ha="right", va="bottom")
+    ax.set(xscale="log", xticks=sizes, xticklabels=sizes, ylim=(0, 100))
+    ax.set(xlabel=f"rows of {length} tokens in a batch", ylabel="LoRA's peak (% of full)")
+    ax.minorticks_off()
+    ax.legend(title="lines: predicted\ndots: measured", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
