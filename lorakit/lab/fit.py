@@ -9,10 +9,10 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.checkpoint import base_fingerprint, load_checkpoint, save_checkpoint
-from lorakit.lab.evaluate import context_length, evaluate
+from lorakit.lab.evaluate import answer_loss, context_length, evaluate
 from lorakit.lab.history import History, versions
 from lorakit.lab.interrupt import PatientInterrupt
-from lorakit.lab.step import NonFiniteLoss, autocast, train_step
+from lorakit.lab.step import NonFiniteLoss, Objective, autocast, train_step
 from lorakit.lab.task import Task, batch_indices, collate, encode_all
 
 
@@ -38,6 +38,7 @@ def fit(
     checkpoint_every: int | None = None,
     resume: bool = False,
     progress: bool = True,
+    objective: Objective = answer_loss,
 ) -> History:
     """Train the parameters that require gradients, in place, on a task's training examples; AdamW.
 
@@ -52,6 +53,9 @@ def fit(
     checkpoint     a folder for the run's state, written every `checkpoint_every` steps (None: at the end and on
                    Ctrl-C). With `resume`, a run continues from what lies there, to the same numbers as an
                    uninterrupted one; where nothing lies there it starts. Without `resume` it is replaced.
+
+    objective      another loss than the cross-entropy of the answers, such as a teacher's (see rivals.distillation);
+                   a `resume` must be given the same one
 
     The loss is the mean over the answer tokens of the whole batch, in nats. All randomness comes from `seed`: the
     step's data and its dropout depend on (seed, step) alone, and the caller's random state is put back afterwards,
@@ -124,6 +128,7 @@ def fit(
                         batch_size=batch_size,
                         max_grad_norm=max_grad_norm,
                         precision=precision,
+                        objective=objective,
                         stop=ctrl_c.asked,
                     )
                 except NonFiniteLoss as error:

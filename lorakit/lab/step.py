@@ -1,6 +1,7 @@
 """One training step: the gradient of a whole batch, however it is cut up, and one move of the optimizer."""
 
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -8,6 +9,9 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.evaluate import answer_loss
+
+# (model, batch) → a loss summed over the answer tokens of the batch, and how many there are. `answer_loss` is one.
+Objective = Callable[[nn.Module, dict[str, torch.Tensor]], tuple[torch.Tensor, int]]
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -33,6 +37,7 @@ def train_step(
     batch_size: int,
     max_grad_norm: float | None,
     precision: str = "no",
+    objective: Objective = answer_loss,
     stop: bool = False,
 ) -> dict:
     """Learn from this process's `parts` of a batch of `batch_size` examples.
@@ -46,7 +51,7 @@ def train_step(
     loss_sum, answer_tokens, tokens = torch.zeros((), device=device), 0, 0
     for part in parts:
         with autocast(device, precision):
-            part_sum, count = answer_loss(model, part)
+            part_sum, count = objective(model, part)
         if not part_sum.requires_grad:
             raise LoRAError(
                 "the trained parameters have no influence on the loss. With gradient checkpointing, switch it on with "
