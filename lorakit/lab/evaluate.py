@@ -1,6 +1,5 @@
 """How good a model is at a task: generate the answers, score them, and the loss on the true answers."""
 
-import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.task import IGNORED, Example, Task, collate, encode_all, encode_prompts
+from lorakit.lab.task import Example, Task, collate, encode_all, encode_prompts
+from lorakit.rivals.prefix import usable_context
+from lorakit.study.answer_logits import answer_logits
 
 
 def evaluate(
@@ -142,30 +143,14 @@ def answer_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch
 
     A sum and a count rather than a mean, so that parts of a batch (micro-batches, processes) add up exactly.
     """
-    device = next(model.parameters()).device
-    targets = batch["labels"][:, 1:]  # (rows, longest - 1): position t predicts token t + 1
-    answer = targets != IGNORED
-    count = int(answer.sum())
-    options = {}
-    accepted = inspect.signature(model.forward).parameters
-    if "use_cache" in accepted:
-        options["use_cache"] = False
-    if "logits_to_keep" in accepted:
-        # The output layer only from the first answer token on: prompts are most of a batch, and their logits
-        # (rows x longest x vocabulary) would be thrown away.
-        first = int(answer.any(dim=0).float().argmax())
-        options["logits_to_keep"] = targets.shape[1] + 1 - first
-        targets, answer = targets[:, first:], answer[:, first:]
-    logits = model(
-        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), **options
-    ).logits[:, :-1]  # (rows, kept, vocabulary)
-    chosen = logits[answer.to(device)].float()  # (count, vocabulary)
-    return cross_entropy(chosen, targets[answer].to(device), reduction="sum"), count
+    logits, targets = answer_logits(model, batch)  # (count, vocabulary), (count,)
+    return cross_entropy(logits, targets, reduction="sum"), len(targets)
 
 
 def context_length(model: nn.Module) -> int | None:
-    """How many tokens the model can see at once, or None where its config does not say."""
-    return getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    """How many tokens of text the model can see at once, or None where its config does not say."""
+    context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return usable_context(model) if context else None  # a prefix takes its part
 
 
 @contextmanager

@@ -15,25 +15,24 @@ from pathlib import Path
 
 import torch
 
-from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
-from lorakit.core.inject import inject
 from lorakit.lab import measures
 from lorakit.lab.base import load_base
 from lorakit.lab.evaluate import evaluate
 from lorakit.lab.fit import fit
 from lorakit.lab.history import versions
+from lorakit.lab.methods import METHODS, prepare
 from lorakit.lab.step import NonFiniteLoss, autocast
 from lorakit.lab.tasks import TASKS
-
-METHODS = ("lora", "full", "subspace")
 
 
 @dataclass(frozen=True)
 class Run:
     """One fine-tuning of a fresh base, as data.
 
-    method     "lora" (r, alpha, targets, use_rslora), "full" (every parameter) or "subspace" (a random subspace of
+    method     "lora" (r, alpha, targets, use_rslora), "full" (every parameter), "bitfit", "last_block"; with a `size`:
+               "houlsby" and "pfeiffer" (the bottleneck's width), "prefix" (its length; `hidden`: the width of the
+               reparametrization MLP, 0: none), "distill" (the student's blocks); "subspace" (a random subspace of
                dimension d, see study.random_subspace)
     precision  "bf16" halves the time on a CPU with bf16 instructions; weights stay in fp32
     eval_every steps between validations, recorded as the run's "curve"; None: only at the end
@@ -48,6 +47,8 @@ class Run:
     targets: tuple[str, ...] = ()
     use_rslora: bool = False
     d: int = 0
+    size: int = 0
+    hidden: int = 0
     lr: float = 0.0
     steps: int = 100
     batch_size: int = 32
@@ -65,8 +66,9 @@ class Run:
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
         if unknown := set(self.measure) - set(measures.MEASURES):
             raise LoRAError(f"measure must be among {', '.join(measures.MEASURES)}, got {', '.join(sorted(unknown))}")
-        if self.method == "subspace" and self.d < 1:
-            raise LoRAError(f"a subspace needs a dimension d of at least 1, got {self.d}")
+        for methods, name in ((("subspace",), "d"), (("houlsby", "pfeiffer", "prefix", "distill"), "size")):
+            if self.method in methods and getattr(self, name) < 1:
+                raise LoRAError(f"{self.method} needs a {name} of at least 1, got {getattr(self, name)}")
 
     @classmethod
     def of(cls, row: dict) -> "Run":
@@ -75,10 +77,10 @@ class Run:
         return cls(**{name: value for name, value in row["run"].items() if name in known})
 
     def __str__(self) -> str:
-        how = {"lora": f"r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}", "full": "full"}
-        how["subspace"] = f"d={self.d}"
-        scaled = " rslora" if self.use_rslora else ""
-        return f"{self.base} {self.task} {how[self.method]}{scaled} lr={self.lr:g} {self.steps} steps seed={self.seed}"
+        how = {"lora": f"r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}", "subspace": f"d={self.d}"}
+        how = how.get(self.method, f"{self.method} {self.size}" if self.size else self.method)
+        more = " rslora" if self.use_rslora else f" hidden={self.hidden}" if self.hidden else ""
+        return f"{self.base} {self.task} {how}{more} lr={self.lr:g} {self.steps} steps seed={self.seed}"
 
 
 def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: bool = True) -> dict:
@@ -96,7 +98,8 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
         # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
         model.set_attn_implementation("eager")
     before = {name: p.detach().clone() for name, p in model.named_parameters()} if run.measure else None
-    finish = prepare(model, run)
+    prepared = prepare(model, run)
+    model = prepared.model
     record = {
         "run": asdict(run),
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -117,12 +120,13 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
             precision=run.precision,
             eval_every=run.eval_every,
             progress=progress,
+            objective=prepared.objective,
         )
     except NonFiniteLoss as error:
         return {**record, "diverged": str(error)}
     if history.interrupted:
         raise KeyboardInterrupt
-    finish()
+    prepared.finish()
     if keep is not None:
         _keep(model, run, Path(keep))
     started = time.perf_counter()
@@ -138,21 +142,6 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     for name in run.measure:
         record[name] = measures.MEASURES[name](model, before, tokenizer, task)
     return record
-
-
-def prepare(model, run: Run):
-    """Make the right parameters of a fresh `model` trainable; returns what is to be called when training has ended."""
-    if run.method == "full":
-        model.requires_grad_(True)
-    elif run.method == "subspace":
-        from lorakit.study.random_subspace import attach, fold
-
-        attach(model, run.d, seed=run.seed)
-        return lambda: fold(model)  # scored as plain weights: the projection need not be done for every token
-    else:
-        config = LoRAConfig(r=run.r, alpha=run.alpha, targets=run.targets, use_rslora=run.use_rslora)
-        inject(model, config, name=run.task, seed=run.seed)
-    return lambda: None
 
 
 def sweep(

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from lorakit.core.errors import LoRAError
-
-IGNORED = -100  # what cross_entropy leaves out by default
+from lorakit.study.answer_logits import IGNORED
 
 
 @dataclass(frozen=True)

@@ -181,14 +181,16 @@ class SweepExplorer(Explorer):
 def train_and_score(run: Run, limit: int, progress: bool = False) -> dict:
     """Fine-tune a fresh base as `run` says; the metrics over the first `limit` test examples."""
     from lorakit.lab import evaluate, fit, load_base
-    from lorakit.lab.sweep import prepare
+    from lorakit.lab.methods import prepare
     from lorakit.lab.tasks import TASKS
 
     task = TASKS[run.task]()
     model, tokenizer = load_base(run.base)
-    prepare(model, run)
+    prepared = prepare(model, run)
+    model = prepared.model
     same = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed", "precision")}
-    fit(model, tokenizer, task, progress=progress, **same)
+    fit(model, tokenizer, task, progress=progress, objective=prepared.objective, **same)
+    prepared.finish()
     return evaluate(model, tokenizer, task, "test", limit=limit)
 
 

@@ -1,0 +1,82 @@
+"""Distillation: a separate, smaller model learns from what a larger one would say.
+
+Hinton et al. 2015 (arXiv 1503.02531); the student's shape as in DistilBERT (Sanh et al. 2019, arXiv 1910.01108). The
+teacher must know the task: here it is the base with an adapter. What is deployed afterwards are the student's own
+weights, so "the base stays frozen" says nothing here: the base is not even there.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lorakit.core.errors import LoRAError
+from lorakit.core.state import peek
+from lorakit.study.answer_logits import answer_logits
+
+
+def make_student(base: nn.Module, layers: int) -> nn.Module:
+    """A smaller model of the same class: a copy of `base` with `layers` of its blocks, evenly chosen, all trainable.
+
+    The embeddings, the last norm and the chosen blocks start as the base's; an ordinary model that can be saved and
+    generates. Raises LoRAError where `layers` is not between 1 and the base's, or the base carries adapters.
+    """
+    path, blocks = next(((p, m) for p, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m)), ("", ()))
+    if not blocks:
+        raise LoRAError(f"{type(base).__name__} has no list of blocks (nn.ModuleList) to choose from")
+    if not isinstance(layers, int) or not 1 <= layers <= len(blocks):
+        raise LoRAError(f"layers must be between 1 and {len(blocks)}, the base's, got {layers!r}")
+    if peek(base) is not None:
+        raise LoRAError("the base carries adapters: make the student from the bare base (eject, or load it anew)")
+    student = copy.deepcopy(base)
+    chosen = chosen_blocks(len(blocks), layers)
+    kept = nn.ModuleList(student.get_submodule(path)[index] for index in chosen)
+    parent, _, name = path.rpartition(".")
+    setattr(student.get_submodule(parent), name, kept)
+    student.config.num_hidden_layers = layers
+    if getattr(student.config, "layer_types", None):  # which kind of attention each block has, where blocks differ
+        student.config.layer_types = [student.config.layer_types[index] for index in chosen]
+    for number, block in enumerate(kept):
+        for module in block.modules():  # where its keys and values lie in the cache
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = number
+    return student.requires_grad_(True)
+
+
+def chosen_blocks(of: int, layers: int) -> list[int]:
+    """Which blocks a student keeps, evenly spread from the first on: 2 of 4 are 0 and 2, 6 of 12 every other one."""
+    return [index * of // layers for index in range(layers)]
+
+
+def distil_loss(teacher: nn.Module, temperature: float = 2.0, weight: float = 0.5) -> Callable:
+    """The objective for `lab.fit`: (student, batch) → (summed loss in nats, count) over the answer's tokens.
+
+    Each answer token costs weight · T² · KL(teacher ‖ student), both softened by the temperature T, plus (1 - weight)
+    times the cross-entropy of the true token. T² keeps the gradient of the soft part as large as at T = 1 (Hinton et
+    al., section 2). Raises LoRAError for a temperature or a weight that makes no sense, and, when first called, where
+    the two models have other vocabularies.
+    """
+    if not temperature > 0:
+        raise LoRAError(f"temperature must be more than 0, got {temperature}")
+    if not 0 <= weight <= 1:
+        raise LoRAError(f"weight must be between 0 and 1, got {weight}")
+    teacher.eval()
+
+    def objective(student: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
+        logits, targets = answer_logits(student, batch)  # (count, vocabulary), (count,)
+        loss = (1 - weight) * F.cross_entropy(logits, targets, reduction="sum")
+        if weight:
+            with torch.no_grad():
+                soft = answer_logits(teacher, batch)[0]  # (count, vocabulary)
+            if soft.shape != logits.shape:
+                raise LoRAError(
+                    f"the teacher knows {soft.shape[-1]:,} tokens, the student {logits.shape[-1]:,}: "
+                    "they need the same tokenizer"
+                )
+            softened = [F.log_softmax(each / temperature, dim=-1) for each in (logits, soft)]
+            loss = loss + weight * temperature**2 * F.kl_div(*softened, reduction="sum", log_target=True)
+        return loss, len(targets)
+
+    return objective

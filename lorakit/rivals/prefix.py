@@ -1,0 +1,184 @@
+"""Prefix tuning: trained keys and values that every token attends to, in every layer, in front of the text.
+
+Li & Liang 2021, arXiv 2101.00190. The base stays as it is; what is trained lies in the cache of keys and values, where
+`length` words of a text would lie. That is its price: a prefix takes `length` positions of the model's context.
+"""
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+
+from lorakit.core.errors import LoRAError
+
+NAME = "prefix"  # the submodule of the model that holds the prefix while it is attached
+STD = 0.02  # of random keys and values
+
+
+class Prefix(nn.Module):
+    """`length` keys and values per layer: `numbers` themselves (hidden=None), or what an MLP makes of an embedding.
+
+    numbers  (length, layers · 2 · heads · head size): for each position, layer by layer, the key, then the value
+    """
+
+    def __init__(self, length: int, shape: tuple[int, int, int], hidden: int | None, width: int) -> None:
+        super().__init__()
+        layers, heads, size = shape
+        self.length, self.shape = length, shape
+        if hidden is None:
+            self.numbers = nn.Parameter(torch.randn(length, layers * 2 * heads * size) * STD)
+            self.embedding = self.mlp = None
+        else:
+            self.numbers = None
+            self.embedding = nn.Parameter(torch.randn(length, width))
+            self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, layers * 2 * heads * size))
+
+    def forward(self) -> Tensor:
+        """Keys and values (layers, 2, heads, length, head size)."""
+        numbers = self.numbers if self.mlp is None else self.mlp(self.embedding)  # (length, layers*2*heads*size)
+        layers, heads, size = self.shape
+        return numbers.view(self.length, layers, 2, heads, size).permute(1, 2, 3, 0, 4)
+
+
+def attach(
+    model: nn.Module, length: int, hidden: int | None = None, seed: int = 0, start: Tensor | None = None
+) -> None:
+    """Freeze a causal language model and put a trained prefix of `length` positions in front of all it reads.
+
+    hidden  None: the keys and values are the parameters. A number: while training they are what an MLP of this width
+            (tanh) makes of `length` embeddings, which the paper found to be more stable; `fold` ends that.
+    start   token ids (length,) whose keys and values the prefix begins as (not with `hidden`): then the model says
+            what the base says after those tokens. Default: small random numbers.
+
+    It works through transformers' cache of keys and values, in training and in `generate`. Raises LoRAError, with the
+    model as it was, for a prefix that leaves no room in the context or a model without such a cache.
+    """
+    config = getattr(model, "config", None)
+    if getattr(model, NAME, None) is not None:
+        raise LoRAError("the model has a prefix already: detach it first")
+    if config is None or "past_key_values" not in inspect.signature(model.forward).parameters:
+        raise LoRAError(f"{type(model).__name__} takes no past_key_values, so it cannot have a prefix")
+    context = getattr(config, "max_position_embeddings", None) or float("inf")
+    if not isinstance(length, int) or not 1 <= length < context:
+        raise LoRAError(f"length must be a whole number from 1 to below the context of {context} tokens, got {length}")
+    if hidden is not None and (not isinstance(hidden, int) or hidden < 1):
+        raise LoRAError(f"hidden must be None or a whole number of at least 1, got {hidden!r}")
+    if start is not None and (hidden is not None or start.shape != (length,)):
+        raise LoRAError(f"start must be {length} token ids, and goes without hidden; got {tuple(start.shape)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        prefix = Prefix(length, kv_shape(config), hidden, config.hidden_size)
+    if start is not None:
+        prefix.numbers.data.copy_(_numbers_of(model, start))
+    like = next(model.parameters())
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32  # as LoRA's matrices
+    prefix.trained_before = frozenset(name for name, p in model.named_parameters() if p.requires_grad)
+    model.requires_grad_(False)
+    model.add_module(NAME, prefix.to(like.device, dtype).train(model.training))
+    model.register_forward_pre_hook(_in_front, with_kwargs=True)
+    model.register_forward_hook(_behind, with_kwargs=True)
+
+
+def fold(model: nn.Module) -> None:
+    """Compute the MLP's prefix once and throw the MLP away: the same outputs, the parameters of a plain prefix."""
+    prefix = _prefix(model)
+    if prefix.mlp is None:
+        raise LoRAError("the prefix has no MLP: there is nothing to fold")
+    with torch.no_grad():
+        numbers = prefix.mlp(prefix.embedding)
+    prefix.embedding = prefix.mlp = None
+    prefix.numbers = nn.Parameter(numbers)
+
+
+def detach(model: nn.Module) -> None:
+    """Take the prefix off, as if nothing had happened."""
+    prefix = _prefix(model)
+    hooks = {_in_front: (model._forward_pre_hooks, model._forward_pre_hooks_with_kwargs)}
+    hooks[_behind] = (model._forward_hooks, model._forward_hooks_with_kwargs)
+    for hook, places in hooks.items():  # by function and not by handle: a copy's handle names the original's hook
+        for key in [key for key, found in places[0].items() if found is hook]:
+            for place in places:
+                place.pop(key, None)
+    delattr(model, NAME)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in prefix.trained_before)
+
+
+def usable_context(model: nn.Module) -> int:
+    """How many tokens of prompt and answer together the model can take: its context less the prefix, if it has one."""
+    prefix = getattr(model, NAME, None)
+    return model.config.max_position_embeddings - (prefix.length if isinstance(prefix, Prefix) else 0)
+
+
+def prefix_parameters(length: int, layers: int, kv_width: int, width: int = 0, hidden: int | None = None) -> int:
+    """How many parameters are trained. kv_width: heads × head size of the keys (GPT-2: the model's width)."""
+    numbers = layers * 2 * kv_width
+    if hidden is None:
+        return length * numbers
+    return length * width + (width + 1) * hidden + (hidden + 1) * numbers
+
+
+def kv_shape(config) -> tuple[int, int, int]:
+    """(layers, heads of the keys, head size) of a decoder."""
+    heads = config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return config.num_hidden_layers, getattr(config, "num_key_value_heads", None) or heads, size
+
+
+def _in_front(model: nn.Module, args, kwargs):
+    """Fill an empty cache with the prefix; let every token see it; count positions from behind it."""
+    from transformers import DynamicCache
+
+    prefix, cache = getattr(model, NAME), kwargs.get("past_key_values")
+    names = [name for name in inspect.signature(model.forward).parameters if name not in kwargs]
+    kwargs = {**kwargs, **dict(zip(names, args, strict=False))}
+    ids = kwargs["input_ids"] if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
+    if model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
+        raise LoRAError("gradient checkpointing switches the cache off, and the prefix with it: train without")
+    if cache is None or cache.get_seq_length() == 0:
+        cache = DynamicCache() if cache is None else cache
+        dtype = model.dtype
+        if torch.is_autocast_enabled(ids.device.type):
+            dtype = torch.get_autocast_dtype(ids.device.type)
+        for layer, (key, value) in enumerate(prefix().to(dtype)):  # each (heads, length, head size)
+            cache.update(key.expand(len(ids), -1, -1, -1), value.expand(len(ids), -1, -1, -1), layer)
+        cache.has_prefix = True
+    elif not getattr(cache, "has_prefix", False):
+        raise LoRAError("these past_key_values were made without the prefix: start from an empty cache")
+    mask = kwargs.get("attention_mask")
+    if mask is not None:
+        if mask.ndim != 2:
+            raise LoRAError(f"with a prefix, attention_mask must be (rows, tokens), got {tuple(mask.shape)}")
+        kwargs["attention_mask"] = torch.cat([mask.new_ones(len(mask), prefix.length), mask], dim=1)
+    if kwargs.get("position_ids") is not None:
+        kwargs["position_ids"] = kwargs["position_ids"] + prefix.length
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit is not None and cache.get_seq_length() + ids.shape[1] > limit:
+        raise LoRAError(
+            f"{cache.get_seq_length() + ids.shape[1] - prefix.length} tokens behind a prefix of {prefix.length} exceed "
+            f"the context of {limit}: shorten the text"
+        )
+    return (), {**kwargs, "past_key_values": cache}
+
+
+def _behind(model: nn.Module, args, kwargs, output):
+    """Whoever asked for no cache gets none back, or `generate(use_cache=False)` would take it for what was read."""
+    use_cache = kwargs.get("use_cache")
+    if not (model.config.use_cache if use_cache is None else use_cache) and hasattr(output, "past_key_values"):
+        output.past_key_values = None
+    return output
+
+
+@torch.no_grad()
+def _numbers_of(model: nn.Module, ids: Tensor) -> Tensor:
+    """The base's keys and values for the tokens `ids`, as a prefix's numbers (length, layers*2*heads*size)."""
+    cache = model(input_ids=ids[None].to(model.device), use_cache=True).past_key_values
+    both = [torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]  # (2, heads, length, head size)
+    return torch.stack(both).permute(3, 0, 1, 2, 4).flatten(1)
+
+
+def _prefix(model: nn.Module) -> Prefix:
+    prefix = getattr(model, NAME, None)
+    if not isinstance(prefix, Prefix):
+        raise LoRAError("the model has no prefix")
+    return prefix

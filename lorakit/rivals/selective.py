@@ -1,0 +1,51 @@
+"""Train a part of the base's own weights: all of them, the biases alone (BitFit), the last block alone.
+
+Nothing is added to the model: it costs what it did at inference, but each task has weights of its own.
+"""
+
+from torch import nn
+
+from lorakit.core.errors import LoRAError
+
+
+def train_all(model: nn.Module) -> list[str]:
+    """Full fine-tuning: every parameter trains, in place. Returns their names.
+
+    Raises LoRAError, with the model as it was, where one cannot have gradients (quantized weights).
+    """
+    return _train(model, [name for name, _ in model.named_parameters()])
+
+
+def train_biases(model: nn.Module) -> list[str]:
+    """BitFit: every bias trains, those of the layer norms included, and nothing else, in place. Returns their names.
+
+    Ben Zaken et al. 2021, arXiv 2106.10199. Raises LoRAError, with the model as it was, for a model without biases,
+    such as a Llama.
+    """
+    biases = [name for name, _ in model.named_parameters() if name.rpartition(".")[2].endswith("bias")]
+    if not biases:
+        raise LoRAError(f"{type(model).__name__} has no bias to train: BitFit does not apply to it")
+    return _train(model, biases)
+
+
+def train_last_block(model: nn.Module) -> list[str]:
+    """The last block of the transformer trains, and nothing else (not the norm after it), in place. Returns the names.
+
+    Raises LoRAError, with the model as it was, where it has no list of blocks.
+    """
+    blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)), None)
+    if blocks is None:
+        raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList) to train the last one of")
+    last = {id(parameter) for parameter in blocks[-1].parameters()}
+    return _train(model, [name for name, parameter in model.named_parameters() if id(parameter) in last])
+
+
+def _train(model: nn.Module, names: list[str]) -> list[str]:
+    wanted, parameters = set(names), dict(model.named_parameters())
+    fixed = [name for name in names if not parameters[name].is_floating_point()]
+    if fixed:
+        dtype = parameters[fixed[0]].dtype
+        raise LoRAError(f"{fixed[0]} is {dtype}, which cannot have gradients: load the model without quantization")
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in wanted)
+    return names

@@ -1,0 +1,138 @@
+"""Distillation: a student is a smaller model in its own right, and its loss is Hinton's."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import lorakit as lk
+from lorakit.core.errors import LoRAError
+from lorakit.lab.evaluate import answer_loss
+from lorakit.rivals.distillation import chosen_blocks, distil_loss, make_student
+
+
+def llama():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=257, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, bos_token_id=256, eos_token_id=256, pad_token_id=256,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(params=["gpt2", "llama"])
+def base(request, make_tiny):
+    return make_tiny(seed=1, dropout=0.0) if request.param == "gpt2" else llama()
+
+
+@pytest.fixture
+def batch():
+    ids = torch.tensor([[10, 20, 30, 40, 50, 60], [7, 6, 5, 4, 3, 256]])
+    labels = torch.tensor([[-100, -100, 30, 40, 50, 60], [-100, -100, -100, 4, 3, -100]])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+
+
+def test_blocks_are_chosen_evenly_from_the_first_on():
+    assert chosen_blocks(4, 2) == [0, 2] and chosen_blocks(12, 6) == [0, 2, 4, 6, 8, 10]
+    assert chosen_blocks(3, 3) == [0, 1, 2] and chosen_blocks(5, 1) == [0]
+
+
+def test_a_student_is_a_smaller_model_of_its_own(base, tmp_path):
+    layers = base.config.num_hidden_layers
+    student = make_student(base, layers - 1)
+    assert type(student) is type(base) and student.config.num_hidden_layers == layers - 1
+    assert base.config.num_hidden_layers == layers, "the base keeps its own config"
+    assert sum(p.numel() for p in student.parameters()) < sum(p.numel() for p in base.parameters())
+    assert all(p.requires_grad for p in student.parameters())
+    mine = {p.data_ptr() for p in student.parameters()}
+    assert not mine & {p.data_ptr() for p in base.parameters()}, "nothing is shared with the base"
+    tied = student.get_output_embeddings().weight is student.get_input_embeddings().weight
+    assert tied == (base.get_output_embeddings().weight is base.get_input_embeddings().weight)
+    ids = torch.tensor([[1, 2, 3, 4]])
+    same = dict(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=5, do_sample=False, pad_token_id=256)
+    cached, plain = (student.generate(use_cache=use, **same) for use in (True, False))
+    assert torch.equal(cached, plain), "the cache has a place for each of the blocks that are left"
+    student.save_pretrained(tmp_path)
+    again = type(base).from_pretrained(tmp_path)
+    assert torch.equal(again(ids).logits, student(ids).logits)
+
+
+def test_a_student_of_all_blocks_is_the_base(base):
+    ids = torch.tensor([[1, 2, 3, 4]])
+    assert torch.equal(make_student(base, base.config.num_hidden_layers)(ids).logits, base(ids).logits)
+
+
+def test_the_loss_is_the_formula(base, batch):
+    student, T, w = make_student(base, 1), 3.0, 0.7
+    found, count = distil_loss(base, T, w)(student, batch)
+    assert count == 6
+    total = 0.0
+    for row in range(2):
+        for position in range(1, 6):
+            true = int(batch["labels"][row, position])
+            if true == -100:
+                continue
+            own = student(batch["input_ids"]).logits[row, position - 1].double()
+            soft = base(batch["input_ids"]).logits[row, position - 1].double()
+            p, q = F.softmax(soft / T, -1), F.softmax(own / T, -1)
+            total += w * T**2 * (p * (p / q).log()).sum().item() - (1 - w) * own.log_softmax(-1)[true].item()
+    assert found.item() == pytest.approx(total, rel=1e-5)
+
+
+def test_without_the_teachers_part_it_is_the_cross_entropy(base, batch):
+    student = make_student(base, 1)
+    found, count = distil_loss(base, weight=0.0)(student, batch)
+    expected, expected_count = answer_loss(student, batch)
+    assert torch.equal(found, expected) and count == expected_count
+
+
+def test_a_student_that_says_the_same_has_nothing_to_learn(base, batch):
+    student = make_student(base, base.config.num_hidden_layers)
+    loss, _ = distil_loss(base, weight=1.0)(student, batch)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-5)
+    assert max(float(p.grad.abs().max()) for p in student.parameters() if p.grad is not None) < 1e-5
+
+
+def test_the_gradient_of_the_soft_part_keeps_its_size(base, batch):
+    """Hinton et al.: it falls as 1 / T², and T² makes up for that."""
+
+    def size(T):
+        student = make_student(base, 1)
+        distil_loss(base, T, 1.0)(student, batch)[0].backward()
+        return float(torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None]).norm())
+
+    assert size(20.0) / size(40.0) == pytest.approx(1, rel=0.05)
+
+
+def test_the_teacher_stays_as_it_is(base, batch):
+    before = copy.deepcopy(base.state_dict())
+    base.train()
+    student = make_student(base, 1)
+    loss, _ = distil_loss(base)(student, batch)
+    loss.backward()
+    assert not base.training and all(p.grad is None for p in base.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in base.state_dict().items())
+
+
+def test_what_makes_no_sense_is_refused(base, batch, make_tiny):
+    for layers in (0, base.config.num_hidden_layers + 1, 1.5):
+        with pytest.raises(LoRAError, match="layers must be between 1 and"):
+            make_student(base, layers)
+    with pytest.raises(LoRAError, match="temperature must be more than 0, got 0"):
+        distil_loss(base, temperature=0)
+    with pytest.raises(LoRAError, match="weight must be between 0 and 1, got 2"):
+        distil_loss(base, weight=2)
+    with pytest.raises(LoRAError, match="has no list of blocks"):
+        make_student(torch.nn.Linear(2, 2), 1)
+    other = make_tiny(seed=2, dropout=0.0)
+    other.resize_token_embeddings(300)
+    with pytest.raises(LoRAError, match="the teacher knows 300 tokens, the student 257"):
+        distil_loss(other)(make_student(base, 1), batch)
+    adapted = make_tiny(seed=2)
+    lk.inject(adapted, lk.LoRAConfig(r=2, targets=("q",)))
+    with pytest.raises(LoRAError, match="carries adapters"):
+        make_student(adapted, 1)
