@@ -12,7 +12,7 @@ from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer, adapt, restore
 from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of, unwrap
 from lorakit.core.switch import set_adapter
-from lorakit.core.targets import Target, above, find_targets, matches_name, projection_shape
+from lorakit.core.targets import Target, above, base_modules, find_targets, matches_name, projection_shape
 
 
 def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: int = 0) -> nn.Module:
@@ -73,14 +73,21 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, 
         state = ModelState(was_trainable=frozenset(n for n, p in model.named_parameters() if p.requires_grad))
         model._lorakit = state
     state.originals.update(originals)
-    model.requires_grad_(False)
+    for _, module in base_modules(model):
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                parameter.requires_grad_(False)
+    for layer in state.layers.values():  # other adapters, which a caller may have unfrozen; quick even with thousands
+        for other in layer.adapters._modules.values():
+            for parameter in other._parameters.values():
+                parameter.requires_grad = False
     for path, adapter in adapters.items():
         layer = model.get_submodule(path)
         adapt(layer)
         adapter.train(layer.training)
         layer.adapters[name] = adapter.requires_grad_(False)
     by_path = {**state.layers, **{path: model.get_submodule(path) for path in adapters}}
-    state.layers = {path: by_path[path] for path, _ in model.named_modules() if path in by_path}
+    state.layers = {path: by_path[path] for path, _ in base_modules(model) if path in by_path}
     state.configs[name], state.saved[name] = config, copies
     if trainable:
         state.trainable.add(name)
@@ -89,11 +96,12 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, 
 
 def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:
     """The base's modules that config.modules_to_save names, by path; refuses what cannot be copied safely."""
+    if not config.modules_to_save:
+        return {}
     state = peek(model) or ModelState()
     found: dict[str, nn.Module] = {}
     for wanted in config.modules_to_save:
-        paths = [path for path, _ in model.named_modules() if path and matches_name(path, wanted)]
-        paths = [path for path in paths if ".adapters." not in path]
+        paths = [path for path, _ in base_modules(model) if path and matches_name(path, wanted)]
         if not paths:
             raise LoRAError(f'modules_to_save: no module of this model is named "{wanted}"')
         found.update({path: state.originals.get(path) or model.get_submodule(path) for path in paths})

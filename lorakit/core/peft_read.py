@@ -8,7 +8,7 @@ from lorakit.core.config import LoRAConfig
 from lorakit.core.contents import Contents, few
 from lorakit.core.errors import LoRAError
 from lorakit.core.peft_write import PREFIX, most_common, shortest_names, tidy
-from lorakit.core.targets import Target, find_targets, is_projection, matches_name, projection_shape
+from lorakit.core.targets import Target, base_modules, find_targets, is_projection, matches_name, projection_shape
 
 # Fields that change what an adapter computes and that lorakit does not teach: refused unless they are off.
 UNSUPPORTED = (
@@ -25,7 +25,7 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
     Raises LoRAError that names what lorakit cannot represent, and every missing, unexpected or misshapen key.
     """
     _refuse_unsupported(fields)
-    modules = dict(model.named_modules())
+    modules = dict(base_modules(model))
     # PEFT lists "classifier" and "score" for every sequence classifier: names that this model lacks say nothing.
     names = LoRAConfig(modules_to_save=fields.get("modules_to_save") or ()).modules_to_save
     modules_to_save = tuple(name for name in names if any(matches_name(path, name) for path in modules))

@@ -6,7 +6,7 @@ from collections import Counter
 from torch import Tensor, nn
 
 from lorakit.core.state import ModelState
-from lorakit.core.targets import is_conv1d, matches_name
+from lorakit.core.targets import base_modules, is_conv1d, matches_name
 
 PREFIX = "base_model.model."
 
@@ -69,7 +69,7 @@ def most_common(values: dict[str, object]) -> tuple[object, dict[str, object]]:
 
 def shortest_names(model: nn.Module, paths: list[str]) -> list[str]:
     """The shortest module-name suffixes that name exactly these paths, as a person would list target_modules."""
-    chosen, everything, fits = set(paths), [path for path, _ in model.named_modules()], {}
+    chosen, everything, fits = set(paths), [path for path, _ in base_modules(model)], {}
     for path in paths:
         parts = path.split(".")
         for size in range(1, len(parts) + 1):

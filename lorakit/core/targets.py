@@ -1,7 +1,7 @@
 """Which modules an adapter goes to: from "q" or "c_proj" or "c_attn.q" to the model's own modules."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,9 +63,25 @@ def is_fused(path: str, module: nn.Module) -> bool:
     return path.rsplit(".", 1)[-1] == "c_attn" and out_features == len(SLICES) * in_features
 
 
+def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """model.named_modules() without what is inside the adapters, of which there may be thousands."""
+    seen: set[nn.Module] = set()
+
+    def walk(path: str, module: nn.Module):
+        if module in seen:
+            return
+        seen.add(module)
+        yield path, module
+        for name, child in module._modules.items():
+            if child is not None and not (name == "adapters" and "live" in module.__dict__):  # a LoRALayer's
+                yield from walk(f"{path}.{name}" if path else name, child)
+
+    return walk("", model)
+
+
 def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str] = ()) -> list[Target]:
     """The model's projections named by targets, in the model's order; raises LoRAError if a name fits nothing."""
-    modules = dict(model.named_modules())
+    modules = dict(base_modules(model))
     projections = {path: module for path, module in modules.items() if is_projection(module)}
     chosen: dict[str, set[str]] = {}  # path -> slices, "" for the whole
     for target in targets:

@@ -200,6 +200,79 @@ def kept_name(run: Run) -> str:
     return f"{task}-r{run.r}-seed{run.seed}"
 
 
+# Each rival at about the 32,768 parameters that LoRA r = 8 trains on q and v (width 256, 4 blocks), where its size is
+# free; BitFit, the last block and a student have the sizes they have. With the learning rates that are tried.
+RIVALS = {
+    ("bitfit", 0, 0): (1e-3, 3e-3, 1e-2, 3e-2),
+    ("last_block", 0, 0): (3e-4, 1e-3, 3e-3),
+    ("houlsby", 8, 0): (1e-3, 3e-3, 1e-2, 3e-2),
+    ("pfeiffer", 16, 0): (1e-3, 3e-3, 1e-2, 3e-2),
+    ("prefix", 16, 0): (1e-2, 3e-2, 1e-1, 3e-1),
+    ("prefix", 16, 256): (1e-3, 3e-3, 1e-2, 3e-2),
+    ("distill", 2, 0): (5e-4, 1e-3, 2e-3),
+}
+RIVALS_PYTHON = {
+    ("bitfit", 0, 0): (1e-2, 3e-2, 1e-1),
+    ("last_block", 0, 0): (1e-3, 3e-3, 1e-2),
+    ("houlsby", 8, 0): (3e-3, 1e-2, 3e-2),
+    ("pfeiffer", 16, 0): (3e-3, 1e-2, 3e-2),
+    ("prefix", 16, 0): (3e-2, 1e-1, 3e-1),
+    ("prefix", 16, 256): (3e-3, 1e-2, 3e-2),
+}
+
+
+def rivals() -> list[Run]:
+    """All with as many steps; the student, which has lost half of its blocks, also with ten times as many."""
+    longer = [Run(method="distill", size=2, lr=lr, steps=steps(1000)) for lr in (1e-3, 2e-3)]
+    return longer + [
+        Run(method=method, size=size, hidden=hidden, lr=lr, steps=steps(100))
+        for (method, size, hidden), rates in RIVALS.items()
+        for lr in rates
+    ]
+
+
+def rivals_python() -> list[Run]:
+    """The same on the domain that the base has never seen, but for the student: a teacher of it is missing."""
+    more = {"task": "python", "batch_size": 16, "steps": steps(100)}
+    return [
+        Run(method=method, size=size, hidden=hidden, lr=lr, **more)
+        for (method, size, hidden), rates in RIVALS_PYTHON.items()
+        for lr in rates
+    ]
+
+
+def rivals_final(rows: list[dict]) -> list[Run]:
+    """Each at its own best rate; prefix tuning, which is said to be unstable, with two more seeds."""
+    by = ("method", "size", "hidden", "steps")
+    found = best_lr(rows, by, METRIC[rows[0]["run"]["task"]])
+    grid = dict.fromkeys(Run.of(row) for row in rows if not row["run"]["seed"])
+    best = [run for run in grid if found[tuple(getattr(run, name) for name in by)] == run.lr]
+    more = [replace(run, seed=seed) for seed in (3, 4) for run in best if run.method == "prefix"]
+    return over_seeds(best) + by_budget([], more, more)
+
+
+STYLES = ("law", "medicine", "code")
+
+
+def styles() -> list[Run]:
+    """One adapter a style, on the MLP, which learns a new domain better than attention does (matrices_python)."""
+    return [
+        Run(task=style, r=4, alpha=8, targets=("mlp",), lr=lr, steps=steps(200), batch_size=16)
+        for lr in (3e-3, 1e-2)
+        for style in STYLES
+    ]
+
+
+def styles_final(rows: list[dict]) -> list[Run]:
+    found = best_lr(rows, ("task",), "validation.bits_per_byte")
+    return over_seeds([run for run in styles() if found[run.task,] == run.lr])
+
+
+def style_name(run: Run) -> str | None:
+    """Seed 1 is kept: the grid, which runs before the rate is chosen, has seed 0 alone."""
+    return f"{run.task}-r{run.r}" if run.seed == 1 else None
+
+
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
@@ -220,6 +293,11 @@ EXPERIMENTS = {
         Experiment("rslora", "06", "alpha / r against alpha / √r", rslora),
         Experiment("matrices_text_to_sql", "06", "which matrices, at equal numbers of parameters",
                    lambda: matrices("text_to_sql", 32, (3e-3,)), matrices_final),
+        Experiment("rivals", "07", "other ways to adapt the base, text-to-SQL (LoRA and full: rank_text_to_sql)",
+                   rivals, rivals_final),
+        Experiment("rivals_python", "07", "the same on the domain that the base has never seen",
+                   rivals_python, rivals_final),
+        Experiment("styles", "10", "three styles on one base: law, medicine, code", styles, styles_final, style_name),
         Experiment("e2e", "05", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)", e2e, e2e_final),
     )
 }  # fmt: skip

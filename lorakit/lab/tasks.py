@@ -1,7 +1,10 @@
-"""The tasks by name: each a function that reads its data and returns a Task."""
+"""The tasks by name: each a function that reads its data, or makes it, and returns a Task."""
 
 from lorakit.lab.e2e import e2e
 from lorakit.lab.python_source import python_source
+from lorakit.lab.styles import code, law, medicine
 from lorakit.lab.text_to_sql import text_to_sql
 
-TASKS = {"text_to_sql": text_to_sql, "e2e": e2e, "python": python_source}
+TASKS = {
+    "text_to_sql": text_to_sql, "e2e": e2e, "python": python_source, "law": law, "medicine": medicine, "code": code,
+}  # fmt: skip

@@ -1,0 +1,201 @@
+"""Checks and quiz of chapter 07: LoRA against the other ways to adapt a base."""
+
+import statistics
+
+import torch
+from torch.nn.functional import gelu, log_softmax, softmax
+
+from lorakit.show.exercises import check_examples
+from lorakit.show.quiz import Question, Quiz
+
+
+def _draw(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# 07.1 -- a bottleneck adapter
+
+_H, _DOWN, _UP = _draw(3, 4, seed=0), _draw(2, 4, seed=1), _draw(4, 2, seed=2)
+bottleneck = check_examples(
+    "07.1",
+    "a bottleneck adapter",
+    right=lambda h, down, up: h + gelu(h @ down.T) @ up.T,
+    inputs=[(_H, _DOWN, _UP), (_H, _DOWN, torch.zeros(4, 2)), (_H[0], _DOWN, _UP)],
+    wrong={
+        "the residual is missing: with `up` at zero the adapter must give h back": (
+            lambda h, down, up: gelu(h @ down.T) @ up.T
+        ),
+        "there is no nonlinearity between the two: then they are one matrix of low rank, which could be merged": (
+            lambda h, down, up: h + h @ down.T @ up.T
+        ),
+        "the nonlinearity stands behind `up`: it belongs inside the bottleneck": (
+            lambda h, down, up: h + gelu(h @ down.T @ up.T)
+        ),
+        "the residual stands inside a nonlinearity: h itself must pass untouched": (
+            lambda h, down, up: gelu(h + h @ down.T @ up.T)
+        ),
+        "the nonlinearity is at the door: first down, then bend": lambda h, down, up: h + gelu(h) @ down.T @ up.T,
+        "that is subtracted: the adapter adds to h": lambda h, down, up: h - gelu(h @ down.T) @ up.T,
+    },
+    done="right: with `up` at zero it is the identity, and no matrix could do what it does",
+)
+
+# 07.2 -- what a prefix costs
+
+
+def _numbers(layers, width, length):
+    return 2 * layers * length * width
+
+
+prefix = check_examples(
+    "07.2",
+    "what a prefix costs",
+    right=lambda layers, width, length, context: (_numbers(layers, width, length), context - length),
+    inputs=[(4, 256, 16, 256), (12, 768, 20, 1024), (2, 8, 1, 64)],
+    wrong={
+        "only the keys were counted: every position has a key and a value": lambda layers, width, length, context: (
+            layers * length * width,
+            context - length,
+        ),
+        "that is a prefix in one block: each block has keys and values of its own": (
+            lambda layers, width, length, context: (2 * length * width, context - length)
+        ),
+        "the positions are not free: the prefix stands in the context, before the prompt": (
+            lambda layers, width, length, context: (_numbers(layers, width, length), context)
+        ),
+        "the prefix is there once, not once per block: all blocks look at the same positions": (
+            lambda layers, width, length, context: (_numbers(layers, width, length), context - layers * length)
+        ),
+        "a key and its value stand at one position, they do not take two": lambda layers, width, length, context: (
+            _numbers(layers, width, length),
+            context - 2 * length,
+        ),
+    },
+    done="right: the numbers grow with the model, the lost context does not: it is paid in every prompt",
+)
+
+# 07.3 -- learning from a teacher
+
+
+def _divergence(student, teacher, T, first=1.0):
+    p, log_p = softmax(teacher / T, -1), log_softmax(teacher / T, -1)
+    return first * (p * (log_p - log_softmax(student / T, -1))).sum()
+
+
+_STUDENT, _TEACHER = _draw(3, 5, seed=3), 2 * _draw(3, 5, seed=4)
+soft_loss = check_examples(
+    "07.3",
+    "the loss of a student",
+    right=lambda student, teacher, T: _divergence(student, teacher, T, T**2),
+    inputs=[(_STUDENT, _TEACHER, 2.0), (_STUDENT, _TEACHER, 1.0), (_STUDENT, _TEACHER, 4.0), (_TEACHER, _TEACHER, 2.0)],
+    wrong={
+        "the T² is missing: the gradient shrinks by about 1 / T² when the logits are divided by T": _divergence,
+        "that is times T: each of the two softmaxes brings a 1 / T into the gradient, so T²": (
+            lambda student, teacher, T: _divergence(student, teacher, T, T)
+        ),
+        "the wrong way round: the teacher's probabilities weigh the difference": (
+            lambda student, teacher, T: _divergence(teacher, student, T, T**2)
+        ),
+        "only the student was softened: the teacher's logits are divided by T too": (
+            lambda student, teacher, T: _divergence(student, T * teacher, T, T**2)
+        ),
+        "only the teacher was softened: the student's logits are divided by T too": (
+            lambda student, teacher, T: _divergence(T * student, teacher, T, T**2)
+        ),
+        "T was left out: softmax of logits / T": lambda student, teacher, T: _divergence(student, teacher, 1.0),
+        "that is the cross-entropy: it is not zero for a student that equals its teacher": (
+            lambda student, teacher, T: -(T**2) * (softmax(teacher / T, -1) * log_softmax(student / T, -1)).sum()
+        ),
+        "that is the mean over the tokens and the vocabulary: add them up": (
+            lambda student, teacher, T: _divergence(student, teacher, T, T**2) / student.numel()
+        ),
+    },
+    done="right: zero when the student says what the teacher says, with a gradient that does not fade as T grows",
+)
+
+# 07.4 -- different, or only different seeds?
+
+apart = check_examples(
+    "07.4",
+    "told apart by their seeds",
+    right=lambda one, other: min(one) > max(other) or max(one) < min(other),
+    inputs=[
+        ([80.0, 81.0, 82.0], [76.0, 77.0, 79.0]),
+        ([76.0, 77.0, 79.0], [80.0, 81.0, 82.0]),
+        ([76.0, 78.0, 81.0], [79.0, 79.5, 80.0]),
+        ([70.0, 75.0, 80.0], [79.0, 82.0, 84.0]),
+        ([79.0, 82.0, 84.0], [70.0, 75.0, 80.0]),
+        ([78.0], [77.9, 78.1]),
+        ([78.0, 79.0], [79.0, 80.0]),
+    ],
+    wrong={
+        "only above was looked at: a method can also be told apart by being worse": (
+            lambda one, other: min(one) > max(other)
+        ),
+        "only below was looked at: a method can also be told apart by being better": (
+            lambda one, other: max(one) < min(other)
+        ),
+        "means nearly always differ: the question is whether the ranges of the seeds do": (
+            lambda one, other: statistics.fmean(one) != statistics.fmean(other)
+        ),
+        "the best seeds alone were compared": lambda one, other: max(one) != max(other),
+        "the other way round: that is True where the ranges meet": (
+            lambda one, other: not (min(one) > max(other) or max(one) < min(other))
+        ),
+        "a seed in common is an overlap: > and <, not >= and <=": (
+            lambda one, other: min(one) >= max(other) or max(one) <= min(other)
+        ),
+    },
+    done="right, as far as three seeds go: ranges that overlap prove nothing, ranges apart are a strong hint",
+)
+
+quiz = Quiz(
+    "07",
+    [
+        Question(
+            "Which of these leaves every bit of the base in place and yet adds nothing to the time of an answer?",
+            ("BitFit", "LoRA, once merged", "Houlsby adapters"),
+            1,
+            (
+                "It adds no time, but it writes into the base's biases.",
+                "While it trains the base is frozen; merged, the answer takes the base's own path. The base's weights "
+                "come back bit for bit with unmerge.",
+                "The base is frozen, but the bottlenecks have to be computed for every token, for ever.",
+            ),
+        ),
+        Question(
+            "Why can a bottleneck adapter not be merged into the weights, while LoRA can?",
+            (
+                "It has more parameters",
+                "A nonlinearity stands between its two matrices",
+                "It stands behind a whole sublayer",
+            ),
+            1,
+            (
+                "At equal numbers the answer is the same.",
+                "Without it, h + up(down(h)) would be one matrix, and could be multiplied into the layer before it.",
+                "That alone would not hinder: a linear map behind a linear layer is again a linear layer.",
+            ),
+        ),
+        Question(
+            "Token pruning answers faster. As a way to adapt a model, what has it learnt?",
+            ("which tokens matter for the task", "the task, if the schedule is tuned", "nothing: no number is trained"),
+            2,
+            (
+                "It takes that from the attention that is there already.",
+                "A schedule is chosen, not trained, and it can only lose what the model knew.",
+                "It makes a model cheaper, whatever the model knows. It can stand beside LoRA, not instead of it.",
+            ),
+        ),
+        Question(
+            "Two methods score 78.2 and 79.0 % on 500 questions, three seeds each, ranges overlapping. You report?",
+            ("the second is better", "no difference that these runs can show", "both are as good as each other"),
+            1,
+            (
+                "Another three seeds could turn it round.",
+                "Neither a difference nor equality has been shown; more seeds or more questions could tell.",
+                "That would be a claim as well: overlapping ranges do not prove equality.",
+            ),
+        ),
+    ],
+)

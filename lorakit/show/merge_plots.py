@@ -1,0 +1,54 @@
+"""Pictures of chapter 09: what is left of a base after merging and subtracting, and what merging changes."""
+
+from collections.abc import Mapping, Sequence
+
+from lorakit.show.style import BLUE, GREEN, ORANGE, CourseFigure, figure
+from lorakit.study.merge_drift import Drift
+from lorakit.study.merge_error import LayerError, LogitError
+
+LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
+
+
+def drift_figure(drifts: Mapping[str, Sequence[Drift]]) -> CourseFigure:
+    """By dtype: the share of weights that are not what they were, over merges that were taken back by subtraction."""
+    last = {name: rows[-1] for name, rows in drifts.items()}
+    worst = max(last, key=lambda name: last[name].changed)
+    title = (
+        f"After {last[worst].rounds} rounds of + ΔW − ΔW, {last[worst].changed:.0%} of the {worst} weights are wrong"
+    )
+    fig, ax = figure(title, size=(9, 3.6))
+    for (name, rows), (colour, marker) in zip(drifts.items(), LOOKS, strict=False):
+        ax.plot([d.rounds for d in rows], [100 * d.changed for d in rows], f"{marker}-", color=colour, label=name)
+    ax.set(xscale="log", xlabel="rounds of merging and subtracting", ylabel="weights changed (%)", ylim=(-3, 103))
+    ax.legend(title="dtype of W")
+    return fig
+
+
+def bounds_figure(errors: Mapping[str, Sequence[LayerError]]) -> CourseFigure:
+    """By dtype: the measured error of every merged weight and of its layer's output, below the bound derived for it."""
+    tightest = max(max(e.weight / e.weight_bound, e.output / e.output_bound) for rows in errors.values() for e in rows)
+    word = f"no error exceeds its bound (the nearest comes to {tightest:.0%} of it)"
+    if tightest > 1:
+        word = "an error exceeds its bound"
+    fig, axes = figure(f"Merged against exact: {word}", columns=2, size=(10, 3.8), sharey=True)
+    for ax, what in zip(axes, ("weight", "output"), strict=True):
+        for (name, rows), (colour, marker) in zip(errors.items(), LOOKS, strict=False):
+            places = range(len(rows))
+            ax.plot(places, [getattr(e, what) for e in rows], marker, color=colour, label=name)
+            ax.plot(places, [getattr(e, f"{what}_bound") for e in rows], "_", color=colour, markersize=16)
+        ax.set(yscale="log", xlabel="layer", xticks=range(len(next(iter(errors.values())))))
+        ax.set_title(f"the {what}")
+    axes[0].set(ylabel="relative error")
+    axes[1].legend(title="dots: measured\nbars: bound", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def logits_table(errors: Mapping[str, LogitError]) -> str:
+    """By dtype, in text: merged against unmerged, each against exact, and how often the next token changes."""
+    lines = [
+        f"{'':10}{'merged − unmerged':>18}{'merged − exact':>16}{'unmerged − exact':>18}{'next token changes':>21}"
+    ]
+    for name, e in errors.items():
+        changed = f"{e.changed} of {e.positions:,}"
+        lines.append(f"{name:10}{e.difference:18.1e}{e.merged:16.1e}{e.unmerged:18.1e}{changed:>21}")
+    return "\n".join(lines)

@@ -1,0 +1,54 @@
+"""What a job makes the machine do: how many tensor operations one after the other, and how many floating-point ones."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job does. operations: by name, views left out. flops: additions and multiplications in its products."""
+
+    operations: Counter
+    flops: int
+
+    @property
+    def count(self) -> int:
+        """Operations that follow one another; on a GPU each is one kernel or a few."""
+        return self.operations.total()
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter = Counter()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if not _is_view(operation):
+            self.seen[operation.overloadpacket.__name__] += 1
+        return operation(*args, **(kwargs or {}))
+
+
+def _is_view(operation) -> bool:
+    """Another look at the same numbers: nothing is computed, and on a GPU nothing is launched."""
+    aliases = [result.alias_info for result in operation._schema.returns]
+    looks = any(alias is not None and not alias.is_write for alias in aliases)
+    return looks or operation.overloadpacket.__name__ == "_unsafe_view"  # a view whose schema does not say so
+
+
+def count_work(job: Callable[[], object]) -> Work:
+    """Run the job twice, once to count its operations, once for the FLOPs (2 for each multiply-and-add)."""
+    with _Counting() as counting:
+        job()
+    with FlopCounterMode(display=False) as flops:
+        job()
+    return Work(counting.seen, flops.get_total_flops())
+
+
+def per_block(small: Work, large: Work, blocks: int) -> Counter:
+    """The operations of one block: those of a model with `blocks` more blocks, less the others', divided."""
+    more = {name: count - small.operations[name] for name, count in large.operations.items()}
+    return Counter({name: count / blocks for name, count in more.items() if count})

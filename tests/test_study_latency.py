@@ -1,0 +1,214 @@
+"""Times in turns: drift cancels, noise is told from a difference, and every repeat does the same work."""
+
+import pytest
+import torch
+
+from lorakit.core.errors import LoRAError
+from lorakit.study.latency import Job, compare, decode, prefill, turn
+from lorakit.study.paired_times import Comparison, Latency
+
+
+class Clock:
+    """A machine that gets slower: a job of cost c takes c · speed(now), and the clock knows."""
+
+    def __init__(self, speed=lambda now: 1.0):
+        self.now, self.speed, self.log = 0.0, speed, []
+
+    def __call__(self):
+        return self.now
+
+    def job(self, name, cost):
+        def run():
+            self.log.append(name)
+            self.now += cost * self.speed(self.now)
+
+        return run
+
+
+def times(costs, speed=lambda now: 1.0, **how):
+    clock = Clock(speed)
+    found = compare({name: clock.job(name, cost) for name, cost in costs.items()}, clock=clock, **how)
+    return found, clock
+
+
+def test_without_drift_the_ratios_are_those_of_the_costs():
+    found, _ = times({"base": 2.0, "half more": 3.0, "half": 1.0}, repeats=4, warmup=0)
+    assert found.jobs["half more"].ratio == 1.5 and found.jobs["half"].ratio == 0.5
+    assert found.jobs["base"].median == 2.0 and found.jobs["base"].quartiles == (2.0, 2.0)
+    assert found.noise == 0
+    assert [found.verdict(name) for name in ("half more", "half")] == ["slower", "faster"]
+
+
+@pytest.mark.parametrize("names", [2, 3, 6])
+def test_on_a_machine_that_slows_down_the_paired_ratios_come_out_right(names):
+    """Steady drift: by the end everything takes more than twice as long, and a median of times alone says little."""
+    costs = {"base": 1.0} | {f"job {i}": 1 + 0.02 * i for i in range(1, names)}
+    found, clock = times(costs, speed=lambda now: 1 + now / 100, repeats=60)
+    assert found.jobs["base"].times[-1] > 2 * found.jobs["base"].times[0]
+    for name, cost in costs.items():
+        assert found.jobs[name].ratio == pytest.approx(cost, rel=1e-3)
+    assert found.again.ratio == pytest.approx(1, rel=1e-3)
+
+
+def test_one_job_after_the_other_would_have_been_fooled_by_that_drift():
+    clock = Clock(lambda now: 1 + now / 100)
+    first, second = clock.job("base", 1.0), clock.job("same", 1.0)
+
+    def total(job):
+        start = clock.now
+        for _ in range(60):
+            job()
+        return clock.now - start
+
+    assert total(first) < 0.7 * total(second)
+
+
+def test_a_jump_in_speed_moves_one_round_and_no_median():
+    found, _ = times({"base": 1.0, "more": 1.1}, speed=lambda now: 1.0 if now < 50 else 3.0, repeats=40)
+    assert found.jobs["more"].ratio == pytest.approx(1.1)
+    assert found.jobs["base"].quartiles[1] > 2 * found.jobs["base"].quartiles[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
+def test_each_pair_runs_as_often_in_one_order_as_in_the_other(n):
+    names = list("abcdefgh"[:n])
+    orders = [turn(names, number) for number in range(2 * n)]
+    assert all(sorted(order) == names for order in orders)
+    for one in names:
+        assert sum(order[0] == one for order in orders) == 2
+        for other in set(names) - {one}:
+            gaps = [order.index(one) - order.index(other) for order in orders]
+            assert sum(gaps) == 0 and sorted(gaps) == sorted(-gap for gap in gaps)
+
+
+def test_warm_up_runs_are_dropped_and_the_base_runs_twice_a_round():
+    found, clock = times({"base": 1.0, "more": 1.0}, speed=lambda now: 50.0 if now < 100 else 1.0, repeats=4, warmup=2)
+    assert found.jobs["base"].times == (1.0,) * 4
+    assert clock.log.count("base") == 2 * (4 + 2) and clock.log.count("more") == 4 + 2
+    assert list(found.jobs) == ["base", "more", "base, again"]
+
+
+def test_rounds_are_even_and_go_on_for_the_seconds_asked():
+    assert len(times({"base": 1.0}, repeats=5)[0].again.times) == 6
+    found, _ = times({"base": 1.0}, repeats=2, seconds=20)
+    assert len(found.again.times) == 10  # two seconds for each round
+    assert len(times({"base": 1e-9}, repeats=2, seconds=1)[0].again.times) == 200
+
+
+def test_putting_things_back_is_not_timed_and_units_share_the_time():
+    clock = Clock()
+    slow = clock.job("after", 100.0)
+    found = compare({"base": Job(clock.job("run", 8.0), after=slow, units=4)}, repeats=2, clock=clock)
+    assert found.jobs["base"].median == 2.0 and clock.log.count("after") == clock.log.count("run")
+
+
+def test_a_difference_below_the_noise_is_called_noise():
+    noisy = (0.9, 1.1) * 10
+    jobs = {
+        "base": Latency((1.0,) * 20, (1.0,) * 20),
+        "5 % more": Latency((1.05,) * 20, (1.05,) * 20),
+        "20 % more": Latency((1.2,) * 20, (1.2,) * 20),
+        "unsteady": Latency((1.2,) * 20, (1.0, 1.4) * 10),
+        "base, again": Latency(noisy, noisy),
+    }
+    found = Comparison("base", jobs)
+    assert found.noise == pytest.approx(0.1)
+    verdicts = [found.verdict(name) for name in ("5 % more", "20 % more", "unsteady")]
+    assert verdicts == ["noise", "slower", "noise"]
+
+
+def test_the_interval_covers_the_true_median_nineteen_times_in_twenty():
+    generator = torch.Generator().manual_seed(0)
+    hits = 0
+    for _ in range(400):
+        ratios = tuple((1 + 0.1 * torch.randn(30, generator=generator, dtype=torch.float64)).tolist())
+        low, high = Latency(ratios, ratios).interval
+        hits += low <= 1 <= high
+    assert 0.93 <= hits / 400 <= 0.99
+
+
+def test_the_table_prints_every_job_and_the_noise_floor():
+    text = str(times({"base": 0.002, "merged": 0.003}, repeats=4)[0])
+    assert "2.00 ms" in text and "+50.0 %" in text and "base, again" in text
+    assert text.splitlines()[-1] == "noise floor 0.0%, 4 rounds on cpu"
+    assert repr(times({"base": 1.0}, repeats=2)[0]).startswith(" ")
+
+
+@pytest.mark.parametrize(
+    "jobs, how, words",
+    [
+        ({}, {}, "nothing to compare"),
+        ({"base": int}, {"repeats": 1}, "at least 2"),
+        ({"base": int}, {"warmup": -1}, "at least 0"),
+        ({"base": int, "base, again": int}, {}, "taken by the noise floor"),
+    ],
+)
+def test_bad_input_is_refused(jobs, how, words):
+    with pytest.raises(LoRAError, match=words):
+        compare(jobs, **how)
+
+
+def test_a_job_that_fails_leaves_the_garbage_collector_on():
+    import gc
+
+    calls = iter(range(5))
+    with pytest.raises(StopIteration):
+        compare({"base": lambda: next(calls)}, repeats=4, warmup=1)
+    assert gc.isenabled()
+
+
+def test_prefill_reads_all_tokens_and_decode_writes_one_at_a_time(tiny_model):
+    seen = []
+    tiny_model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    prefill(tiny_model, 3, 7).run()
+    assert seen == [(3, 7)]
+    job = decode(tiny_model, 2, 5, tokens=4)
+    seen.clear()
+    job.run()
+    assert seen == [(2, 1)] * 4 and job.units == 4
+
+
+def test_every_repeat_of_decode_starts_from_the_same_cache(tiny_model):
+    lengths, outputs = [], []
+
+    def note(module, args, kwargs, output):
+        lengths.append(output.past_key_values.get_seq_length())
+        outputs.append(output.logits)
+
+    job = decode(tiny_model, 2, 5, tokens=3)
+    tiny_model.register_forward_hook(note, with_kwargs=True)
+    for _ in range(3):
+        job.run()
+        job.after()
+    assert lengths == [6, 7, 8] * 3
+    assert all(torch.equal(outputs[i], outputs[i % 3]) for i in range(9))
+
+
+def test_decode_is_what_prefill_would_compute(tiny_model):
+    """The token behind the cache sees all of it: its logits are those of the whole row read at once."""
+    seen = []
+    handle = tiny_model.register_forward_hook(lambda m, a, k, out: seen.append((k, out)), with_kwargs=True)
+    decode(tiny_model, 2, 5, tokens=1).run()
+    handle.remove()
+    ids, one = seen[0][0]["input_ids"], seen[1][0]["input_ids"]
+    with torch.no_grad():
+        whole = tiny_model(torch.cat([ids, one], dim=1)).logits[:, -1]
+    assert torch.allclose(seen[1][1].logits[:, -1], whole, atol=1e-5)
+
+
+def test_what_does_not_fit_the_context_is_refused(tiny_model):
+    prefill(tiny_model, 1, 128)
+    for make in (lambda: prefill(tiny_model, 1, 129), lambda: decode(tiny_model, 1, 126, tokens=3)):
+        with pytest.raises(LoRAError, match="129 tokens do not fit into the model's context of 128"):
+            make()
+    with pytest.raises(LoRAError, match="at least 1, got 0"):
+        prefill(tiny_model, 0, 3)
+    with pytest.raises(LoRAError, match="tokens must be"):
+        decode(tiny_model, 1, 3, tokens=0)
+
+
+def test_real_jobs_are_timed(tiny_model):
+    found = compare({"prefill": prefill(tiny_model, 1, 8), "decode": decode(tiny_model, 1, 8)}, repeats=4)
+    assert 0 < found.jobs["decode"].median < 1 and found.jobs["decode"].ratio > 0
