@@ -1,7 +1,8 @@
-"""lorakit beside PEFT: speed and memory in one process and one run, as ratios. `make bench` runs it.
+"""lorakit beside PEFT and loralib: speed and memory in one process and one run, as ratios. `make bench` runs it.
 
-Every row measures base, lorakit and PEFT in turns (A B C A B C …), so that drift of the machine cancels, and prints
-medians. The base against itself gives the noise floor. Results go to data/results/bench_<device>.json.
+Every row times its jobs in turns (see study.latency), so that drift of the machine cancels; overheads are medians of
+the rounds' ratios to the base, and the base against itself gives the noise floor. Before any timing the three are given
+the same A and B and must compute the same. Results go to data/results/bench_<device>.json, a chart to docs/.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import cycle
 from pathlib import Path
 
@@ -29,6 +31,12 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
 import lorakit as lk  # noqa: E402
+from lorakit.study.latency import Job, compare  # noqa: E402
+
+try:
+    import loralib  # noqa: E402
+except ImportError:  # then its columns are left out
+    loralib = None
 
 R, ALPHA = 8, 16
 
@@ -56,17 +64,38 @@ def with_peft(base):
     return peft.get_peft_model(copy.deepcopy(base), peft_config())
 
 
-def in_turns(jobs: dict[str, Callable[[], object]], repeats: int, sync: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each job, run alternately; two warm-up rounds are dropped."""
-    times = {name: [] for name in jobs}
-    for _ in range(repeats + 2):
-        for name, job in jobs.items():
-            sync()
-            start = time.perf_counter()
-            job()
-            sync()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[2:]) for name, values in times.items()}
+def with_loralib(base):
+    """loralib's layer in place of every c_attn. It has none for Conv1D: a Linear with the weight transposed."""
+    model = copy.deepcopy(base)
+    for block in model.transformer.h:
+        old = block.attn.c_attn
+        new = loralib.Linear(*old.weight.shape, r=R, lora_alpha=ALPHA, merge_weights=False)
+        new.to(old.weight.device).load_state_dict({"weight": old.weight.T, "bias": old.bias}, strict=False)
+        block.attn.c_attn = new
+    loralib.mark_only_lora_as_trainable(model)
+    return model
+
+
+@torch.no_grad()
+def agree(contestants: dict[str, torch.nn.Module], tokens) -> float:
+    """Give all of them the same A and B; returns how far their logits are apart, and fails where that is much."""
+    torch.manual_seed(1)
+    ours = contestants["lorakit"]
+    found = {name: [] for name in contestants}
+    for number, block in enumerate(ours.transformer.h):
+        adapter = block.attn.c_attn.adapters["default"]
+        adapter.lora_B.normal_(std=0.02)
+        peft_layer = contestants["peft"].base_model.model.transformer.h[number].attn.c_attn
+        peft_layer.lora_A["default"].weight.copy_(adapter.lora_A)
+        peft_layer.lora_B["default"].weight.copy_(adapter.lora_B)
+        if "loralib" in contestants:
+            layer = contestants["loralib"].transformer.h[number].attn.c_attn
+            layer.lora_A.copy_(adapter.lora_A)
+            layer.lora_B.copy_(adapter.lora_B)
+    found = [model.eval()(tokens).logits for model in contestants.values()]
+    apart = max(float((each - found[0]).abs().max()) for each in found[1:])
+    assert apart < 1e-3, f"the contestants compute different things: {apart}"
+    return apart
 
 
 def training_step(model, tokens, base: bool = False):
@@ -117,6 +146,12 @@ def peak_bytes(job: Callable[[], object], model) -> int:
     return count.peak
 
 
+def loralib_version() -> dict:
+    from importlib.metadata import version
+
+    return {"loralib": version("loralib")} if loralib else {}
+
+
 def seconds_to_import(what: str) -> float:
     """Median wall seconds of `import what` in a fresh interpreter, of 5."""
     runs = []
@@ -127,150 +162,171 @@ def seconds_to_import(what: str) -> float:
     return statistics.median(runs)
 
 
+def mixed_jobs(base, ours, theirs, batch, per_row: list[str], cached: int) -> dict[str, Job]:
+    """One batch over several adapters, PEFT's way and ours, beside one adapter for all rows and the bare base.
+
+    With `cached` tokens in the cache of keys and values the batch is one step of decoding.
+    """
+
+    def job(model, around=None, **more):
+        with torch.no_grad():
+            before = torch.randint(0, 300, (len(batch), cached), device=batch.device)
+            cache = model(input_ids=before, use_cache=True, **more).past_key_values if cached else None
+
+        def run():
+            with torch.no_grad(), around() if around else nullcontext():
+                model(input_ids=batch, past_key_values=cache, use_cache=bool(cached), logits_to_keep=1, **more)
+
+        return Job(run, after=(lambda: cache.crop(-batch.shape[1])) if cached else None)
+
+    return {
+        "base": job(base),
+        "one adapter": job(ours),
+        "mixed": job(ours, lambda: lk.mixed_batch(ours, per_row)),
+        "peft mixed": job(theirs, adapter_names=per_row),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=40, help="for each of the larger rows")
+    parser.add_argument("--tiny", action="store_true", help="a tiny shape, to see that everything runs")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     device, repeats = args.device, args.repeats
-    sync = torch.cuda.synchronize if device == "cuda" else lambda: None
     torch.manual_seed(0)
-    base = gpt2(device)
-    ours, theirs = with_lorakit(base), with_peft(base)
-    tokens = torch.randint(0, 50257, (4, 128), device=device)
+    shape = dict(n_layer=2, n_embd=64, n_head=2, vocab_size=300) if args.tiny else {}
+    base = gpt2(device, **shape)
+    contestants = {"lorakit": with_lorakit(base), "peft": with_peft(base)}
+    if loralib:
+        contestants["loralib"] = with_loralib(base)
+    ours, theirs = contestants["lorakit"], contestants["peft"]
+    vocabulary = base.config.vocab_size
+    tokens = torch.randint(0, vocabulary, (4, 128), device=device)
+    apart = agree(contestants, tokens)
     rows: list[dict] = []
 
-    def record(what: str, goal: str, **values) -> None:
-        rows.append({"what": what, "goal": goal, **values})
+    def record(what: str, goal: str, met, **values) -> None:
+        """`met`: True, False, or None where the noise hides the answer."""
+        rows.append({"what": what, "goal": goal, "met": met, **values})
         shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-        print(f"{what:34} {shown}   (goal: {goal})", flush=True)
+        word = {True: "met", False: "missed", None: "below the noise"}[met]
+        print(f"{what:34} {shown}   (goal: {goal}: {word})", flush=True)
 
-    for model in (base, ours, theirs):
+    def timed(jobs: dict, seconds: float | None = args.seconds):
+        return compare(jobs, repeats=repeats, device=device, seconds=seconds)
+
+    def overheads(found) -> dict:
+        return {name: found.jobs[name].ratio - 1 for name in found.jobs if name in ("merged", *contestants)}
+
+    def half_of_pefts(over: dict, noise: float):
+        """At most half of PEFT's, where PEFT's own overhead stands out of the noise."""
+        if over["lorakit"] <= over["peft"] / 2 and over["peft"] > noise:
+            return True
+        return None if over["peft"] <= noise or over["lorakit"] - over["peft"] / 2 <= noise else False
+
+    for model in (base, *contestants.values()):
         model.train()
-    t = in_turns(
-        {
-            "base": training_step(base, tokens, base=True),
-            "again": training_step(base, tokens, base=True),
-            "ours": training_step(ours, tokens),
-            "peft": training_step(theirs, tokens),
-        },
-        repeats,
-        sync,
-    )
-    over = {name: t[name] / t["base"] - 1 for name in t}
-    record(
-        "training step, overhead over base",
-        "at most half of PEFT's",
-        lorakit=over["ours"],
-        peft=over["peft"],
-        noise=abs(over["again"]),
-    )
-    both = {"lorakit": ours, "peft": theirs}
-    peaks = {name: peak_bytes(training_step(model, tokens), model) / 2**20 for name, model in both.items()}
-    record("peak memory of a step, MiB", "never above PEFT's", **peaks, ratio=peaks["lorakit"] / peaks["peft"])
+    jobs = {"base": training_step(base, tokens, base=True)}
+    jobs |= {name: training_step(model, tokens) for name, model in contestants.items()}
+    found = timed(jobs)
+    over = overheads(found)
+    record("training step, overhead over base", "at most half of PEFT's", half_of_pefts(over, found.noise), **over,
+           noise=found.noise)  # fmt: skip
+    peaks = {n: peak_bytes(training_step(model, tokens), model) / 2**20 for n, model in contestants.items()}
+    record("peak memory of a step, MiB", "never above PEFT's", peaks["lorakit"] <= 1.001 * peaks["peft"], **peaks)
 
-    for model in (base, ours, theirs):
-        model.eval()
-    merged = with_lorakit(base).eval()
+    merged = with_lorakit(base)
     lk.merge(merged)
-    t = in_turns(
-        {
-            "base": forward(base, tokens),
-            "again": forward(base, tokens),
-            "ours": forward(ours, tokens),
-            "peft": forward(theirs, tokens),
-            "merged": forward(merged, tokens),
-        },
-        repeats,
-        sync,
-    )
-    over = {name: t[name] / t["base"] - 1 for name in t}
-    noise = abs(over["again"])
-    record("unmerged forward, overhead", "at most half of PEFT's", lorakit=over["ours"], peft=over["peft"], noise=noise)
-    record("merged forward, overhead", "0 within the noise", lorakit=over["merged"], noise=noise)
+    for model in (base, merged, *contestants.values()):
+        model.eval()
+    for rows_, length in ((4, 128), (1, 32)):
+        ids = tokens[:rows_, :length]
+        jobs = {"base": forward(base, ids)} | {name: forward(model, ids) for name, model in contestants.items()}
+        if rows_ == 4:
+            jobs["merged"] = forward(merged, ids)
+        found = timed(jobs)
+        over = overheads(found)
+        merged_over = over.pop("merged", None)
+        record(f"unmerged forward {rows_} x {length}, overhead", "at most half of PEFT's",
+               half_of_pefts(over, found.noise), **over, noise=found.noise)  # fmt: skip
+        if merged_over is not None:
+            low, high = found.jobs["merged"].interval
+            met = low <= 1 + found.noise
+            record("merged forward, overhead", "0 within the noise", met, lorakit=merged_over, noise=found.noise)
 
     names = [f"a{i}" for i in range(8)]
     for i, name in enumerate(names):
         lk.inject(ours, our_config(), name=name, seed=i)
         theirs.add_adapter(name, peft_config())
     next_of_ours, next_of_theirs = cycle(names), cycle(names)
-    t = in_turns(
+    found = timed(
         {
-            "ours": lambda: lk.set_adapter(ours, next(next_of_ours)),
+            "lorakit": lambda: lk.set_adapter(ours, next(next_of_ours)),
             "peft": lambda: theirs.set_adapter(next(next_of_theirs)),
         },
-        4 * repeats,
-        sync,
+        seconds=2,
     )
-    record(
-        "switch adapter, ms",
-        "under 1 ms, a tenth of PEFT's",
-        lorakit=t["ours"] * 1e3,
-        peft=t["peft"] * 1e3,
-        ratio=t["ours"] / t["peft"],
-    )
-    batch = torch.randint(0, 50257, (16, 32), device=device)
+    mine, other = (1e3 * found.jobs[name].median for name in ("lorakit", "peft"))
+    record("switch adapter, ms", "under 1 ms, a tenth of PEFT's", mine < 1 and mine <= other / 10, lorakit=mine,
+           peft=other, ratio=mine / other)  # fmt: skip
+
     per_row = [names[i % 8] for i in range(16)]
     ours.eval()
     theirs.eval()
-
-    def mixed_ours():
-        with torch.no_grad(), lk.mixed_batch(ours, per_row):
-            ours(input_ids=batch, logits_to_keep=1)
-
-    def mixed_peft():
-        with torch.no_grad():
-            theirs(input_ids=batch, logits_to_keep=1, adapter_names=per_row)
-
-    t = in_turns({"single": forward(ours, batch), "ours": mixed_ours, "peft": mixed_peft}, repeats, sync)
-    record(
-        "16 rows over 8 adapters",
-        "2 x PEFT, 1.25 x one adapter",
-        faster_than_peft=t["peft"] / t["ours"],
-        of_single_adapter=t["ours"] / t["single"],
-    )
+    lk.set_adapter(ours, names[0])
+    for what, length in (("prefill 16 x 32", 32), ("decoding 16 x 1", 1)):
+        batch = torch.randint(0, vocabulary, (16, length), device=device)
+        found = timed(mixed_jobs(base, ours, theirs, batch, per_row, cached=0 if length > 1 else 32))
+        mixed, alone, peft_mixed = (found.jobs[name].ratio for name in ("mixed", "one adapter", "peft mixed"))
+        record(f"16 rows over 8 adapters, {what}", "2 x PEFT, 1.25 x one adapter",
+               peft_mixed / mixed >= 2 and mixed / alone <= 1.25, faster_than_peft=peft_mixed / mixed,
+               of_single_adapter=mixed / alone, added=mixed - 1, peft_added=peft_mixed - 1,
+               noise=found.noise)  # fmt: skip
 
     def inject_ours(model):
         lk.inject(model, our_config())
         lk.eject(model)
 
     fresh = copy.deepcopy(base)
-    t = in_turns(
+    found = timed(
         {
-            "ours": lambda: inject_ours(fresh),
+            "lorakit": lambda: inject_ours(fresh),
             "peft": lambda: peft.get_peft_model(fresh, peft_config()).unload(),
         },
-        5,
-        sync,
+        seconds=4,
     )
-    record(
-        "inject (and take out again), ms",
-        "a fifth of PEFT's",
-        lorakit=t["ours"] * 1e3,
-        peft=t["peft"] * 1e3,
-        ratio=t["ours"] / t["peft"],
-    )
+    mine, other = (1e3 * found.jobs[name].median for name in ("lorakit", "peft"))
+    record("inject (and take out again), ms", "a fifth of PEFT's", mine <= other / 5, lorakit=mine, peft=other,
+           ratio=mine / other)  # fmt: skip
     gpt3 = gpt2("meta", n_layer=96, n_embd=12288, n_head=96, n_positions=2048)
     start = time.perf_counter()
     lk.inject(gpt3, lk.LoRAConfig(r=64, targets=("q", "v")))
-    record("inject into 175B on meta, s", "under 2 s", lorakit=time.perf_counter() - start)
-    t_torch, t_ours = seconds_to_import("torch"), seconds_to_import("lorakit")
-    record("import lorakit / import torch", "at most 1.1", ratio=t_ours / t_torch)
+    took = time.perf_counter() - start
+    record("inject into 175B on meta, s", "under 2 s", took < 2, lorakit=took)
+    ratio = seconds_to_import("lorakit") / seconds_to_import("torch")
+    record("import lorakit / import torch", "at most 1.1", ratio <= 1.1, ratio=ratio)
 
     result = {
         "command": "python benchmarks/against_peft.py " + " ".join(sys.argv[1:]),
         "device": torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
         "date": time.strftime("%Y-%m-%d"),
-        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft, lk)},
-        "shape": "GPT-2 124M, r = 8 on c_attn, batch 4 x 128",
+        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft, lk)} | loralib_version(),
+        "shape": "tiny" if args.tiny else "GPT-2 124M, r = 8 on c_attn, batch 4 x 128",
+        "same_logits_within": apart,
         "rows": rows,
     }
     out = args.out or Path(__file__).parent.parent / "data" / "results" / f"bench_{device}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
     print(f"written to {out}")
+    if not args.tiny:
+        from chart import draw
+
+        draw(result, Path(__file__).parent.parent / "docs" / f"bench_{device}.png")
 
 
 if __name__ == "__main__":
