@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 GOALS = (
     "training step", "peak memory", "unmerged forward", "merged forward", "switch adapter", "prefill 16 x 32",
-    "decoding 16 x 1", "inject (and take out again)", "inject into 175B", "import lorakit",
+    "decoding, 16 steps", "inject (and take out again)", "inject into 175B", "import lorakit",
 )  # fmt: skip
 
 
