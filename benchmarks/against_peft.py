@@ -180,7 +180,7 @@ def mixed_jobs(base, ours, theirs, batch, per_row: list[str], cached: int) -> di
                 for _ in range(STEPS if cached else 1):
                     model(input_ids=batch, past_key_values=cache, use_cache=bool(cached), logits_to_keep=1, **more)
 
-        return Job(run, after=(lambda: cache.crop(cached)) if cached else None)
+        return Job(run, after=(lambda: cache.crop(-STEPS)) if cached else None)
 
     return {
         "base": job(base),
