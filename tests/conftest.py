@@ -12,6 +12,12 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def own_workbook(tmp_path, monkeypatch):
+    """What a test measures or answers is not the reader's: it goes into a folder of the test's own."""
+    monkeypatch.setenv("LORAKIT_WORKBOOK", str(tmp_path / "workbook"))
+
+
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
     """A byte-level tokenizer without merges: 256 bytes and an end-of-text token, which also pads."""

@@ -1,0 +1,97 @@
+"""The student's workbook: what the chapters measured here and how the exercises went, in small JSON files.
+
+A folder `workbook` beside `notebooks`, kept out of git; `LORAKIT_WORKBOOK` names another one. Kernels of several
+notebooks may write at once: every change is made under a lock, and the file is replaced as a whole.
+"""
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from lorakit.core.atomic import replace_files
+
+MEASURED = "measured.json"
+PATIENCE = 5  # seconds to wait for another notebook that is writing
+
+
+def folder() -> Path:
+    """The workbook's folder; it need not exist yet."""
+    named = os.environ.get("LORAKIT_WORKBOOK")
+    return Path(named).expanduser() if named else Path(__file__).resolve().parents[2] / "workbook"
+
+
+def read(name: str) -> dict:
+    """The content of a file of the workbook, {} where it is absent or is not a JSON object."""
+    try:
+        found = json.loads((folder() / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def update(name: str, change: Callable[[dict], None]) -> dict:
+    """Let `change` edit the content of a file of the workbook, and write it; the new content.
+
+    A folder that cannot be written, or a file that is no JSON, is said in a warning, and the content is still
+    returned: a chapter goes on without its workbook. A damaged file is kept beside the new one as `<name>.damaged`.
+    """
+    from filelock import FileLock, Timeout
+
+    home = folder()
+    content: dict = {}
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / f".{name}.lock", timeout=PATIENCE):
+            content = read(name)
+            if not content and (home / name).is_file() and (home / name).read_bytes().strip() not in (b"", b"{}"):
+                os.replace(home / name, home / f"{name}.damaged")
+                warnings.warn(
+                    f"{home / name} is not readable: kept as {name}.damaged, a new one is begun", stacklevel=2
+                )
+            change(content)
+            replace_files(home, {name: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()})
+    except (OSError, Timeout) as error:
+        warnings.warn(f"the workbook in {home} cannot be written, nothing is kept: {error}", stacklevel=2)
+        change(content)
+    return content
+
+
+def keep(**values) -> None:
+    """Keep measured values for the review: `keep(memory_share=0.27)`. Numbers, true or false, or short words.
+
+    Each stands with the day, the device, the base model and the budget it was measured with. A later value of the same
+    name replaces it. Raises TypeError for what JSON cannot hold.
+    """
+    from lorakit.lab.budget import budget
+
+    where = {
+        "date": time.strftime("%Y-%m-%d"),
+        "device": _device(),
+        "model": os.environ.get("LORAKIT_MODEL") or "nano",
+        "budget": budget(),
+    }
+    plain = {name: _plain(name, value) for name, value in values.items()}
+    update(MEASURED, lambda content: content.update({name: {"value": v} | where for name, v in plain.items()}))
+
+
+def measured(name: str):
+    """The value kept under `name`, or None where no chapter has measured it here."""
+    entry = read(MEASURED).get(name)
+    return entry.get("value") if isinstance(entry, dict) else None
+
+
+def _plain(name: str, value):
+    item = getattr(value, "item", None)  # a number inside a tensor or an array
+    value = item() if callable(item) else value
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    raise TypeError(f"{name} must be a number, a truth value or words, got {type(value).__name__}")
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
