@@ -273,6 +273,13 @@ def style_name(run: Run) -> str | None:
     return f"{run.task}-r{run.r}" if run.seed == 1 else None
 
 
+def tickets() -> list[Run]:
+    """The case of chapter 11 at four lengths of training, and full fine-tuning; rates from a few runs at seed 0."""
+    more = {"task": "ticket_triage", "batch_size": 16}
+    lengths = [lora(4, 1e-2, ("mlp",), **more | {"steps": steps(n)}) for n in (100, 200, 400, 800)]
+    return over_seeds([*(replace(run, alpha=8) for run in lengths), full(1e-3, **more | {"steps": steps(400)})])
+
+
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
@@ -298,6 +305,7 @@ EXPERIMENTS = {
         Experiment("rivals_python", "07", "the same on the domain that the base has never seen",
                    rivals_python, rivals_final),
         Experiment("styles", "10", "three styles on one base: law, medicine, code", styles, styles_final, style_name),
+        Experiment("tickets", "11", "triage of support tickets, LoRA r = 4 on the MLP", tickets),
         Experiment("e2e", "05", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)", e2e, e2e_final),
     )
 }  # fmt: skip

@@ -16,7 +16,11 @@ TARGETS = (*SLICES, "c_attn", "o", "mlp")
 
 @dataclass(frozen=True)
 class Decoder:
-    """A GPT-2 as numbers; `inner` is the width of the MLP, `gelu_parts` how many tensors its GELU keeps."""
+    """A GPT-2 as numbers; `inner` is the width of the MLP, `gelu_parts` how many tensors its activation keeps.
+
+    With `key_width`, the width of the keys and of the values, it is a Llama: a gated MLP of three matrices, no biases,
+    norms without a bias, rotary positions, and an output layer of its own unless `tied`.
+    """
 
     layers: int
     width: int
@@ -25,16 +29,34 @@ class Decoder:
     context: int
     inner: int
     gelu_parts: int = 1
+    key_width: int | None = None
+    tied: bool = True
 
     @classmethod
     def of(cls, config) -> "Decoder":
-        """From a GPT2Config, or a mapping with its names (n_layer, n_embd, n_head, vocab_size, n_positions)."""
+        """From a GPT2Config, or a mapping with its names (n_layer, n_embd, n_head, vocab_size, n_positions).
+
+        Also from a config of Llama's kind (Mistral, Qwen2, SmolLM2). Raises ValueError for any other.
+        """
         get = config.get if isinstance(config, Mapping) else lambda key, default=None: getattr(config, key, default)
+        if get("n_layer") is None:
+            return cls._llama(get)
         width = get("n_embd")
         # "gelu_new" is written out in Python and keeps x, x/2, tanh and 1 + tanh; the fused one keeps x.
         parts = 4 if get("activation_function", "gelu_new") == "gelu_new" else 1
         sizes = (get("n_layer"), width, get("n_head"), get("vocab_size"), get("n_positions"))
         return cls(*sizes, inner=get("n_inner") or 4 * width, gelu_parts=parts)
+
+    @classmethod
+    def _llama(cls, get) -> "Decoder":
+        names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size", "intermediate_size")
+        layers, width, heads, vocabulary, inner = (get(name) for name in names)
+        if None in (layers, width, heads, vocabulary, inner) or get("hidden_act", None) != "silu":
+            raise ValueError(f"{get('model_type', 'this')} is neither a GPT-2's nor a Llama's config: it needs {names}")
+        head = get("head_dim", None) or width // heads
+        keys = (get("num_key_value_heads", None) or heads) * head
+        context, tied = get("max_position_embeddings", 2048), bool(get("tie_word_embeddings", False))
+        return cls(layers, width, heads, vocabulary, context, inner, gelu_parts=3, key_width=keys, tied=tied)
 
     @classmethod
     def of_shape(cls, shape, head: int = 64) -> "Decoder":
@@ -44,15 +66,26 @@ class Decoder:
 
     @property
     def block_parameters(self) -> int:
-        """Four matrices, their biases (3 d, d, inner, d), and a weight and a bias of two norms."""
-        d, m = self.width, self.inner
-        return 4 * d * d + 2 * d * m + 9 * d + m
+        """The matrices, their biases (3 d, d, inner, d), and a weight and a bias of two norms; a Llama: no bias."""
+        return self.block_matrices + (2 * self.width if self.key_width else 9 * self.width + self.inner)
+
+    @property
+    def block_matrices(self) -> int:
+        """q and o (d × d), k and v, and the two matrices of an MLP, or three of a gated one."""
+        d, keys = self.width, self.key_width or self.width
+        return 2 * d * d + 2 * d * keys + self.mlp_matrices * d * self.inner
+
+    @property
+    def mlp_matrices(self) -> int:
+        return 3 if self.key_width else 2
 
     @property
     def parameters(self) -> int:
-        """All parameters; the output layer is the token embedding."""
-        embeddings = (self.vocabulary + self.context) * self.width
-        return embeddings + self.layers * self.block_parameters + 2 * self.width
+        """All parameters; a tied output layer is the token embedding."""
+        d = self.width
+        positions, norm = (0, d) if self.key_width else (self.context * d, 2 * d)
+        tables = self.vocabulary * d * (1 if self.tied else 2)
+        return tables + positions + self.layers * self.block_parameters + norm
 
 
 @dataclass(frozen=True)
@@ -66,6 +99,7 @@ class Training:
     attention      "sdpa" (fused) or "eager" (written out: it keeps every attention weight)
     kept, answers  positions per row that get logits, and positions in all that count in the loss; None: all of them
     padded         whether rows have padding, so that attention needs a mask
+    recompute      keep only each block's input, and do its forward pass again on the way back (gradient checkpointing)
     """
 
     batch: int
@@ -79,6 +113,7 @@ class Training:
     kept: int | None = None
     answers: int | None = None
     padded: bool = False
+    recompute: bool = False
     device: str = "cpu"  # where the optimizer runs: on a GPU it works on all parameters at once
 
     def __post_init__(self) -> None:
@@ -170,7 +205,7 @@ def kept_by_block(model: Decoder, step: Training, first: bool = False) -> list[K
     norm("ln_1")
     slices = 1 if "c_attn" in step.targets else sum(s in step.targets for s in SLICES)
     product("c_attn", d, *SLICES, "c_attn", adapters=slices)
-    keep("attention", "q, k and v", 3 * d * tokens, flows)
+    keep("attention", "q, k and v", (d + 2 * (model.key_width or d)) * tokens, flows)
     if step.attention == "eager":
         keep("attention", "the weights", model.heads * tokens * step.length, flows)
     else:
@@ -203,6 +238,12 @@ def total(rows: list[Kept]) -> int:
 
 def kept_in_all(model: Decoder, step: Training) -> int:
     """Bytes that a whole forward pass keeps for the backward pass."""
-    blocks = total(kept_by_block(model, step, first=True))
-    blocks += (model.layers - 1) * total(kept_by_block(model, step))
-    return blocks + total(kept_after_blocks(model, step))
+    return kept_in_blocks(model, step, model.layers) + total(kept_after_blocks(model, step))
+
+
+def kept_in_blocks(model: Decoder, step: Training, blocks: int) -> int:
+    """Bytes that the first `blocks` blocks keep from their forward pass to their backward pass."""
+    if step.recompute:
+        return blocks * step.tokens * model.width * step.item  # each block's input
+    first = total(kept_by_block(model, step, first=True)) if blocks else 0
+    return first + max(0, blocks - 1) * total(kept_by_block(model, step))

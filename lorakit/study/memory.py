@@ -8,12 +8,11 @@ others. So the peak is less than the sum of the four, and what it holds depends 
 from dataclasses import dataclass
 
 from lorakit.study.activations import (
-    SLICES,
     Decoder,
     Training,
-    kept_after_blocks,
     kept_by_block,
     kept_in_all,
+    kept_in_blocks,
     total,
 )
 
@@ -49,7 +48,7 @@ def predict(config, step: Training) -> Prediction:
     """The memory of a training step, in bytes. `config`: a GPT2Config, a mapping with its names, or a Decoder.
 
     Assumes what lab.fit does without mixed precision: gradients are let go of after each step, the loss is taken over
-    the answers alone, nothing is dropped out, and nothing is recomputed (no gradient checkpointing).
+    the answers alone, and nothing is dropped out.
     """
     model = config if isinstance(config, Decoder) else Decoder.of(config)
     adapters = 0 if step.full else 4 * adapter_numbers(model, step)  # bytes: adapters are float32
@@ -71,8 +70,8 @@ def predict(config, step: Training) -> Prediction:
 
 def adapter_numbers(model: Decoder, step: Training) -> int:
     """Parameters of the adapters: r (in + out) for each adapted projection."""
-    d, m = model.width, model.inner
-    sizes = {"c_attn": 4 * d, "mlp": 2 * (d + m)} | dict.fromkeys((*SLICES, "o"), 2 * d)
+    d, m, keys = model.width, model.inner, model.key_width or model.width
+    sizes = {"c_attn": 4 * d, "mlp": model.mlp_matrices * (d + m), "q": 2 * d, "k": d + keys, "v": d + keys, "o": 2 * d}
     return model.layers * step.r * sum(sizes[target] for target in step.targets)
 
 
@@ -90,7 +89,7 @@ def _moments(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[
         "backward of the logits": (0, kept - logs + 2 * logits - step.batch * model.vocabulary * item),
         "backward of the output layer": (0, kept - logs + logits + step.logits * d * item + table),
     }
-    through_blocks = kept - total(kept_after_blocks(model, step))
+    through_blocks = kept_in_blocks(model, step, model.layers)
     mask = step.tokens * step.length * (item if step.attention == "eager" else step.padded)
     gelu = 0 if step.trains("mlp") else wide  # what is made and not kept
     found["forward of the last MLP"] = (0, through_blocks + 4 * stream + mask + gelu)
@@ -98,7 +97,9 @@ def _moments(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[
     one_block = model.block_parameters * item if step.full else gradients // model.layers
     # The embedding is also the output layer: its gradient from there waits for the one from the other end.
     for index in (model.layers - 1, 0):
-        below = through_blocks - (model.layers - 1 - index) * total(kept_by_block(model, step))
+        below = kept_in_blocks(model, step, index + 1)
+        if step.recompute:  # all of this block at once, again
+            below += total(kept_by_block(model, step))
         done = one_block * (model.layers - 1 - index) + (2 * d * item if step.full else 0)
         product = d * m * item if step.full else 0
         grads = wide + gelu + (wide if model.gelu_parts > 1 else 0)

@@ -33,6 +33,8 @@ SHAPES = {
         ModelShape("gpt2-medium", 24, 1024, 50257, 1024),
         ModelShape("gpt2-large", 36, 1280, 50257, 1024),
         ModelShape("gpt2-xl", 48, 1600, 50257, 1024),
+        ModelShape("GPT-3 6.7B", 32, 4096, 50257, 2048, fused_qkv=False),
+        ModelShape("GPT-3 13B", 40, 5120, 50257, 2048, fused_qkv=False),  # the paper prints 5140, not 40 heads of 128
         ModelShape("GPT-3 175B", 96, 12288, 50257, 2048, fused_qkv=False),
     )
 }

@@ -1,0 +1,93 @@
+"""Plan an adaptation before paying for it: what trains, what a step takes in memory, what the file and the merge cost.
+
+The formulas are those of study.activations and study.memory, with the frozen base also in 8 or 4 bits.
+"""
+
+from dataclasses import dataclass, replace
+
+from lorakit.study.activations import Decoder, Training
+from lorakit.study.memory import Prediction, adapter_numbers, predict
+
+# Bytes for each number of a frozen block matrix. The 4-bit form is NF4 in blocks of 64 with doubly quantized scales:
+# half a byte, one byte of scale for 64 numbers, and one float32 for 256 scales (Dettmers et al. 2023, section 3).
+# 8 bits: a byte each; the float32 scale of every output row is counted in `base_bytes`.
+BASES = {"fp32": 4.0, "bf16": 2.0, "8-bit": 1.0, "4-bit": 0.5 + 1 / 64 + 4 / (64 * 256)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an adaptation will take. Bytes, unless said otherwise.
+
+    parameters, trainable   numbers, of the base and of the adapter
+    weights, optimizer, gradients, activations   what lives at the worst moment of a training step; `peak` is their sum
+    moment                  where in the step that is
+    working                 part of activations: the one matrix that a quantized base unpacks at a time
+    file                    the adapter's file, in 2 bytes a number, without its header
+    merged                  the merged model, in 16 bits (32 for an fp32 base)
+    added_work              multiplications of the unmerged adapters per token, as a share of the block matrices'; once
+                            merged it is 0
+    """
+
+    parameters: int
+    trainable: int
+    weights: int
+    optimizer: int
+    gradients: int
+    activations: int
+    working: int
+    moment: str
+    file: int
+    merged: int
+    added_work: float
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.trainable / self.parameters
+
+    @property
+    def peak(self) -> int:
+        return self.weights + self.optimizer + self.gradients + self.activations
+
+
+def plan(model: Decoder, base: str = "bf16", **how) -> Plan:
+    """The plan for LoRA on `model` whose frozen weights are held as `base`: "fp32", "bf16", "8-bit" or "4-bit".
+
+    `how` says the rest, as `Training` does: batch, length, r, targets, optimizer, recompute, kept, answers. All but an
+    fp32 base computes in bf16; embeddings, norms and biases are never quantized. Raises ValueError for what it does
+    not know.
+    """
+    if base not in BASES:
+        raise ValueError(f"base must be one of {', '.join(BASES)}, got {base!r}")
+    step = Training(**{"dtype": "fp32" if base == "fp32" else "bf16", **how, "method": "lora"})
+    found: Prediction = predict(model, step)
+    trainable = adapter_numbers(model, step)
+    weights = base_bytes(model, base) + 4 * trainable
+    working = 2 * model.width * model.inner if base in ("8-bit", "4-bit") else 0
+    return Plan(
+        parameters=model.parameters,
+        trainable=trainable,
+        weights=weights,
+        optimizer=found.optimizer,
+        gradients=found.gradients,
+        activations=found.activations + working,
+        working=working,
+        moment=found.moment,
+        file=2 * trainable,
+        merged=model.parameters * step.item,
+        added_work=trainable / (model.layers * model.block_matrices),
+    )
+
+
+def plan_full(model: Decoder, base: str = "bf16", **how) -> Prediction:
+    """The same step with every weight trained: fp32 or bf16 throughout, since quantized weights cannot be trained."""
+    dtype = "fp32" if base == "fp32" else "bf16"
+    return predict(model, replace(Training(**{**how, "method": "lora"}), method="full", dtype=dtype))
+
+
+def base_bytes(model: Decoder, base: str) -> int:
+    """Bytes of the frozen weights."""
+    packed = model.layers * model.block_matrices
+    whole = 4 if base == "fp32" else 2
+    rows = 3 * model.width + 2 * (model.key_width or model.width) + (model.mlp_matrices - 1) * model.inner
+    scales = 4 * model.layers * rows if base == "8-bit" else 0  # one for each row of an output
+    return int(packed * BASES[base]) + scales + whole * (model.parameters - packed)
