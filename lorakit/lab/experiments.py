@@ -23,7 +23,10 @@ MATRICES = (
     (("q", "k", "v", "o"), 5), (("mlp",), 4), (("q", "k", "v", "o", "mlp"), 2),
 )  # fmt: skip
 # The validation metric that chooses a learning rate.
-METRIC = {"text_to_sql": "validation.execution", "python": "validation.bits_per_byte", "e2e": "validation.bleu"}
+METRIC = {
+    "text_to_sql": "validation.execution", "python": "validation.bits_per_byte", "e2e": "validation.bleu",
+    "ticket_triage": "validation.all",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -274,10 +277,18 @@ def style_name(run: Run) -> str | None:
 
 
 def tickets() -> list[Run]:
-    """The case of chapter 11 at four lengths of training, and full fine-tuning; rates from a few runs at seed 0."""
-    more = {"task": "ticket_triage", "batch_size": 16}
-    lengths = [lora(4, 1e-2, ("mlp",), **more | {"steps": steps(n)}) for n in (100, 200, 400, 800)]
-    return over_seeds([*(replace(run, alpha=8) for run in lengths), full(1e-3, **more | {"steps": steps(400)})])
+    """Which learning rate for the case of chapter 11, at 200 steps."""
+    more = {"task": "ticket_triage", "batch_size": 16, "steps": steps(200)}
+    by_lora = [replace(lora(4, lr, ("mlp",), **more), alpha=8) for lr in (3e-3, 1e-2, 2e-2)]
+    return by_lora + [full(lr, **more) for lr in (3e-4, 1e-3, 2e-3)]
+
+
+def tickets_final(rows: list[dict]) -> list[Run]:
+    """LoRA at four lengths of training, full fine-tuning at one, each at its own rate."""
+    found = best_lr(rows, ("method",), METRIC["ticket_triage"])
+    best = {run.method: run for run in map(Run.of, rows) if found[run.method,] == run.lr}
+    lengths = [replace(best["lora"], steps=steps(n)) for n in (100, 200, 400, 800)]
+    return over_seeds([*lengths, replace(best["full"], steps=steps(400))])
 
 
 EXPERIMENTS = {
@@ -305,7 +316,7 @@ EXPERIMENTS = {
         Experiment("rivals_python", "07", "the same on the domain that the base has never seen",
                    rivals_python, rivals_final),
         Experiment("styles", "10", "three styles on one base: law, medicine, code", styles, styles_final, style_name),
-        Experiment("tickets", "11", "triage of support tickets, LoRA r = 4 on the MLP", tickets),
+        Experiment("tickets", "11", "triage of support tickets, LoRA r = 4 on the MLP", tickets, tickets_final),
         Experiment("e2e", "05", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)", e2e, e2e_final),
     )
 }  # fmt: skip
