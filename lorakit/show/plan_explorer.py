@@ -1,4 +1,4 @@
-"""The budget planner: pick a model and how it is adapted; see what trains, what a step takes, and which card holds it."""
+"""The budget planner: pick a model and how to adapt it; see what trains, what a step takes, which card holds it."""
 
 from matplotlib.patches import FancyBboxPatch
 
@@ -98,8 +98,8 @@ class PlanExplorer(Explorer):
                 f"{step} (full fine-tuning {readable(data['full'], 'B')}), most at: {found.moment}",
                 f"trains {readable(found.trainable)} numbers, {found.percent:.3g} % of {readable(found.parameters)}; "
                 f"the adapter's file {readable(found.file, 'B')} in 16 bits",
-                f"unmerged +{100 * found.added_work:.2g} % products for each token; merged {readable(found.merged, 'B')}, "
-                f"{merging}",
+                f"unmerged +{100 * found.added_work:.2g} % products for each token; "
+                f"merged {readable(found.merged, 'B')}, {merging}",
             ]
         )
 
@@ -109,7 +109,7 @@ def plan_explorer(
 ) -> PlanExplorer:
     """Widget: the budget planner over `study.plan`. `config`: a Hugging Face config to plan for, as model "yours".
 
-    A card must also hold the driver's own memory and what the allocator cannot use, about 1 GB that is not counted here.
+    What the driver takes for itself and what the allocator cannot use are not counted: leave some room on the card.
     `.data["plan"]` is the Plan. Raises ValueError for a model it does not know, and for a config of another kind.
     """
     return PlanExplorer(model, config, title)
