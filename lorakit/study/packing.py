@@ -1,0 +1,37 @@
+"""Weights rounded to few bits, block by block, as a quantized base holds them: enough to see what a merge loses."""
+
+from torch import Tensor
+
+
+def packed(weight: Tensor, bits: int = 4, block: int = 64) -> Tensor:
+    """`weight` as it reads after packing: each run of `block` numbers rounded to 2^bits - 1 even steps up to its largest.
+
+    Even steps, symmetric around zero; NF4 spaces its steps as a normal distribution wants and does a little better.
+    Same shape and dtype. Raises ValueError where the numbers do not fill whole blocks or bits are not 2 to 8.
+    """
+    if not 2 <= bits <= 8:
+        raise ValueError(f"bits must be 2 to 8, got {bits}")
+    if weight.numel() % block:
+        raise ValueError(f"{weight.numel():,} numbers do not fill blocks of {block}: choose a block that divides them")
+    rows = weight.detach().float().reshape(-1, block)  # (blocks, block)
+    top = 2 ** (bits - 1) - 1
+    scale = (rows.abs().amax(dim=1, keepdim=True) / top).clamp_min(1e-12)  # (blocks, 1)
+    return ((rows / scale).round() * scale).reshape(weight.shape).to(weight.dtype)
+
+
+def surviving(base: Tensor, update: Tensor, bits: int = 4, block: int = 64) -> dict[str, float]:
+    """What is left of an update that is added to a packed base and packed again.
+
+    "moved"   share of the weights that change at all
+    "kept"    the projection of the change onto the update, over the update: 1 is all of it
+    "noise"   what else changed, in norms of the update
+    """
+    before = packed(base, bits, block).double()
+    change = packed(before.to(base.dtype) + update, bits, block).double() - before
+    wanted = update.detach().double()
+    kept = (change * wanted).sum() / (wanted * wanted).sum()
+    return {
+        "moved": (change != 0).double().mean().item(),
+        "kept": kept.item(),
+        "noise": ((change - kept * wanted).norm() / wanted.norm()).item(),
+    }

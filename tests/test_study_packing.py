@@ -1,0 +1,44 @@
+"""Packing: exact where it can be, within half a step elsewhere; what a merge into packed weights loses."""
+
+import pytest
+import torch
+
+from lorakit.study.packing import packed, surviving
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_no_number_moves_by_more_than_half_a_step(bits):
+    weight = normal(32, 128)
+    rows = weight.reshape(-1, 64)
+    step = rows.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
+    assert ((packed(weight, bits).reshape(-1, 64) - rows).abs() <= step / 2 + 1e-6).all()
+
+
+def test_packing_twice_is_packing_once_and_zeros_stay():
+    once = packed(normal(8, 64))
+    assert torch.allclose(packed(once), once, atol=1e-6)
+    assert not packed(torch.zeros(2, 64)).any()
+    assert packed(normal(4, 64)).unique().numel() <= 4 * 15
+
+
+def test_each_dtype_is_kept():
+    assert packed(normal(4, 64).bfloat16()).dtype == torch.bfloat16
+
+
+def test_a_small_update_is_lost_in_4_bits_and_kept_in_8():
+    base, update = normal(64, 256), 0.01 * normal(64, 256, seed=1)
+    few, many = surviving(base, update, bits=4), surviving(base, update, bits=8)
+    assert few["moved"] < 0.2 and few["noise"] > many["noise"]
+    assert many["moved"] > few["moved"]
+    large = surviving(base, 10 * update, bits=8)
+    assert large["kept"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("arguments", [dict(bits=1), dict(bits=9), dict(block=48)])
+def test_what_cannot_be_packed_is_refused(arguments):
+    with pytest.raises(ValueError):
+        packed(torch.ones(2, 64), **arguments)
