@@ -217,14 +217,14 @@ quiz = Quiz(
         Question(
             "With a 4-bit base, is the promise of no added latency kept by merging?",
             (
-                "In 16 bits; packed again into 4, much of the update is rounded away",
+                "In 16 bits; packed again into 4, the rounding adds an error of its own",
                 "Yes: the sum is packed into 4 bits without loss",
                 "No: a packed base cannot be unpacked",
             ),
             0,
             (
-                "The steps between 4-bit values are coarser than most entries of the update, as you measured.",
-                "Few entries of the update are as large as half a step of the packed weights.",
+                "On nano it was half as large as the update. Merge in 16 bits, or leave the adapter beside the packed base.",
+                "A sum of packed weights and an update falls between the packed values, and is rounded to one of them.",
                 "Unpacking is what every product with it does; the sum is then kept in 16 bits.",
             ),
         ),

@@ -32,7 +32,7 @@ def triaged(examples: Sequence[Example], answers: Sequence[str], most: int = 110
 
 
 def lengths_figure(rows: Sequence[dict], title: str) -> Figure:
-    """Share of tickets that are right over the steps of training, LoRA as lines, full fine-tuning as stars at its steps.
+    """Share of tickets that are right over the steps of training, LoRA as lines, full fine-tuning as stars.
 
     `rows` are the records of the sweep `tickets`; bars span the seeds.
     """

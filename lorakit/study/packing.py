@@ -4,9 +4,9 @@ from torch import Tensor
 
 
 def packed(weight: Tensor, bits: int = 4, block: int = 64) -> Tensor:
-    """`weight` as it reads after packing: each run of `block` numbers rounded to 2^bits - 1 even steps up to its largest.
+    """`weight` as it reads after packing: each `block` numbers rounded to 2^bits - 1 even steps.
 
-    Even steps, symmetric around zero; NF4 spaces its steps as a normal distribution wants and does a little better.
+    The steps reach from minus the block's largest number to plus it; NF4 spaces its steps as a normal distribution wants and does a little better.
     Same shape and dtype. Raises ValueError where the numbers do not fill whole blocks or bits are not 2 to 8.
     """
     if not 2 <= bits <= 8:
@@ -22,7 +22,6 @@ def packed(weight: Tensor, bits: int = 4, block: int = 64) -> Tensor:
 def surviving(base: Tensor, update: Tensor, bits: int = 4, block: int = 64) -> dict[str, float]:
     """What is left of an update that is added to a packed base and packed again.
 
-    "moved"   share of the weights that change at all
     "kept"    the projection of the change onto the update, over the update: 1 is all of it
     "noise"   what else changed, in norms of the update
     """
@@ -31,7 +30,6 @@ def surviving(base: Tensor, update: Tensor, bits: int = 4, block: int = 64) -> d
     wanted = update.detach().double()
     kept = (change * wanted).sum() / (wanted * wanted).sum()
     return {
-        "moved": (change != 0).double().mean().item(),
         "kept": kept.item(),
         "noise": ((change - kept * wanted).norm() / wanted.norm()).item(),
     }
