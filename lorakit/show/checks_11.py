@@ -223,7 +223,7 @@ quiz = Quiz(
             ),
             0,
             (
-                "On nano it was half as large as the update. Merge in 16 bits, or leave the adapter beside the packed base.",
+                "On nano it was half as large as the update. Merge in 16 bits, or not at all.",
                 "A sum of packed weights and an update falls between the packed values, and is rounded to one of them.",
                 "Unpacking is what every product with it does; the sum is then kept in 16 bits.",
             ),

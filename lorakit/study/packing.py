@@ -6,7 +6,8 @@ from torch import Tensor
 def packed(weight: Tensor, bits: int = 4, block: int = 64) -> Tensor:
     """`weight` as it reads after packing: each `block` numbers rounded to 2^bits - 1 even steps.
 
-    The steps reach from minus the block's largest number to plus it; NF4 spaces its steps as a normal distribution wants and does a little better.
+    The steps reach from minus the block's largest number to plus it;
+    NF4 spaces them as a normal distribution wants and does a little better.
     Same shape and dtype. Raises ValueError where the numbers do not fill whole blocks or bits are not 2 to 8.
     """
     if not 2 <= bits <= 8:
@@ -23,7 +24,7 @@ def surviving(base: Tensor, update: Tensor, bits: int = 4, block: int = 64) -> d
     """What is left of an update that is added to a packed base and packed again.
 
     "kept"    the projection of the change onto the update, over the update: 1 is all of it
-    "noise"   what else changed, in norms of the update
+    "error"   how far the change is from the update, in norms of the update: 1 is as far as no change at all
     """
     before = packed(base, bits, block).double()
     change = packed(before.to(base.dtype) + update, bits, block).double() - before
@@ -31,5 +32,5 @@ def surviving(base: Tensor, update: Tensor, bits: int = 4, block: int = 64) -> d
     kept = (change * wanted).sum() / (wanted * wanted).sum()
     return {
         "kept": kept.item(),
-        "noise": ((change - kept * wanted).norm() / wanted.norm()).item(),
+        "error": ((change - wanted).norm() / wanted.norm()).item(),
     }
