@@ -145,7 +145,7 @@ quiz = Quiz(
             ),
         ),
         Question(
-            "BitFit trains 0.1 % of the parameters. What rules it out here?",
+            "BitFit trains a quarter of a percent of nano. What rules it out here?",
             (
                 "The biases that it trains are weights of the base",
                 "Biases make every answer slower",
@@ -223,7 +223,7 @@ quiz = Quiz(
             ),
             0,
             (
-                "On nano it was half as large as the update. Merge in 16 bits, or not at all.",
+                "On nano half as large as the update, though no answer suffered. Measure before you rely on it.",
                 "A sum of packed weights and an update falls between the packed values, and is rounded to one of them.",
                 "Unpacking is what every product with it does; the sum is then kept in 16 bits.",
             ),
