@@ -69,7 +69,7 @@ CLAIMS = (
     Claim("no added latency once merged", "09", ("merged_added", "latency_noise"),
           lambda added, noise: f"{added:+.1%}, noise {noise:.1%}", "true: the same operations as the base"),
     Claim("adapter layers add 20 to 30 %", "09", ("houlsby_added",), lambda added: f"{added:+.1%} (1 row of 16 tokens)",
-          "at small batches, on a GPU; less on a CPU"),
+          "less on a CPU; the paper's figure is a GPU's, with small batches"),
     Claim("unmerging gives the base back", "09", ("unmerge_exact",), yes, "if W₀ is kept; subtracting rounds"),
     Claim("hot swap is instant", "10", ("switch_us",), lambda us: f"{us:,.0f} µs", "true: references move, no numbers"),
     Claim("different tasks in one batch", "10", ("mixed_same",), lambda same: "as if alone" if same else "not the same",
