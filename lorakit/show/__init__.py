@@ -8,6 +8,7 @@ from lorakit.show.images import portrait
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
 from lorakit.show.rank_explorer import rank_explorer
+from lorakit.show.scores import student
 from lorakit.show.similarity_explorer import similarity_explorer
 from lorakit.show.sql_view import run_on_table, side_by_side, table_of
 from lorakit.show.style import PALETTE, figure, png
@@ -37,6 +38,7 @@ __all__ = [
     "same",
     "side_by_side",
     "similarity_explorer",
+    "student",
     "table_of",
     "target_picker",
 ]

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 from lorakit.show.exercises import code_spans
+from lorakit.show.scores import first_choices, keep_choice
 
 QUIZZES: dict[str, "Quiz"] = {}
 
@@ -39,7 +40,7 @@ class Quiz:
     """`Quiz("03", [Question(…), …])` as a cell's last line shows the quiz.
 
     The text may hold `code` between backticks and maths as Unicode. `.score` counts the questions answered right at the
-    first try; `.choose(question, choice)` answers from code, as a click does.
+    first try, which the workbook keeps over restarts; `.choose(question, choice)` answers from code, as a click does.
     """
 
     def __init__(self, chapter: str, questions: list[Question], mix: bool = True):
@@ -59,8 +60,17 @@ class Quiz:
         q = self.questions[question]
         if not 0 <= choice < len(q.choices):
             raise ValueError(f"choice must be 0 to {len(q.choices) - 1}, got {choice}")
-        self.first.setdefault(question, choice)
+        if question not in self.first:
+            self.first[question] = choice
+            keep_choice(self.chapter, q.text, q.choices[choice], choice == q.answer)
         return ("✓ Right. " if choice == q.answer else "✗ Not quite. ") + q.explanations[choice]
+
+    def recall(self) -> None:
+        """Take up the first choices that the workbook has kept; they count, and one may still try the others."""
+        kept = first_choices(self.chapter)
+        for i, q in enumerate(self.questions):
+            if kept.get(q.text) in q.choices:
+                self.first.setdefault(i, q.choices.index(kept[q.text]))
 
     def summary(self) -> str:
         total = len(self.questions)
@@ -78,6 +88,7 @@ class Quiz:
                 import ipywidgets as w
             except ImportError as error:
                 raise ImportError("the live quiz needs ipywidgets: pip install ipywidgets, then restart") from error
+            self.recall()
             rows, radios = [w.HTML("<b style='font-size:16px'>Check yourself</b>")], []
             for i, q in enumerate(self.questions):
                 options = [(choice.replace("`", ""), c) for c, choice in enumerate(q.choices)]
