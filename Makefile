@@ -42,6 +42,12 @@ notebooks-test: setup  ## run every notebook and compare its outputs
 notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
 
+student-copy: setup  ## write student/: the notebooks without solutions and without the quizzes' answers
+	$(BIN)/python tools/student_copy.py
+
+scores: setup  ## a class's scores from the files below a folder: make scores FROM=hand-ins
+	$(BIN)/python -m lorakit.show.class_scores $(FROM)
+
 RESULTS ?= --processes 2
 results: setup  ## make the recorded sweeps in data/results (two hours on two cores; goes on where it stopped)
 	$(BIN)/python -m lorakit.lab.results $(RESULTS)
@@ -59,4 +65,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test notebooks results nano bench format clean
+.PHONY: help setup lab test lint unit notebooks-test notebooks student-copy scores results nano bench format clean
