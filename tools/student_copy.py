@@ -2,8 +2,8 @@
 
     python tools/student_copy.py [FOLDER] [--no-hints]
 
-FOLDER is `student` beside `notebooks`, where the same relative paths hold; it is kept out of git. The code cells are those
-of the course, so the copy runs and checks as the original does. What the checks compare with stands in
+FOLDER is `student` beside `notebooks`, where the same relative paths hold; it is kept out of git. The code cells are
+those of the course, so the copy runs and checks as the original does. What the checks compare with stands in
 lorakit/show/checks_*.py: the copy hides the answers from view, it does not lock them away.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
-
 from notebook_shape import SOLUTION
+
 from notebooks import write
 
 ROOT = Path(__file__).resolve().parents[1]
