@@ -18,7 +18,7 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(GOOD_ENOUGH)' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,test,site]'
 	touch $@
 
 LAB ?=
@@ -41,6 +41,9 @@ notebooks-test: setup  ## run every notebook and compare its outputs
 
 notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
+
+site: setup  ## build the reading copy in build/site: all chapters with their outputs, for any browser, without a network
+	$(BIN)/python tools/site_copy.py
 
 student-copy: setup  ## write student/: the notebooks without solutions and without the quizzes' answers
 	$(BIN)/python tools/student_copy.py
@@ -65,4 +68,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test notebooks student-copy scores results nano bench format clean
+.PHONY: help setup lab test lint unit notebooks-test notebooks site student-copy scores results nano bench format clean

@@ -17,7 +17,7 @@ PINS = {
     for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
 }
 EXTRAS = PROJECT["optional-dependencies"]
-INSTALLED_BY_TEST = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"]]
+INSTALLED_BY_TEST = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["test"], *EXTRAS["site"]]
 
 
 @pytest.mark.parametrize("requirement", INSTALLED_BY_TEST)
@@ -47,14 +47,14 @@ def test_conda_environment_installs_this_project_with_the_same_constraints():
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python + ".0")
     assert "pip" in specs
     lines = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
-    assert lines == ["-c constraints.txt", "-e .[lab,test]"]
+    assert lines == ["-c constraints.txt", "-e .[lab,test,site]"]
     extras = re.search(r"\[(.+)\]", lines[1])[1].split(",")
     assert set(extras) <= set(PROJECT["optional-dependencies"])
 
 
 def test_makefile_and_conda_install_the_same_extras():
     makefile = (ROOT / "Makefile").read_text()
-    assert "-c constraints.txt -e '.[lab,test]'" in makefile
+    assert "-c constraints.txt -e '.[lab,test,site]'" in makefile
 
 
 def test_readme_names_only_commands_that_exist():

@@ -1,0 +1,104 @@
+"""Build the reading copy: a web site of all chapters with their saved outputs, to read from disk without a network.
+
+    python tools/site_copy.py [FOLDER]        # build/site, open its index.html
+
+Nothing is executed. The sources are laid out anew for each build in FOLDER-source.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from badges import BLOCK
+
+ROOT = Path(__file__).resolve().parents[1]
+INDEX = """# lorakit: Low-Rank Adaptation, measured
+
+A course in twelve chapters in which every claim about LoRA is a cell that measures it. This is the reading copy: each
+page shows a chapter with the outputs it was saved with. To change a number and run it again, open the course itself with
+`make lab`.
+
+```{{toctree}}
+:caption: Chapters
+:maxdepth: 1
+
+{chapters}
+```
+
+```{{toctree}}
+:caption: About
+:maxdepth: 1
+
+{pages}
+```
+"""
+
+
+def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
+    """Write Sphinx's sources into `source`: settings, the chapters, the README and the pages of docs."""
+    shutil.rmtree(source, ignore_errors=True)
+    (source / "_static").mkdir(parents=True)
+    (source / "notebooks").mkdir()
+    shutil.copy(ROOT / "docs" / "site" / "conf.py", source)
+    shutil.copy(ROOT / "docs" / "site" / "lorakit.css", source / "_static")
+    for path in chapters:
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells[0].source = BLOCK.sub("\n", notebook.cells[0].source).strip()
+        nbformat.write(notebook, source / "notebooks" / path.name)
+    about = lay_out_pages(source) if pages else []
+    names = "\n".join(f"notebooks/{path.stem}" for path in chapters)
+    (source / "index.md").write_text(INDEX.format(chapters=names, pages="\n".join(about)), encoding="utf-8")
+
+
+def lay_out_pages(source: Path) -> list[str]:
+    """The README and the pages of docs with their pictures; their names for the table of contents."""
+    (source / "docs").mkdir()
+    for picture in (ROOT / "docs").glob("*.png"):
+        shutil.copy(picture, source / "docs")
+    readme = BLOCK.sub("\n\n", (ROOT / "README.md").read_text(encoding="utf-8"))
+    (source / "readme.md").write_text(readme, encoding="utf-8")
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    for page in pages:
+        shutil.copy(page, source / "docs")
+    return ["The project <readme>", *(f"docs/{page.stem}" for page in pages)]
+
+
+def build(folder: Path, chapters: list[Path], pages: bool = True) -> Path:
+    """Build the site into `folder`; its index.html. A warning of Sphinx, such as a broken link, is an error."""
+    source = folder.with_name(folder.name + "-source")
+    lay_out(source, chapters, pages)
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", str(source), str(folder)]
+    if subprocess.run(command).returncode:
+        raise SystemExit("the site was not built: see the warnings above")
+    return folder / "index.html"
+
+
+def foreign(folder: Path) -> dict[str, list[str]]:
+    """Page → what it would fetch from a network: scripts, styles, pictures. Links that a reader may follow are not."""
+    wanted = re.compile(r"<(?:script|img|iframe|source)[^>]*\bsrc=[\"'](https?:[^\"']*|//[^\"']*)|"
+                        r"<link(?![^>]*rel=[\"']canonical)[^>]*\bhref=[\"'](https?:[^\"']*|//[^\"']*)")  # fmt: skip
+    found = {}
+    for page in folder.rglob("*.html"):
+        hits = ["".join(pair) for pair in wanted.findall(page.read_text(encoding="utf-8"))]
+        if hits:
+            found[str(page.relative_to(folder))] = hits
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "site")
+    folder = parser.parse_args(arguments).folder
+    index = build(folder, sorted((ROOT / "notebooks").glob("*.ipynb")))
+    for page, addresses in foreign(folder).items():
+        print(f"{page} fetches from the network: {', '.join(addresses)}")
+    print(f"open {index}")
+    return 1 if foreign(folder) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
