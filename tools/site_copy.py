@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 INDEX = """# lorakit: Low-Rank Adaptation, measured
 
 A course in twelve chapters in which every claim about LoRA is a cell that measures it. This is the reading copy: each
-page shows a chapter with the outputs it was saved with. To change a number and run it again, open the course itself with
-`make lab`.
+page shows a chapter with the outputs it was saved with. To change a number and run it again, open the course
+itself with `make lab`.
 
 ```{{toctree}}
 :caption: Chapters
