@@ -32,7 +32,11 @@ lint: setup  ## ruff: format and lint, notebooks included
 	$(BIN)/ruff check .
 
 unit: setup  ## the unit tests
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser tests
+
+test-browser: setup  ## every chapter in JupyterLab in a headless Chromium: widgets and quizzes, by keyboard
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	LORAKIT_CHROMIUM="$$($(BIN)/python tests/browser/chromium.py)" HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
 
 notebooks-test: setup  ## run every notebook and compare its outputs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_BUDGET=fast LORAKIT_WORKBOOK=$(CURDIR)/.cache/workbook \
@@ -68,4 +72,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test notebooks site student-copy scores results nano bench format clean
+.PHONY: help setup lab test lint unit notebooks-test test-browser notebooks site student-copy scores results nano bench format clean

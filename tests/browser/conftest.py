@@ -1,0 +1,30 @@
+"""One JupyterLab and one browser for all chapters."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser installs playwright")
+from chromium import find  # noqa: E402
+from lab_server import lab_server  # noqa: E402
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with lab_server(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = find()
+    if not path:
+        pytest.skip("no Chromium: make test-browser installs one where that is possible")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()

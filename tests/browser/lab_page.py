@@ -1,0 +1,94 @@
+"""A chapter in a browser: run its cells, find its widgets, move them with the keyboard, see what changes."""
+
+import json
+from dataclasses import dataclass, field
+
+RUN_ALL = """async () => {
+  const app = window.jupyterapp, panel = app.shell.currentWidget;
+  await panel.context.ready; await panel.sessionContext.ready;
+  await app.commands.execute('notebook:run-all-cells');
+  await panel.sessionContext.session.kernel.info;
+}"""
+CELLS = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON().cells"
+READY = """() => {
+  const panel = window.jupyterapp?.shell?.currentWidget;
+  return panel?.context?.isReady && panel?.sessionContext?.session?.kernel?.status === 'idle';
+}"""
+PIXELS = """img => { const c = document.createElement('canvas');
+  c.width = img.naturalWidth; c.height = img.naturalHeight;
+  c.getContext('2d').drawImage(img, 0, 0); return c.toDataURL(); }"""
+# From the key that goes down to the new picture on the page, in milliseconds.
+WATCH = """img => { window.redrawn = new Promise(done => {
+  let start = 0;
+  document.addEventListener('keydown', () => { start ||= performance.now(); }, {capture: true, once: true});
+  new MutationObserver((_, watcher) => { watcher.disconnect();
+    img.decode().catch(() => {}).then(() => requestAnimationFrame(() => done(performance.now() - start)));
+  }).observe(img, {attributes: true, attributeFilter: ['src']}); }); }"""
+# What a browser says of itself and not of the page.
+HARMLESS = ("favicon", "ResizeObserver loop", "Failed to load resource", "WebGL", "GPU", "gpu", "deprecat", "sourcemap")
+
+
+@dataclass
+class Chapter:
+    """An open notebook. `console` collects the errors that the page reports."""
+
+    page: object
+    console: list[str] = field(default_factory=list)
+
+    def open(self, address: str, patience: float) -> "Chapter":
+        self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.set_default_timeout(1000 * patience)
+        self.page.goto(address)
+        self.page.wait_for_function(READY)
+        return self
+
+    def run_all(self) -> None:
+        self.page.evaluate(RUN_ALL)
+        self.page.wait_for_function(READY)
+
+    def errors(self) -> list[str]:
+        """Errors in cells that are not meant to raise, and what the console reported."""
+        found = []
+        for cell in self.page.evaluate(CELLS):
+            meant = "raises-exception" in cell.get("metadata", {}).get("tags", [])
+            for output in cell.get("outputs", []):
+                if output["output_type"] == "error" and not meant:
+                    found.append(f"{output['ename']}: {output['evalue']}")
+                if "error" in json.dumps(output.get("data", {}).get("text/plain", "")).lower()[:20]:
+                    found.append(str(output["data"]["text/plain"]))
+        return found + [text for text in self.console if not any(word in text for word in HARMLESS)]
+
+    def explorers(self) -> list:
+        """The boxes of the widgets with a picture, in the order of the page."""
+        boxes = self.page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
+        return [boxes.nth(i) for i in range(boxes.count())]
+
+    def press(self, box, key: str | None = None) -> str:
+        """Move the first control of a widget by one key; the other way where it stands at its end. Returns the key."""
+        handle = box.locator(".noUi-handle").first
+        if handle.count():
+            at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+            key = key or ("ArrowLeft" if at_end else "ArrowRight")
+        else:
+            handle = box.locator("select").first
+            at_end = handle.evaluate("s => s.selectedIndex === s.options.length - 1")
+            key = key or ("ArrowUp" if at_end else "ArrowDown")
+        handle.scroll_into_view_if_needed()
+        handle.focus()
+        self.page.keyboard.press(key)
+        return key
+
+    def redraw(self, box) -> float:
+        """Milliseconds from a key press to the widget's changed picture on the page."""
+        box.locator("img").first.evaluate(WATCH)
+        self.press(box)
+        return self.page.evaluate("() => window.redrawn")
+
+    def pixels(self, box) -> str:
+        return box.locator("img").first.evaluate(PIXELS)
+
+    def close(self) -> None:
+        """Shut the kernel down: the next notebook needs the memory."""
+        self.page.evaluate("async () => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()

@@ -1,0 +1,81 @@
+"""A JupyterLab of the tests' own: a copy of the notebooks, its own settings and workbook, on localhost with a token."""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 120  # seconds for the server to come up on a slow machine
+SETTINGS = {
+    # Every cell in the page at once, or a widget far down would not be there to be found.
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a running Lab is, and the folder it serves."""
+
+    address: str
+    token: str
+    folder: Path
+
+    def page(self, notebook: str) -> str:
+        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}&reset"
+
+
+@contextlib.contextmanager
+def lab_server(folder: Path, budget: str = "fast") -> Iterator[Server]:
+    """A Lab that serves copies of the notebooks from `folder`. RuntimeError with its log if it does not start."""
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    for name in ("data", "docs"):  # what the chapters name by a relative path
+        (folder / name).symlink_to(ROOT / name)
+    settings = folder / ".settings"
+    for name, value in SETTINGS.items():
+        file = settings / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token, log = secrets.token_hex(16), folder / "lab.log"
+    own = {
+        "PYTHONPATH": str(ROOT), "LORAKIT_WORKBOOK": str(folder / "workbook"), "LORAKIT_BUDGET": budget,
+        "HF_HUB_OFFLINE": "1", "JUPYTERLAB_SETTINGS_DIR": str(settings), "OMP_NUM_THREADS": "1",
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".work"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+    ]  # fmt: skip
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/api/status?token={token}", timeout=5).close()
+                break
+            except OSError as error:
+                if process.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}") from error
+                time.sleep(0.2)
+        yield Server(address, token, folder)
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
