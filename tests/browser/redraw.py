@@ -1,0 +1,69 @@
+"""Measure in the browser how long each widget takes from a key press to its new picture.
+
+    python tests/browser/redraw.py [--presses 12] [03 11 …]
+
+writes data/results/redraw_browser.json and prints the table. The chapters run at the class's size first.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from chromium import find
+from conftest import FLAGS
+from lab_page import Chapter
+from lab_server import ROOT, lab_server
+
+FILE = ROOT / "data" / "results" / "redraw_browser.json"
+
+
+def measure(chapter: Chapter, presses: int) -> list[dict]:
+    """For each widget with a picture: its title, and the median and the slowest of so many redraws, ms."""
+    rows = []
+    for box in chapter.explorers():
+        times = [chapter.redraw(box) for _ in range(presses + 1)][1:]  # the first one finds everything cold
+        title = box.locator(".widget-html-content").first.inner_text()
+        rows.append({"widget": title, "median_ms": statistics.median(times), "slowest_ms": max(times)})
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chapters", nargs="*", default=[], help="numbers of chapters (default: all)")
+    parser.add_argument("--presses", type=int, default=12)
+    args = parser.parse_args(arguments)
+    from playwright.sync_api import sync_playwright
+
+    from lorakit.lab.history import versions
+
+    rows = []
+    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    with tempfile.TemporaryDirectory() as place, lab_server(Path(place), "class") as server, sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=find(), args=FLAGS)
+        for name in [n for n in names if not args.chapters or n[:2] in args.chapters]:
+            page = browser.new_page(viewport={"width": 1366, "height": 768})
+            chapter = Chapter(page).open(server.page(name), 600)
+            chapter.run_all()
+            for row in measure(chapter, args.presses):
+                rows.append({"chapter": name[:2], **row})
+                print(f"{name[:2]} {row['median_ms']:6.0f} ms (slowest {row['slowest_ms']:.0f})  {row['widget']}")
+            chapter.close()
+        about = {"browser": f"Chromium {browser.version}, headless"}
+        browser.close()
+    if args.chapters:
+        return  # part of the table is not the table
+    head = {
+        "command": f"python tests/browser/redraw.py --presses {args.presses}",
+        "device": "x86_64 CPU, 2 cores",
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions(),
+    }
+    FILE.write_text(json.dumps(head | about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(FILE)
+
+
+if __name__ == "__main__":
+    main()
