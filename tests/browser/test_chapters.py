@@ -9,7 +9,7 @@ from lab_page import Chapter
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = ROOT / "screenshots"
-PATIENCE = 420  # seconds that a chapter may take on a slow machine
+PATIENCE = 300  # seconds that a chapter may take on a slow machine
 PROJECTOR = {"width": 1366, "height": 768}
 
 
