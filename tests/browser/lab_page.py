@@ -20,7 +20,8 @@ PIXELS = """img => { const c = document.createElement('canvas');
 # From the key that goes down to the new picture on the page, in milliseconds.
 WATCH = """img => { window.redrawn = new Promise(done => {
   let start = 0;
-  document.addEventListener('keydown', () => { start ||= performance.now(); }, {capture: true, once: true});
+  for (const kind of ['keydown', 'change'])
+    document.addEventListener(kind, () => { start = performance.now(); }, {capture: true});
   new MutationObserver((_, watcher) => { watcher.disconnect();
     img.decode().catch(() => {}).then(() => requestAnimationFrame(() => done(performance.now() - start)));
   }).observe(img, {attributes: true, attributeFilter: ['src']}); }); }"""
@@ -64,20 +65,22 @@ class Chapter:
         boxes = self.page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
         return [boxes.nth(i) for i in range(boxes.count())]
 
-    def press(self, box, key: str | None = None) -> str:
-        """Move the first control of a widget by one key; the other way where it stands at its end. Returns the key."""
-        handle = box.locator(".noUi-handle").first
-        if handle.count():
-            at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
-            key = key or ("ArrowLeft" if at_end else "ArrowRight")
+    def press(self, box) -> None:
+        """Move the first control of a widget by one step; the other way where it stands at its end.
+
+        In a menu arrow keys alone would move to the next cell of the notebook: Space opens it first, Enter chooses.
+        """
+        control = box.locator(".noUi-handle, select").first
+        control.scroll_into_view_if_needed()
+        control.focus()
+        if control.evaluate("e => e.tagName") == "SELECT":
+            at_end = control.evaluate("s => s.selectedIndex === s.options.length - 1")
+            keys = ("Space", "ArrowUp" if at_end else "ArrowDown", "Enter")
         else:
-            handle = box.locator("select").first
-            at_end = handle.evaluate("s => s.selectedIndex === s.options.length - 1")
-            key = key or ("ArrowUp" if at_end else "ArrowDown")
-        handle.scroll_into_view_if_needed()
-        handle.focus()
-        self.page.keyboard.press(key)
-        return key
+            at_end = control.get_attribute("aria-valuenow") == control.get_attribute("aria-valuemax")
+            keys = ("ArrowLeft" if at_end else "ArrowRight",)
+        for key in keys:
+            self.page.keyboard.press(key)
 
     def redraw(self, box) -> float:
         """Milliseconds from a key press to the widget's changed picture on the page."""
