@@ -49,6 +49,9 @@ notebooks: setup  ## run every notebook and write its outputs back
 site: setup  ## build the reading copy in build/site: all chapters with their outputs, for any browser, without a network
 	$(BIN)/python tools/site_copy.py
 
+offline-bundle: site  ## one archive in dist/ for machines without a network: checkout, wheels, site, install scripts
+	$(BIN)/python tools/offline_bundle.py
+
 student-copy: setup  ## write student/: the notebooks without solutions and without the quizzes' answers
 	$(BIN)/python tools/student_copy.py
 
@@ -72,4 +75,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test test-browser notebooks site student-copy scores results nano bench format clean
+.PHONY: help setup lab test lint unit notebooks-test test-browser notebooks site offline-bundle student-copy scores results nano bench format clean
