@@ -48,3 +48,24 @@ def test_an_unfinished_answer_is_not_called_wrong(check):
 def test_every_chapter_with_checks_has_a_quiz_of_three(name):
     quiz = QUIZZES[name.removeprefix("checks_")]
     assert len(quiz.questions) >= 3
+
+
+QUESTIONS = [(chapter, q) for chapter, quiz in sorted(QUIZZES.items()) if chapter.isdigit() for q in quiz.questions]
+
+
+def test_no_quiz_is_passed_by_choosing_the_longest_answer_or_one_place():
+    """Without a thought one gets a third or so of questions with three or four choices; a habit must not give more."""
+    longest = sum(
+        len(q.choices[q.answer]) > max(len(c) for c in q.choices if c != q.choices[q.answer]) for _, q in QUESTIONS
+    )
+    assert longest <= 0.4 * len(QUESTIONS), f"the right answer is the longest in {longest} of {len(QUESTIONS)}"
+    for place in range(3):
+        there = sum(q.answer == place for _, q in QUESTIONS)
+        assert 0.2 * len(QUESTIONS) <= there <= 0.45 * len(QUESTIONS), f"{there} of {len(QUESTIONS)} at place {place}"
+
+
+@pytest.mark.parametrize(("chapter", "question"), QUESTIONS, ids=lambda x: x if isinstance(x, str) else "")
+def test_a_wrong_answer_is_about_as_long_as_the_right_one(chapter, question):
+    right = len(question.choices[question.answer])
+    others = [len(c) for c in question.choices if c != question.choices[question.answer]]
+    assert right <= 1.35 * max(others) + 8, question.text

@@ -2,26 +2,28 @@
 
     python tools/look.py notebooks/03_lora_layer.ipynb pages/
 
-Needs nbconvert (part of jupyterlab) and chromium. Formulas stay as TeX: the page does not fetch MathJax.
+The pages are those of the reading copy (`make site`), at the width of a projector. Needs chromium.
 """
 
 import argparse
-import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
-PAGE = (1000, 1400)  # pixels
+from site_copy import build
+
+PAGE = (1366, 1400)  # pixels
+ALONE = "<style>.bd-sidebar-primary, .bd-sidebar-secondary, footer { display: none !important; }</style>"
 
 
-def to_html(notebook: Path) -> str:
-    """The notebook as one HTML page without scripts, folded parts open so that they are seen."""
-    from nbconvert import HTMLExporter
-
-    page, _ = HTMLExporter(template_name="lab").from_filename(str(notebook))
-    page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
-    return page.replace("<details>", "<details open>")
+def to_html(notebook: Path, folder: Path) -> Path:
+    """The notebook as a page of the reading copy below `folder`, folded parts open so that they are seen."""
+    build(folder / "site", [notebook.resolve()], pages=False)
+    page = folder / "site" / "notebooks" / f"{notebook.stem}.html"
+    text = page.read_text(encoding="utf-8").replace("<details>", "<details open>").replace("</head>", ALONE + "</head>")
+    page.write_text(text, encoding="utf-8")
+    return page
 
 
 def screenshot(html: Path, picture: Path, height: int) -> None:
@@ -35,15 +37,14 @@ def screenshot(html: Path, picture: Path, height: int) -> None:
         subprocess.run([browser, *flags, html.resolve().as_uri()], check=True, capture_output=True, timeout=120)
 
 
-def look(notebook: Path, folder: Path, height: int = 16000) -> list[Path]:
+def look(notebook: Path, folder: Path, height: int = 30000) -> list[Path]:
     """Write page-01.png, page-02.png, … of `notebook` into `folder`; the list of them."""
     from PIL import Image, ImageChops
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        html, picture = Path(temporary, "page.html"), Path(temporary, "page.png")
-        html.write_text(to_html(notebook), encoding="utf-8")
-        screenshot(html, picture, height)
+        picture = Path(temporary, "page.png")
+        screenshot(to_html(notebook, Path(temporary)), picture, height)
         whole = Image.open(picture).convert("RGB")
     blank = Image.new("RGB", whole.size, whole.getpixel((PAGE[0] // 2, whole.height - 1)))
     _, _, _, end = ImageChops.difference(whole, blank).getbbox() or (0, 0, 0, PAGE[1])

@@ -202,7 +202,7 @@ class Explorer:
             controls[name] = control.widget(w, description=control.label, style=look, layout=layout)
             controls[name].value = self.values[name]
             controls[name].observe(lambda change, name=name: self._changed(name, change["new"]), "value")
-        picture = w.Image(format="png", width=int(self.size[0] * DPI))
+        picture = w.Image(format="png", width=int(self.size[0] * DPI), tooltip=self.title)
         picture.layout.max_width = "100%"
         numbers = w.HTML()
         toggles = [controls[n] for n, c in self.controls.items() if isinstance(c, Toggle)]
@@ -223,7 +223,8 @@ class Explorer:
     def _show(self) -> None:
         self._widgets["picture"].value = self.live_png()
         lines = "<br>".join(self.describe(self.data).splitlines())
-        self._widgets["numbers"].value = f"<div style='font-size:15px;line-height:1.5'>{lines}</div>"
+        # A status: a screen reader says the numbers when a control has moved.
+        self._widgets["numbers"].value = f"<div role='status' style='font-size:15px;line-height:1.5'>{lines}</div>"
         for name, control in self._widgets["controls"].items():
             if control.value != self.values[name]:
                 control.value = self.values[name]

@@ -28,10 +28,10 @@ class Question:
         if len(self.explanations) != len(self.choices):
             raise ValueError(f"one explanation for each of {len(self.choices)} choices is needed: {self.text}")
 
-    def mixed(self, seed: int) -> "Question":
-        """The same question with its choices in another order, so that the right one is not always the first."""
+    def mixed(self) -> "Question":
+        """The same question with its choices in an order that depends on its words alone: no place is favoured."""
         order = list(range(len(self.choices)))
-        random.Random(seed).shuffle(order)
+        random.Random(self.text).shuffle(order)
         choices, explanations = (tuple(x[i] for i in order) for x in (self.choices, self.explanations))
         return Question(self.text, choices, order.index(self.answer), explanations)
 
@@ -45,7 +45,7 @@ class Quiz:
 
     def __init__(self, chapter: str, questions: list[Question], mix: bool = True):
         self.chapter = chapter
-        self.questions = [q.mixed(seed=i) if mix else q for i, q in enumerate(questions)]
+        self.questions = [q.mixed() if mix else q for q in questions]
         self.first: dict[int, int] = {}  # question → the choice first made
         self._widgets = None
         QUIZZES[chapter] = self
@@ -92,7 +92,8 @@ class Quiz:
             rows, radios = [w.HTML("<b style='font-size:16px'>Check yourself</b>")], []
             for i, q in enumerate(self.questions):
                 options = [(choice.replace("`", ""), c) for c, choice in enumerate(q.choices)]
-                radio = w.RadioButtons(options=options, value=None, layout=w.Layout(width="auto", max_width="760px"))
+                layout = w.Layout(width="auto", max_width="760px")
+                radio = w.RadioButtons(options=options, value=None, layout=layout, tooltip=q.text)
                 feedback = w.HTML()
                 radio.observe(lambda change, i=i, f=feedback: self._answered(i, change["new"], f), "value")
                 heading = w.HTML(
