@@ -25,7 +25,7 @@ LAB ?=
 lab: setup  ## open the course in JupyterLab, on localhost, with its token (LAB="--no-browser …" adds options)
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(LAB) notebooks/00_start_here.ipynb
 
-test: lint unit notebooks-test  ## lint, unit tests, and every notebook under pytest --nbval
+test: lint unit notebooks-test browser-where-possible  ## lint, unit tests, every notebook under pytest --nbval, and in a browser if there is one
 
 lint: setup  ## ruff: format and lint, notebooks included
 	$(BIN)/ruff format --check .
@@ -36,7 +36,13 @@ unit: setup  ## the unit tests
 
 test-browser: setup  ## every chapter in JupyterLab in a headless Chromium: widgets and quizzes, by keyboard
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
-	LORAKIT_CHROMIUM="$$($(BIN)/python tests/browser/chromium.py)" HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/browser
+	LORAKIT_CHROMIUM="$$($(BIN)/python tests/browser/chromium.py)" HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest -n 2 tests/browser
+
+# Only a CI's own machine may have a browser installed by a test run; elsewhere one that is there is used.
+browser-where-possible: setup
+	@if $(BIN)/python tests/browser/chromium.py $(if $(CI),,--find) >/dev/null 2>&1; then $(MAKE) --no-print-directory test-browser; \
+	else echo "no Chromium: the chapters were not opened in a browser (make test-browser installs one)"; fi
 
 notebooks-test: setup  ## run every notebook and compare its outputs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_BUDGET=fast LORAKIT_WORKBOOK=$(CURDIR)/.cache/workbook \
@@ -75,4 +81,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test test-browser notebooks site offline-bundle student-copy scores results nano bench format clean
+.PHONY: help setup lab test lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench format clean

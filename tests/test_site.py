@@ -44,6 +44,12 @@ def test_pictures_tables_and_folded_parts_are_there(site):
     assert "Check yourself" in text and "claims settled" in text
 
 
+def test_every_picture_says_in_words_what_it_shows(site):
+    for name in ("03_lora_layer", "11_choose_for_real"):
+        alts = re.findall(r'<img[^>]*alt="([^"]*)"[^>]*src="\.\./_images', page(site, name))
+        assert len(alts) >= 2 and not [alt for alt in alts if "_images" in alt or " " not in alt]
+
+
 def test_badges_are_left_out_and_pages_are_linked(site):
     text = page(site)
     assert "mybinder.org" not in text and "11_choose_for_real.html" in text

@@ -48,10 +48,21 @@ def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
     for path in chapters:
         notebook = nbformat.read(path, as_version=4)
         notebook.cells[0].source = BLOCK.sub("\n", notebook.cells[0].source).strip()
+        name_pictures(notebook)
         nbformat.write(notebook, source / "notebooks" / path.name)
     about = lay_out_pages(source) if pages else []
     names = "\n".join(f"notebooks/{path.stem}" for path in chapters)
     (source / "index.md").write_text(INDEX.format(chapters=names, pages="\n".join(about)), encoding="utf-8")
+
+
+def name_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Give every saved picture an alternative text: what its output says in words."""
+    for cell in notebook.cells:
+        words = [o.data.get("text/plain", "") for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+        if words:
+            # myst-nb takes one text for all pictures of a cell.
+            alt = " ".join(" ".join(words).replace("Figure: ", "").split())
+            cell.metadata["mystnb"] = {"image": {"alt": alt}}
 
 
 def lay_out_pages(source: Path) -> list[str]:

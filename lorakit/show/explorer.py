@@ -199,10 +199,11 @@ class Explorer:
         for name, control in self.controls.items():
             look = {"description_width": f"{wide * 8 + 8}px"}
             layout = w.Layout(width=f"{wide * 8 + 340}px")
-            controls[name] = control.widget(w, description=control.label, style=look, layout=layout)
+            words = {"description": control.label, "tooltip": control.label}  # without one the tip says "null"
+            controls[name] = control.widget(w, **words, style=look, layout=layout)
             controls[name].value = self.values[name]
             controls[name].observe(lambda change, name=name: self._changed(name, change["new"]), "value")
-        picture = w.Image(format="png", width=int(self.size[0] * DPI), tooltip=self.title)
+        picture = w.Image(format="png", width=int(self.size[0] * DPI))
         picture.layout.max_width = "100%"
         numbers = w.HTML()
         toggles = [controls[n] for n, c in self.controls.items() if isinstance(c, Toggle)]

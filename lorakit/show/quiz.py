@@ -92,8 +92,7 @@ class Quiz:
             rows, radios = [w.HTML("<b style='font-size:16px'>Check yourself</b>")], []
             for i, q in enumerate(self.questions):
                 options = [(choice.replace("`", ""), c) for c, choice in enumerate(q.choices)]
-                layout = w.Layout(width="auto", max_width="760px")
-                radio = w.RadioButtons(options=options, value=None, layout=layout, tooltip=q.text)
+                radio = w.RadioButtons(options=options, value=None, layout=w.Layout(width="auto", max_width="760px"))
                 feedback = w.HTML()
                 radio.observe(lambda change, i=i, f=feedback: self._answered(i, change["new"], f), "value")
                 heading = w.HTML(

@@ -1,4 +1,7 @@
-"""Find a Chromium, or install one where that can be done: `python tests/browser/chromium.py` prints its path."""
+"""Find a Chromium, or install one where that can be done: `python tests/browser/chromium.py` prints its path.
+
+With --find nothing is installed.
+"""
 
 import os
 import shutil
@@ -42,7 +45,7 @@ def install() -> str | None:
 
 
 if __name__ == "__main__":
-    chosen = find() or install()
+    chosen = find() or (None if "--find" in sys.argv else install())
     if not chosen:
         print(
             "no Chromium here and none could be installed: install your system's chromium package, or name one in "

@@ -25,6 +25,13 @@ WATCH = """img => { window.redrawn = new Promise(done => {
   new MutationObserver((_, watcher) => { watcher.disconnect();
     img.decode().catch(() => {}).then(() => requestAnimationFrame(() => done(performance.now() - start)));
   }).observe(img, {attributes: true, attributeFilter: ['src']}); }); }"""
+# A control is named by its own label, or (a slider's handle, a number beside it) by the label of its row.
+UNLABELLED = """() => [...document.querySelectorAll(
+    '.jupyter-widgets :is(input, select, textarea, button, [role=slider], [contenteditable])')]
+  .filter(e => e.offsetParent && !e.closest('.widget-radio-box')
+    && !(e.labels?.length && e.labels[0].textContent.trim()) && !e.textContent.trim() && !e.title
+    && !e.closest('.widget-inline-hbox')?.querySelector('.widget-label')?.textContent.trim())
+  .map(e => e.outerHTML.slice(0, 120))"""
 # What a browser says of itself and not of the page.
 HARMLESS = ("favicon", "ResizeObserver loop", "Failed to load resource", "WebGL", "GPU", "gpu", "deprecat", "sourcemap")
 
@@ -58,12 +65,18 @@ class Chapter:
                     found.append(f"{output['ename']}: {output['evalue']}")
                 if "error" in json.dumps(output.get("data", {}).get("text/plain", "")).lower()[:20]:
                     found.append(str(output["data"]["text/plain"]))
+        if broken := self.page.get_by_text("Click to show javascript error").count():
+            found.append(f"{broken} widgets show an error instead of themselves")
         return found + [text for text in self.console if not any(word in text for word in HARMLESS)]
 
     def explorers(self) -> list:
         """The boxes of the widgets with a picture, in the order of the page."""
         boxes = self.page.locator(".jp-OutputArea-output .widget-vbox:has(> .widget-image)")
         return [boxes.nth(i) for i in range(boxes.count())]
+
+    def unlabelled(self) -> list[str]:
+        """The controls of widgets beside which no words say what they are."""
+        return self.page.evaluate(UNLABELLED)
 
     def press(self, box) -> None:
         """Move the first control of a widget by one step; the other way where it stands at its end.

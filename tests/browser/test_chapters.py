@@ -37,6 +37,7 @@ def test_a_chapter_runs_and_its_widget_answers(chapter, request):
     else:
         choose_another(chapter)
         chapter.page.screenshot(path=SCREENSHOTS / f"{name}-widget.png")
+    assert not chapter.unlabelled()
     answer_quiz(chapter)
     chapter.page.screenshot(path=SCREENSHOTS / f"{name}-quiz.png")
     assert not chapter.errors()
