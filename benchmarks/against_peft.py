@@ -16,7 +16,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from itertools import cycle
 from pathlib import Path
 
@@ -31,15 +30,24 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
 import lorakit as lk  # noqa: E402
-from lorakit.study.latency import Job, compare  # noqa: E402
+from lorakit.lab.beside_peft import (  # noqa: E402
+    ALPHA,
+    STEPS,
+    R,
+    agree,
+    mixed_jobs,
+    our_config,
+    peft_config,
+    training_step,
+    with_lorakit,
+    with_peft,
+)
+from lorakit.study.latency import compare  # noqa: E402
 
 try:
     import loralib  # noqa: E402
 except ImportError:  # then its columns are left out
     loralib = None
-
-R, ALPHA = 8, 16
-STEPS = 16  # of decoding in a job
 
 
 def gpt2(device: str, **shape) -> torch.nn.Module:
@@ -47,22 +55,6 @@ def gpt2(device: str, **shape) -> torch.nn.Module:
     config = transformers.GPT2Config(attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0, **shape)
     with torch.device(device):
         return transformers.GPT2LMHeadModel(config).requires_grad_(False)
-
-
-def with_lorakit(base):
-    return lk.inject(copy.deepcopy(base), our_config())
-
-
-def our_config() -> lk.LoRAConfig:
-    return lk.LoRAConfig(r=R, alpha=ALPHA, targets=("c_attn",))
-
-
-def peft_config() -> peft.LoraConfig:
-    return peft.LoraConfig(r=R, lora_alpha=ALPHA, target_modules=["c_attn"], fan_in_fan_out=True)
-
-
-def with_peft(base):
-    return peft.get_peft_model(copy.deepcopy(base), peft_config())
 
 
 def with_loralib(base):
@@ -75,40 +67,6 @@ def with_loralib(base):
         block.attn.c_attn = new
     loralib.mark_only_lora_as_trainable(model)
     return model
-
-
-@torch.no_grad()
-def agree(contestants: dict[str, torch.nn.Module], tokens) -> float:
-    """Give all of them the same A and B; returns how far their logits are apart, and fails where that is much."""
-    torch.manual_seed(1)
-    ours = contestants["lorakit"]
-    found = {name: [] for name in contestants}
-    for number, block in enumerate(ours.transformer.h):
-        adapter = block.attn.c_attn.adapters["default"]
-        adapter.lora_B.normal_(std=0.02)
-        peft_layer = contestants["peft"].base_model.model.transformer.h[number].attn.c_attn
-        peft_layer.lora_A["default"].weight.copy_(adapter.lora_A)
-        peft_layer.lora_B["default"].weight.copy_(adapter.lora_B)
-        if "loralib" in contestants:
-            layer = contestants["loralib"].transformer.h[number].attn.c_attn
-            layer.lora_A.copy_(adapter.lora_A)
-            layer.lora_B.copy_(adapter.lora_B)
-    found = [model.eval()(tokens).logits for model in contestants.values()]
-    apart = max(float((each - found[0]).abs().max()) for each in found[1:])
-    assert apart < 1e-3, f"the contestants compute different things: {apart}"
-    return apart
-
-
-def training_step(model, tokens, base: bool = False):
-    """Forward and backward. The frozen base's own step carries the gradient to its input, as LoRA's does."""
-
-    def step():
-        embedded = model.get_input_embeddings()(tokens).detach().requires_grad_(base)
-        model(inputs_embeds=embedded, labels=tokens).loss.backward()
-        for parameter in model.parameters():
-            parameter.grad = None
-
-    return step
 
 
 def forward(model, tokens):
@@ -161,33 +119,6 @@ def seconds_to_import(what: str) -> float:
         subprocess.run([sys.executable, "-c", f"import {what}"], check=True)
         runs.append(time.perf_counter() - start)
     return statistics.median(runs)
-
-
-def mixed_jobs(base, ours, theirs, batch, per_row: list[str], cached: int) -> dict[str, Job]:
-    """One batch over several adapters, PEFT's way and ours, beside one adapter for all rows and the bare base.
-
-    With `cached` tokens in the cache of keys and values a job is STEPS steps of decoding. The mixed batch is entered
-    once a job, as generation enters it; PEFT takes the rows' names with every call.
-    """
-
-    def job(model, around=None, **more):
-        with torch.no_grad():
-            before = torch.randint(0, 300, (len(batch), cached), device=batch.device)
-            cache = model(input_ids=before, use_cache=True, **more).past_key_values if cached else None
-
-        def run():
-            with torch.no_grad(), around() if around else nullcontext():
-                for _ in range(STEPS if cached else 1):
-                    model(input_ids=batch, past_key_values=cache, use_cache=bool(cached), logits_to_keep=1, **more)
-
-        return Job(run, after=(lambda: cache.crop(-STEPS)) if cached else None)
-
-    return {
-        "base": job(base),
-        "one adapter": job(ours),
-        "mixed": job(ours, lambda: lk.mixed_batch(ours, per_row)),
-        "peft mixed": job(theirs, adapter_names=per_row),
-    }
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ from torch import nn
 
 import lorakit as lk
 from lorakit.core.errors import LoRAError
+from lorakit.lab.shapes import random_gpt2
 
-HEADS = 64  # numbers in an attention head, in all of GPT-2's sizes
-SIZES = {"124M": (12, 768), "355M": (24, 1024)}  # layers, width: GPT-2 and GPT-2 medium
+SIZES = {"124M": "gpt2", "355M": "gpt2-medium"}
 # As the paper's GPT-2 medium: r = 4 on q and v. The bottlenecks make 11M parameters at 355M, where the paper's table of
 # times has its two kinds of adapters; Houlsby's, which come twice in a block, are half as wide as Pfeiffer's.
 LORA = dict(r=4, alpha=32, targets=("q", "v"))
@@ -23,16 +23,9 @@ def gpt2_of_size(size: str, device="cpu", dtype: torch.dtype = torch.float32, se
 
     Raises LoRAError for a size other than 124M and 355M.
     """
-    from transformers import GPT2Config, GPT2LMHeadModel
-
     if size not in SIZES:
         raise LoRAError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
-    layers, width = SIZES[size]
-    config = GPT2Config(n_layer=layers, n_embd=width, n_head=width // HEADS)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(seed)
-        model = GPT2LMHeadModel(config)
-    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    return random_gpt2(SIZES[size], device=device, dtype=dtype, seed=seed).requires_grad_(False)
 
 
 def sharing_copy(model: nn.Module) -> nn.Module:
