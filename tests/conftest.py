@@ -46,13 +46,13 @@ def make_tiny():
     return make_tiny_model
 
 
-def make_tiny_model(seed: int = 0, dropout: float = 0.1):
+def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128):
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
         vocab_size=257,
-        n_positions=128,
+        n_positions=context,
         n_embd=32,
         n_layer=2,
         n_head=2,

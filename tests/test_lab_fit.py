@@ -1,6 +1,7 @@
 """The training loop: it learns, it is exact, and it leaves things as it found them."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -190,6 +191,15 @@ def test_bf16_computes_in_half_precision_and_keeps_float32_weights(make_tiny, ti
     assert set(seen) == {torch.bfloat16}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert history.losses[-1] < history.losses[0]
+
+
+@pytest.mark.parametrize("quick", ["bf16", "no"])
+def test_auto_computes_in_bf16_only_where_that_is_quick(quick, make_tiny, tiny_tokenizer, task, monkeypatch):
+    monkeypatch.setattr(sys.modules["lorakit.lab.fit"], "quick_precision", lambda device: quick)
+    model, seen = make_tiny(), []
+    model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
+    assert run(model, tiny_tokenizer, task, precision="auto").settings["precision"] == quick
+    assert set(seen) == {torch.bfloat16 if quick == "bf16" else torch.float32}
 
 
 def test_history_survives_json_bit_for_bit(full, tiny_tokenizer, task, tmp_path):

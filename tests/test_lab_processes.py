@@ -1,27 +1,22 @@
 """Two processes on one machine learn what one process learns."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from processes import launch
+from safetensors import safe_open
 
 WORK = """
 import json, sys
-sys.path.insert(0, "tests")
 from conftest import make_tiny_model
 from transformers import AutoTokenizer
 import lorakit as lk
 from lorakit import lab
-from accelerate import PartialState
+from lorakit.lab.processes import this_process
 
-state = PartialState(cpu=True)
-assert state.num_processes == int(sys.argv[2])
 # Answers of very different lengths: averaging the processes' means would not give the mean over tokens.
 examples = [lab.Example(f"say {c}:", " " + c * (1 + 9 * (n % 2))) for n, c in enumerate("abcdefgh")]
 task = lab.Task("t", examples, examples, examples, "share", lambda a, e: {"share": 0.5}, 3)
+state = this_process()
+assert state.num_processes == int(sys.argv[2])
 # Another start in the second process: the main one's has to win.
 model = make_tiny_model(dropout=0.0)
 lk.inject(model, lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="a", seed=state.process_index)
@@ -37,24 +32,35 @@ open(f"{sys.argv[1]}/{state.num_processes}-{state.process_index}.json", "w").wri
 """
 
 
-def launch(folder: Path, processes: int) -> list[dict]:
-    root = Path(__file__).resolve().parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    (folder / "work.py").write_text(WORK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-    if processes == 1:
-        command = [sys.executable]
-    command += [str(folder / "work.py"), str(folder), str(processes)]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [json.loads((folder / f"{processes}-{index}.json").read_text()) for index in range(processes)]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_tokenizer):
+    folder = tmp_path_factory.mktemp("processes")
+    tiny_tokenizer.save_pretrained(folder / "tokenizer")
+    return folder
 
 
-def test_two_processes_learn_what_one_learns(tiny_tokenizer, tmp_path):
-    tiny_tokenizer.save_pretrained(tmp_path / "tokenizer")
-    (alone,) = launch(tmp_path, 1)
-    first, second = launch(tmp_path, 2)
+def test_two_processes_of_torchrun_learn_what_one_learns(folder):
+    (alone,) = launch(folder, WORK, 1)
+    first, second = launch(folder, WORK, 2)
     assert first == second
     assert len(first["losses"]) == 4
+    assert first["losses"] == pytest.approx(alone["losses"], rel=1e-5)
     for name, values in alone.items():
         assert first[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
+    # What the two leave behind is the adapter and AdamW's moments for it: 2 layers x (A, B), 512 numbers in all.
+    (place,) = (folder / "checkpoint-2").glob("step-*")
+    with safe_open(place / "trainable.safetensors", "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert len(tensors) == 4 and all(".adapters.a.lora_" in name for name in tensors)
+    assert sum(tensor.nbytes for tensor in tensors.values()) == 512 * 4
+
+
+def test_a_process_set_up_to_be_alone_among_several_is_refused(monkeypatch):
+    from lorakit.core.errors import LoRAError
+    from lorakit.lab.processes import this_process
+
+    this_process()  # this one is alone
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(LoRAError, match="2 processes were started"):
+        this_process()

@@ -8,6 +8,8 @@ from lorakit.core.errors import LoRAError
 
 def sample_of(module: nn.Module) -> list[float]:
     """Eight entries of a projection's W0, evenly spread; empty where there are none to read (meta, quantized)."""
+    if (known := module.__dict__.get("base_sample")) is not None:  # taken before the weight was cut up over processes
+        return known
     weight = getattr(module, "base_weight", module.weight).detach().reshape(-1)  # merged: W0 is set aside
     if weight.is_meta or not weight.is_floating_point():
         return []

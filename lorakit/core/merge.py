@@ -79,6 +79,10 @@ def _refuse_unswappable(model: nn.Module, layers: dict) -> None:
     """Only a weight that is a plain floating-point parameter of its own can be swapped for another."""
     owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     for path, layer in layers.items():
+        if hasattr(layer._parameters.get("weight"), "full_tensor"):  # a DTensor
+            raise LoRAError(
+                f"the weight of {path} is cut up over processes: save_adapter, then load and merge it in one process"
+            )
         if layer._parameters.get("weight") is None or not layer.weight.is_floating_point():
             raise LoRAError(
                 f"the weight of {path} is computed or quantized (weight norm? 8 or 4 bits?), so nothing can be "

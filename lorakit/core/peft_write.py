@@ -30,10 +30,13 @@ def to_peft(model: nn.Module, state: ModelState, name: str) -> tuple[dict, dict[
     if not all(any(matches_name(path, name) for name in names) for path in adapters):
         names = "|".join(map(re.escape, adapters))  # no list of suffixes says it: PEFT takes a regular expression too
     name_or_path = getattr(getattr(model, "config", None), "_name_or_path", None) or None
-    causal = any(word in type(model).__name__ for word in ("ForCausalLM", "LMHeadModel"))
+    kind = type(model).__name__
+    causal = any(word in kind for word in ("ForCausalLM", "LMHeadModel"))
+    # Only with a head in the file: PEFT would look for one there.
+    classifier = kind.endswith("ForSequenceClassification") and config.modules_to_save
     fields = {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM" if causal else None,
+        "task_type": "CAUSAL_LM" if causal else "SEQ_CLS" if classifier else None,
         "auto_mapping": None,
         "base_model_name_or_path": name_or_path,
         "revision": None,

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.lab.shard import is_sharded
 
 FORMAT = 1
 
@@ -103,11 +104,16 @@ def load_checkpoint(
 
 
 def base_fingerprint(model: nn.Module) -> str:
-    """A short hash of the frozen weights, to notice a resume on another base: names, shapes and 32 numbers of each."""
+    """A short hash of the frozen weights, to notice a resume on another base: names, shapes and 32 numbers of each.
+
+    The same for a model cut up over processes (where every process has to call it) as for the whole one.
+    """
+    sharded = is_sharded(model)
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
-            flat = parameter.detach().flatten()
+            whole = parameter.full_tensor() if sharded and hasattr(parameter, "full_tensor") else parameter
+            flat = whole.detach().flatten()
             sample = flat[:: max(1, flat.numel() // 32)][:32].double().cpu()
             digest.update(f"{name} {tuple(parameter.shape)}".encode())
             digest.update(sample.numpy().tobytes())

@@ -9,11 +9,13 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.checkpoint import base_fingerprint, load_checkpoint, save_checkpoint
-from lorakit.lab.evaluate import answer_loss, context_length, evaluate
+from lorakit.lab.evaluate import context_length, evaluate, loss_of
 from lorakit.lab.history import History, versions
 from lorakit.lab.interrupt import PatientInterrupt
-from lorakit.lab.step import NonFiniteLoss, Objective, autocast, train_step
-from lorakit.lab.task import Task, batch_indices, collate, encode_all
+from lorakit.lab.processes import this_process
+from lorakit.lab.shard import is_sharded
+from lorakit.lab.step import NonFiniteLoss, Objective, autocast, quick_precision, train_step
+from lorakit.lab.task import Task, batch_indices
 
 
 def fit(
@@ -38,7 +40,7 @@ def fit(
     checkpoint_every: int | None = None,
     resume: bool = False,
     progress: bool = True,
-    objective: Objective = answer_loss,
+    objective: Objective | None = None,
 ) -> History:
     """Train the parameters that require gradients, in place, on a task's training examples; AdamW.
 
@@ -46,7 +48,8 @@ def fit(
                    into `accumulate` parts: neither changes what is learnt, beyond rounding
     lr, warmup     the peak, reached after `warmup` steps, then "cosine" or "linear" to zero, or "constant"
     weight_decay   on matrices only, not on biases and norms
-    precision      "no", "bf16" or "fp16" (CUDA only): the dtype that products are computed in; weights keep theirs
+    precision      "no", "bf16", "fp16" (CUDA only) or "auto" (bf16 where the device has instructions for it): the
+                   dtype that products are computed in; weights keep theirs
     max_length     tokens an example may have; None: the model's context. A longer one is an error, not cut
     eval_every     steps between validations (the last step is always one): loss and the task's metrics over the
                    first `eval_limit` validation examples; None: never
@@ -54,13 +57,13 @@ def fit(
                    Ctrl-C). With `resume`, a run continues from what lies there, to the same numbers as an
                    uninterrupted one; where nothing lies there it starts. Without `resume` it is replaced.
 
-    objective      another loss than the cross-entropy of the answers, such as a teacher's (see rivals.distillation);
-                   a `resume` must be given the same one
+    objective      another loss than the cross-entropy of the answers (of the classes), such as a teacher's (see
+                   rivals.distillation); a `resume` must be given the same one
 
-    The loss is the mean over the answer tokens of the whole batch, in nats. All randomness comes from `seed`: the
-    step's data and its dropout depend on (seed, step) alone, and the caller's random state is put back afterwards,
-    as is every module's train / eval mode. The model trains on the device it is on; under several processes, each
-    moves it to its own.
+    The loss is the mean over the answer tokens (a classifier: the texts) of the whole batch, in nats. All randomness
+    comes from `seed`: the step's data and its dropout depend on (seed, step) alone, and the caller's random state is
+    put back afterwards, as is every module's train / eval mode. The model trains on the device it is on; under several
+    processes, each moves it to its own, unless it is cut up over them (lab.shard).
 
     Ctrl-C ends after the current step: fit returns the history so far with `interrupted=True`, and the model is
     usable as it stands. Raises LoRAError before anything has changed, or NonFiniteLoss.
@@ -72,19 +75,28 @@ def fit(
     )  # fmt: skip
     parameters = _check(model, task, settings, eval_every, checkpoint_every)
 
-    from accelerate import PartialState
     from accelerate.utils import broadcast
     from tqdm.auto import tqdm
 
-    processes = PartialState()
+    processes = this_process()
+    sharded = is_sharded(model)
+    if sharded and batch_size < processes.num_processes * accumulate:
+        raise LoRAError(
+            f"the model is sharded, so every process has to run every part of a batch: batch_size must be at least "
+            f"{processes.num_processes * accumulate} ({processes.num_processes} processes x {accumulate} parts), "
+            f"got {batch_size}"
+        )
     if processes.num_processes > 1:
-        model.to(processes.device)
+        if not sharded:
+            model.to(processes.device)
         for parameter in parameters.values():
             parameter.data.copy_(broadcast(parameter.data))
     device = next(iter(parameters.values())).device
+    if precision == "auto":
+        precision = settings["precision"] = quick_precision(device)
     if precision == "fp16" and device.type != "cuda":
         raise LoRAError(f'precision "fp16" needs a CUDA GPU, the model is on {device}: use "bf16" or "no"')
-    encoded = encode_all(task.train, tokenizer, max_length or context_length(model))
+    encoded = task.encode(task.train, tokenizer, max_length or context_length(model))
     settings["base"] = base_fingerprint(model)
     optimizer = _optimizer(parameters, lr, weight_decay)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -124,11 +136,11 @@ def fit(
                         parameters,
                         optimizer,
                         scaler,
-                        [collate(part, tokenizer.pad_token_id) for part in rows if part],
+                        [task.collate(part, tokenizer.pad_token_id) for part in rows if part],
                         batch_size=batch_size,
                         max_grad_norm=max_grad_norm,
                         precision=precision,
-                        objective=objective,
+                        objective=objective or loss_of(task),
                         stop=ctrl_c.asked,
                     )
                 except NonFiniteLoss as error:
@@ -145,7 +157,7 @@ def fit(
                 history.interrupted = stop and step < steps
                 if eval_every and (step % eval_every == 0 or step == steps) and not history.interrupted:
                     with autocast(device, precision):
-                        row.update(_validate(model, tokenizer, task, eval_limit, processes))
+                        row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
                 history.seconds += time.perf_counter() - started
                 bar.update()
                 bar.set_postfix(loss=f"{done['loss']:.3f}", refresh=False)
@@ -189,6 +201,11 @@ def _check(model: nn.Module, task: Task, settings: dict, eval_every, checkpoint_
             "nothing to train: no parameter requires a gradient. inject an adapter (or set_adapter to one), "
             "or call model.requires_grad_(True) for full fine-tuning"
         )
+    if is_sharded(model) and any(hasattr(parameter, "full_tensor") for parameter in parameters.values()):
+        raise LoRAError(
+            "a sharded weight cannot be trained: freeze the base (model.requires_grad_(False)) and inject an adapter. "
+            "Full fine-tuning needs the gradients and the optimizer's state cut up too, which fit does not do"
+        )
     if not task.train:
         raise LoRAError(f"task {task.name!r} has no training examples")
     if eval_every and not task.validation:
@@ -201,7 +218,7 @@ def _check(model: nn.Module, task: Task, settings: dict, eval_every, checkpoint_
     for name in ("lr", "weight_decay", "max_grad_norm", "warmup"):
         if not 0 <= (settings[name] or 0) < math.inf:
             raise LoRAError(f"{name} must be 0 or more, got {settings[name]}")
-    for name, known in (("schedule", ("cosine", "linear", "constant")), ("precision", ("no", "bf16", "fp16"))):
+    for name, known in (("schedule", ("cosine", "linear", "constant")), ("precision", ("no", "bf16", "fp16", "auto"))):
         if settings[name] not in known:
             raise LoRAError(f"{name} must be one of {', '.join(known)}, got {settings[name]!r}")
     if settings["precision"] == "fp16" and any(p.dtype == torch.float16 for p in parameters.values()):
@@ -221,15 +238,15 @@ def _step_seed(seed: int, step: int, process: int) -> int:
     return (seed * 1_000_003 + step * 8_191 + process) % 2**63
 
 
-def _validate(model, tokenizer, task, limit, processes) -> dict:
-    """Validation by the main process; the others wait and get no numbers."""
+def _validate(model, tokenizer, task, limit, processes, sharded: bool) -> dict:
+    """Validation by the main process; the others get no numbers: they wait, or help, with their share of the model."""
     found = {}
-    if processes.is_main_process:
+    if processes.is_main_process or sharded:
         found = evaluate(model, tokenizer, task, "validation", limit=limit, loss=True)
         found = {f"validation_{name}": value for name, value in found.items() if name != "answers"}
     if processes.num_processes > 1:
         processes.wait_for_everyone()
-    return found
+    return found if processes.is_main_process else {}
 
 
 def _device_name(device: torch.device) -> str:

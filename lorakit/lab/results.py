@@ -1,4 +1,4 @@
-"""Make the recorded results: `python -m lorakit.lab.results [name ...] [--processes 2]`.
+"""Make the recorded results: `python -m lorakit.lab.results [name ...] [--processes 2] [--ray [ADDRESS]]`.
 
 At the class budget they go to data/results, at the others to runs/results-<budget>. Runs that are recorded there
 already are not done again, so the command goes on where it was stopped; a last line of `<name>: n runs` means whole.
@@ -15,11 +15,20 @@ from lorakit.lab.experiments import EXPERIMENTS, Experiment
 from lorakit.lab.records import RESULTS
 from lorakit.lab.sweep import Run, append, read, sweep
 
+GPU = "_gpu"  # `make gpu` puts it behind the name of a sweep: the same runs, from another device
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lorakit.lab.results", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"which sweeps (default: all): {', '.join(EXPERIMENTS)}")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="spread the runs with Ray: over this machine's cores, or the cluster at ADDRESS (auto: its own)",
+    )
     parser.add_argument("--device", help="cpu, cuda (default: a GPU where there is one)")
     parser.add_argument("--out", type=Path, help="the folder for the records")
     options = parser.parse_args(arguments)
@@ -29,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 0
     for name in options.names or EXPERIMENTS:
         try:
-            rows = make(EXPERIMENTS[name], out, options.processes, options.device)
+            rows = make(EXPERIMENTS[name], out, options.processes, options.device, options.ray)
             print(f"{name}: {len(rows)} runs in {out / name}.jsonl", flush=True)
         except lk.LoRAError as error:  # data that is not here must not stop the sweeps that need none
             print(f"{name}: {error}", file=sys.stderr, flush=True)
@@ -47,7 +56,7 @@ def index(out: Path) -> str:
     sweeps, others = [], []
     for file in sorted(out.glob("*.jsonl")):
         rows = read(file)
-        made = EXPERIMENTS.get(file.stem)
+        made = EXPERIMENTS.get(file.stem.removesuffix(GPU))
         if not rows or not made:
             continue
         runs = [row["run"] for row in rows]
@@ -82,7 +91,7 @@ def _all(rows: list[dict], name: str) -> str:
     return ", ".join(sorted({row[name] for row in rows}))
 
 
-def make(experiment: Experiment, out: Path, processes: int = 1, device=None) -> list[dict]:
+def make(experiment: Experiment, out: Path, processes: int = 1, device=None, cluster: str | None = None) -> list[dict]:
     """Do what is missing of one experiment; returns its records, grid and final, each once.
 
     A run that another sweep in the folder has recorded is copied from there, unless its adapter is to be kept.
@@ -94,12 +103,13 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None) -> 
         return out.parent / "adapters" / name if name else None
 
     def do(runs):
-        known = {Run.of(row): row for other in out.glob("*.jsonl") if other != file for row in read(other)}
+        others = [other for other in out.glob("*.jsonl") if other != file and not other.stem.endswith(GPU)]
+        known = {Run.of(row): row for other in others for row in read(other)}
         here = {Run.of(row) for row in read(file)}
         for run in dict.fromkeys(runs):
             if run in known and run not in here and keep(run) is None:
                 append(file, known[run])
-        return sweep(runs, file, processes=processes, keep=keep, device=device)
+        return sweep(runs, file, processes=processes, keep=keep, device=device, cluster=cluster)
 
     trained = [row for row in do(experiment.grid()) if "metrics" in row]
     if not trained:

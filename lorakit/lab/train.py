@@ -7,22 +7,43 @@ from pathlib import Path
 
 import lorakit as lk
 from lorakit import lab
+from lorakit.lab.processes import this_process
 from lorakit.lab.tasks import TASKS
+from lorakit.study.head import head_modules
+
+EPILOG = """examples:
+  python -m lorakit.lab.train --task text_to_sql --out runs/sql
+  torchrun --nproc-per-node 2 -m lorakit.lab.train --out runs/sql           a batch shared out among two GPUs
+  accelerate launch --num_processes 2 -m lorakit.lab.train --out runs/sql   the same
+  torchrun --nproc-per-node 4 -m lorakit.lab.train --shard --dtype bfloat16 --model FOLDER --out runs/big
+                                                                            a base that no single GPU holds
+
+Exit codes: 0 done, 1 cannot be done (the reason is on the last line), 2 wrong arguments, 130 stopped with Ctrl-C
+(what was learnt is saved).
+"""
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, and the examples line by line."""
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m lorakit.lab.train",
         description="Fine-tune a base model on a task with LoRA (or whole, with --full); score it before and after.",
-        epilog="Several GPUs: accelerate launch -m lorakit.lab.train ... Exit codes: 0 done, 1 cannot be done "
-        "(the reason is on the last line), 2 wrong arguments, 130 stopped with Ctrl-C (what was learnt is saved).",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=EPILOG,
+        formatter_class=_Help,
     )
-    made.add_argument("--model", default="nano", help="nano, nano-early, smollm2, gpt2, any Hub id or folder")
+    made.add_argument("--model", default="nano", help="nano, smollm2, minilm (for sst2), gpt2, any Hub id or folder")
     made.add_argument("--task", default="text_to_sql", choices=sorted(TASKS))
     made.add_argument("--out", type=Path, required=True, help="folder for the result")
     made.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     made.add_argument("--dtype", help="float32, bfloat16 or float16 for the base's weights (default: float32)")
+    made.add_argument(
+        "--shard",
+        action="store_true",
+        help="cut the frozen base up over the processes of torchrun or accelerate launch, each holding its share",
+    )
     lora = made.add_argument_group("LoRA")
     lora.add_argument("--r", type=int, default=8, help="rank")
     lora.add_argument("--alpha", type=float, default=16, help="the update is scaled by alpha / r")
@@ -38,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--warmup", type=int, default=10, help="steps of rising learning rate")
     run.add_argument("--schedule", default="cosine", choices=["cosine", "linear", "constant"])
     run.add_argument("--weight-decay", type=float, default=0.0)
-    run.add_argument("--precision", default="no", choices=["no", "bf16", "fp16"], help="mixed precision")
+    run.add_argument("--precision", default="no", choices=["no", "bf16", "fp16", "auto"], help="mixed precision")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--eval-every", type=int, help="steps between validations (default: none)")
     run.add_argument("--eval-limit", type=int, help="examples per evaluation (default: the whole split)")
@@ -49,27 +70,29 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    from accelerate import PartialState
-
-    main = PartialState().is_main_process
-    say = print if main else lambda *words: None
+    main = this_process(cpu=options.device == "cpu").is_main_process
+    say = print if main else lambda *words, **options: None
     task = TASKS[options.task]()
-    model, tokenizer = lk.load_base(options.model, device=options.device, dtype=options.dtype)
+    kind = {}
+    if isinstance(task, lab.Classification):
+        kind = {"kind": "classifier", "labels": len(task.labels), "seed": options.seed}
+    model, tokenizer = lk.load_base(
+        options.model, device="cpu" if options.shard else options.device, dtype=options.dtype, **kind
+    )
     say(task)
     if task.note:
         say(task.note)
 
     def scores(title: str) -> dict:
-        if not main:
+        if not main and not options.shard:  # with its share of the base, every process has to help
             return {}
-        limit, progress = options.eval_limit, not options.quiet
+        limit, progress = options.eval_limit, main and not options.quiet
         found = lab.evaluate(model, tokenizer, task, "test", limit=limit, progress=progress, loss=True)
         found["answers"] = found.get("answers", [])[:10]  # enough to look at; likelihood has none
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "answers")
         say(f"{title}: {numbers}", flush=True)
         return found
 
-    before = scores("test before")
     if options.full:
         model.requires_grad_(True)
     else:
@@ -79,8 +102,12 @@ def run(options: argparse.Namespace) -> int:
             dropout=options.dropout,
             targets=tuple(options.targets),
             use_rslora=options.rslora,
+            modules_to_save=head_modules(model),  # a classifier's, which is new
         )
         lk.inject(model, config, name=options.task, seed=options.seed)
+    if options.shard:
+        lab.shard(model)
+    before = scores("test before")  # a new adapter changes nothing yet
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})", flush=True)
@@ -105,14 +132,13 @@ def run(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     say(history)
-    if not main:
-        return 130 if history.interrupted else 0
     # What was learnt is saved before it is scored: scoring may take long, and may be stopped.
-    history.to_json(options.out / "history.json")
-    if options.full:
+    if main:
+        history.to_json(options.out / "history.json")
+    if main and options.full:
         model.save_pretrained(options.out / "model")
         tokenizer.save_pretrained(options.out / "model")
-    else:
+    elif main:
         lk.save_adapter(model, options.out / "adapter", name=options.task)
     say(f"saved in {options.out}")
     if history.interrupted:
@@ -120,7 +146,8 @@ def run(options: argparse.Namespace) -> int:
         return 130
     after = scores("test after")
     results = {"task": task.name, "model": options.model, "note": task.note, "before": before, "after": after}
-    (options.out / "scores.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if main:
+        (options.out / "scores.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -1,0 +1,33 @@
+"""Start a script in several processes, as a reader would, and collect what each of them wrote."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node"],
+    # --multi_gpu: without it, `accelerate launch` on a machine without a GPU starts one process, or asks for MPI.
+    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--num_processes"],
+}
+
+
+def run_command(command: list[str], **environment: str) -> str:
+    """Run it in the checkout with one thread and no GPU; returns its output. An exit code but 0 fails the test."""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1", **environment}
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    done = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def launch(folder: Path, script: str, processes: int, launcher: str = "torchrun") -> list[dict]:
+    """Run a script that writes `<folder>/<processes>-<its number>.json`; returns those, in order."""
+    (folder / "work.py").write_text(script)
+    command = ["-m", *LAUNCHERS[launcher], str(processes)] if processes > 1 else []
+    run_command([*command, str(folder / "work.py"), str(folder), str(processes)])
+    return [json.loads((folder / f"{processes}-{index}.json").read_text()) for index in range(processes)]
