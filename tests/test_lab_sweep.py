@@ -168,7 +168,7 @@ def test_every_experiment_is_runs_and_its_final_runs_follow_from_its_grid():
             {
                 "run": json.loads(json.dumps(Run.of({"run": vars(run)}).__dict__)),
                 "metrics": {
-                    "validation": dict.fromkeys(("execution", "bleu", "all"), run.lr)
+                    "validation": dict.fromkeys(("execution", "bleu", "all", "accuracy"), run.lr)
                     | dict.fromkeys(("loss", "bits_per_byte"), -run.lr)
                 },
             }

@@ -6,17 +6,21 @@ file imports transformers, accelerate, sacrebleu and datasets only inside the fu
 """
 
 from lorakit.lab.base import BaseModelError, load_base
+from lorakit.lab.classification import Classification
 from lorakit.lab.e2e import e2e
 from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
 from lorakit.lab.fit import fit, learning_rate
 from lorakit.lab.history import History
 from lorakit.lab.python_source import python_source
+from lorakit.lab.shard import shard
+from lorakit.lab.sst2 import sst2
 from lorakit.lab.step import NonFiniteLoss
 from lorakit.lab.task import Example, Task, collate, encode
 from lorakit.lab.text_to_sql import text_to_sql
 
 __all__ = [
     "BaseModelError",
+    "Classification",
     "Example",
     "History",
     "NonFiniteLoss",
@@ -31,5 +35,7 @@ __all__ = [
     "load_base",
     "mean_loss",
     "python_source",
+    "shard",
+    "sst2",
     "text_to_sql",
 ]

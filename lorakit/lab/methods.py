@@ -11,8 +11,10 @@ from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
 from lorakit.core.inject import inject
 from lorakit.core.merge import merge
+from lorakit.lab.classification import class_loss
 from lorakit.lab.evaluate import answer_loss
 from lorakit.lab.step import Objective
+from lorakit.study.head import head_modules
 
 ADAPTERS = Path(__file__).resolve().parents[2] / "data" / "adapters"
 TEACHERS = {"text_to_sql": "sql-r8-seed0"}  # task → the adapter that makes the base a teacher of it
@@ -20,12 +22,16 @@ TEACHERS = {"text_to_sql": "sql-r8-seed0"}  # task → the adapter that makes th
 
 @dataclass
 class Prepared:
-    """A model made ready to be trained: the model (a student is another one than the base), the loss, and what is to
-    be done when training has ended (such as throwing away what only training needed)."""
+    """A model made ready to be trained: the model (a student is another one than the base), the loss (None: that of its
+    kind of model), and what is to be done when training has ended (such as throwing away what only training needed)."""
 
     model: nn.Module
-    objective: Objective = answer_loss
+    objective: Objective | None = None
     finish: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        if self.objective is None:
+            self.objective = class_loss if head_modules(self.model) else answer_loss
 
 
 def prepare(model: nn.Module, run) -> Prepared:
@@ -34,7 +40,8 @@ def prepare(model: nn.Module, run) -> Prepared:
 
 
 def lora(model, run) -> Prepared:
-    config = LoRAConfig(r=run.r, alpha=run.alpha, targets=run.targets, use_rslora=run.use_rslora)
+    head = head_modules(model)  # a classifier's head is new, so it trains whole beside the adapter
+    config = LoRAConfig(r=run.r, alpha=run.alpha, targets=run.targets, use_rslora=run.use_rslora, modules_to_save=head)
     inject(model, config, name=run.task, seed=run.seed)
     return Prepared(model)
 
@@ -57,6 +64,13 @@ def bitfit(model, run) -> Prepared:
     from lorakit.rivals.selective import train_biases
 
     train_biases(model)
+    return Prepared(model)
+
+
+def head(model, run) -> Prepared:
+    from lorakit.rivals.selective import train_head
+
+    train_head(model)
     return Prepared(model)
 
 
@@ -98,6 +112,7 @@ METHODS: dict[str, Callable[[nn.Module, object], Prepared]] = {
     "full": full,
     "subspace": subspace,
     "bitfit": bitfit,
+    "head": head,
     "last_block": last_block,
     "houlsby": bottleneck,
     "pfeiffer": bottleneck,

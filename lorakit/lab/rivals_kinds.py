@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.experiments import ALPHA, METRIC, QV
+from lorakit.lab.experiment import ALPHA, QV
+from lorakit.lab.experiments import METRIC
 from lorakit.lab.records import best_lr, load
 from lorakit.lab.sweep import Run
 

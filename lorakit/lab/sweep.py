@@ -18,23 +18,29 @@ import torch
 from lorakit.core.errors import LoRAError
 from lorakit.lab import measures
 from lorakit.lab.base import load_base
+from lorakit.lab.classification import Classification
 from lorakit.lab.evaluate import evaluate
 from lorakit.lab.fit import fit
 from lorakit.lab.history import versions
 from lorakit.lab.methods import METHODS, prepare
-from lorakit.lab.step import NonFiniteLoss, autocast
+from lorakit.lab.ray_runs import ray_results
+from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
 from lorakit.lab.tasks import TASKS
+from lorakit.study.head import head_parameters
 
 
 @dataclass(frozen=True)
 class Run:
     """One fine-tuning of a fresh base, as data.
 
-    method     "lora" (r, alpha, targets, use_rslora), "full" (every parameter), "bitfit", "last_block"; with a `size`:
+    method     "lora" (r, alpha, targets, use_rslora), "full" (every parameter), "bitfit", "last_block", "head" (of a
+               classifier alone; the methods named before it train it too); with a `size`:
                "houlsby" and "pfeiffer" (the bottleneck's width), "prefix" (its length; `hidden`: the width of the
                reparametrization MLP, 0: none), "distill" (the student's blocks); "subspace" (a random subspace of
                dimension d, see study.random_subspace)
-    precision  "bf16" halves the time on a CPU with bf16 instructions; weights stay in fp32
+    precision  "bf16" halves the time where there are bf16 instructions; on a CPU without them products stay in fp32,
+               which is what the record's "precision" then says. Weights are in fp32
+    scored     how many examples of validation and of test the trained model is scored on; None: all
     eval_every steps between validations, recorded as the run's "curve"; None: only at the end
     measure    names in `lab.measures`, done on the trained model and recorded beside the metrics
     """
@@ -54,6 +60,7 @@ class Run:
     batch_size: int = 32
     seed: int = 0
     precision: str = "bf16"
+    scored: int | None = None
     eval_every: int | None = None
     measure: tuple[str, ...] = ()
 
@@ -88,23 +95,30 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
 
     The record is plain data: "run" (its fields), "trainable" (parameters), "metrics" (by split, and the training loss
     over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "device", "threads", "versions",
-    "date"; with `eval_every` a "curve"; and what `measure` adds. A run that diverged has "diverged" (the reason) and
+    "date"; with `eval_every` a "curve"; and what `measure` adds. A classifier's has "head": how many of "trainable" are
+    the head's, which is drawn with the run's seed. A run that diverged has "diverged" (the reason) and
     no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no half run is
     ever recorded.
     """
     task = TASKS[run.task]()
-    model, tokenizer = load_base(run.base, device=device)
+    kind = {}
+    if isinstance(task, Classification):
+        kind = {"kind": "classifier", "labels": len(task.labels), "seed": run.seed}
+    model, tokenizer = load_base(run.base, device=device, **kind)
     if model.device.type == "cpu" and hasattr(model, "set_attn_implementation"):
         # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
         model.set_attn_implementation("eager")
     before = {name: p.detach().clone() for name, p in model.named_parameters()} if run.measure else None
+    precision = quick_precision(model.device) if run.precision == "bf16" else run.precision
     prepared = prepare(model, run)
     model = prepared.model
     record = {
         "run": asdict(run),
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        **({"head": head_parameters(model)} if kind else {}),
         "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
         "threads": torch.get_num_threads(),
+        "precision": precision,
         "versions": versions(),
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -117,7 +131,7 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
             batch_size=run.batch_size,
             lr=run.lr,
             seed=run.seed,
-            precision=run.precision,
+            precision=precision,
             eval_every=run.eval_every,
             progress=progress,
             objective=prepared.objective,
@@ -130,7 +144,7 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     if keep is not None:
         _keep(model, run, Path(keep))
     started = time.perf_counter()
-    metrics = {split: _scores(model, tokenizer, task, split, run.precision) for split in ("validation", "test")}
+    metrics = {split: _scores(model, tokenizer, task, split, run.scored, precision) for split in ("validation", "test")}
     metrics["last_loss"] = sum(history.losses[-10:]) / len(history.losses[-10:])
     record |= {
         "metrics": metrics,
@@ -152,12 +166,15 @@ def sweep(
     keep=None,
     device=None,
     progress: bool = True,
+    cluster: str | None = None,
 ) -> list[dict]:
     """Do the runs that are not in `file` (JSON lines) yet, appending a record for each; returns all of them in order.
 
     processes  runs at a time. With more than one, each has one thread: on a CPU two runs side by side use two cores
                better than one run on both.
     keep       `keep(run)` gives the folder for a run's adapter, or None.
+    cluster    do the runs with Ray (`pip install ray`): "local" on this machine, "auto" or an address on a cluster, a
+               run for each core or GPU there (see lab.ray_runs). The file is written here all the same.
     Stopped at any time, every finished run is in the file, and the next call goes on.
     """
     file = Path(file)
@@ -167,7 +184,7 @@ def sweep(
         from tqdm.auto import tqdm
 
         with tqdm(total=len(missing), desc=file.stem, disable=not progress) as bar:
-            for run, row in _results(missing, processes, keep or (lambda run: None), device):
+            for run, row in _results(missing, processes, keep or (lambda run: None), device, cluster):
                 done[run] = row
                 append(file, row)
                 bar.update()
@@ -203,8 +220,11 @@ def read(file: str | Path) -> list[dict]:
     return rows
 
 
-def _results(runs: list[Run], processes: int, keep, device):
+def _results(runs: list[Run], processes: int, keep, device, cluster: str | None = None):
     """(run, record) as they finish."""
+    if cluster is not None:
+        yield from ray_results(runs, run_one, cluster=cluster, processes=processes, keep=keep, device=device)
+        return
     if processes <= 1:
         for run in runs:
             yield run, run_one(run, keep=keep(run), device=device, progress=False)
@@ -225,12 +245,12 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _scores(model, tokenizer, task, split: str, precision: str) -> dict:
+def _scores(model, tokenizer, task, split: str, limit: int | None, precision: str) -> dict:
     # Likelihood in the training's precision, as fit validates; generation in fp32, so that a tie is not rounded.
     if task.scorer is None:
         with autocast(model.device, precision):
-            return evaluate(model, tokenizer, task, split)
-    return {name: value for name, value in evaluate(model, tokenizer, task, split, loss=True).items()
+            return evaluate(model, tokenizer, task, split, limit)
+    return {name: value for name, value in evaluate(model, tokenizer, task, split, limit, loss=True).items()
             if name != "answers"}  # fmt: skip
 
 

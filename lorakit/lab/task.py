@@ -56,6 +56,14 @@ class Task:
             raise LoRAError(f'split must be "train", "validation" or "test", got {name!r}')
         return getattr(self, name)
 
+    def encode(self, examples: Sequence[Example], tokenizer, max_length: int | None = None) -> list["Encoded"]:
+        """The examples as token ids and labels: `encode_all`, unless the task is of another kind."""
+        return encode_all(examples, tokenizer, max_length)
+
+    def collate(self, rows: Sequence["Encoded"], pad_id: int) -> dict[str, torch.Tensor]:
+        """Encoded examples as a training batch: `collate`, unless the task is of another kind."""
+        return collate(rows, pad_id)
+
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} train, {len(self.validation)} validation, {len(self.test)} test"
         return f"Task({self.name!r}: {sizes}; {self.metric})"
@@ -63,7 +71,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Encoded:
-    """An example as token ids; `labels` equals `ids` on the answer and its end-of-text token, -100 on the prompt."""
+    """An example as token ids; `labels` equals `ids` on the answer and its end-of-text token, -100 on the prompt.
+
+    For a classifier `labels` is the number of the class alone.
+    """
 
     ids: list[int]
     labels: list[int]
@@ -109,16 +120,17 @@ def encode_prompts(prompts: Sequence[str], tokenizer) -> list[list[int]]:
 
 def collate(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     """A right-padded training batch: input_ids, attention_mask, labels, each (rows, longest)."""
-    longest = max(len(row.ids) for row in rows)
+    return {**pad_rows([row.ids for row in rows], pad_id), "labels": padded([row.labels for row in rows], IGNORED)}
 
-    def padded(lists, filler):
-        return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in lists])  # (rows, longest)
 
-    return {
-        "input_ids": padded([row.ids for row in rows], pad_id),
-        "attention_mask": padded([[1] * len(row.ids) for row in rows], 0),
-        "labels": padded([row.labels for row in rows], IGNORED),
-    }
+def pad_rows(rows: Sequence[list[int]], pad_id: int) -> dict[str, torch.Tensor]:
+    """Token ids of several lengths as a right-padded batch: input_ids, attention_mask, each (rows, longest)."""
+    return {"input_ids": padded(rows, pad_id), "attention_mask": padded([[1] * len(row) for row in rows], 0)}
+
+
+def padded(rows: Sequence[list[int]], filler: int) -> torch.Tensor:
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])  # (rows, longest)
 
 
 def batch_indices(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[list[int]]:

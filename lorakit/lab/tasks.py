@@ -2,11 +2,12 @@
 
 from lorakit.lab.e2e import e2e
 from lorakit.lab.python_source import python_source
+from lorakit.lab.sst2 import sst2
 from lorakit.lab.styles import code, law, medicine
 from lorakit.lab.text_to_sql import text_to_sql
 from lorakit.lab.tickets import ticket_triage
 
 TASKS = {
     "text_to_sql": text_to_sql, "e2e": e2e, "python": python_source, "law": law, "medicine": medicine, "code": code,
-    "ticket_triage": ticket_triage,
+    "ticket_triage": ticket_triage, "sst2": sst2,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Train a part of the base's own weights: all of them, the biases alone (BitFit), the last block alone.
+"""Train a part of the base's own weights: all, the biases alone (BitFit), the last block or a classifier's head alone.
 
 Nothing is added to the model: it costs what it did at inference, but each task has weights of its own.
 """
@@ -6,6 +6,7 @@ Nothing is added to the model: it costs what it did at inference, but each task 
 from torch import nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.study.head import head_modules
 
 
 def train_all(model: nn.Module) -> list[str]:
@@ -19,25 +20,45 @@ def train_all(model: nn.Module) -> list[str]:
 def train_biases(model: nn.Module) -> list[str]:
     """BitFit: every bias trains, those of the layer norms included, and nothing else, in place. Returns their names.
 
-    Ben Zaken et al. 2021, arXiv 2106.10199. Raises LoRAError, with the model as it was, for a model without biases,
-    such as a Llama.
+    A classifier's head, which is new, trains whole as well. Ben Zaken et al. 2021, arXiv 2106.10199. Raises LoRAError,
+    with the model as it was, for a model without biases, such as a Llama.
     """
     biases = [name for name, _ in model.named_parameters() if name.rpartition(".")[2].endswith("bias")]
     if not biases:
         raise LoRAError(f"{type(model).__name__} has no bias to train: BitFit does not apply to it")
-    return _train(model, biases)
+    return _train(model, list(dict.fromkeys([*biases, *_head(model)])))
+
+
+def train_head(model: nn.Module) -> list[str]:
+    """The head of a classifier trains, and nothing else, in place: the encoder as it comes. Returns the names.
+
+    Raises LoRAError, with the model as it was, for a model without one, such as a language model.
+    """
+    names = _head(model)
+    if not names:
+        raise LoRAError(
+            f"{type(model).__name__} has no classification head to train: load the base with "
+            'load_base(..., kind="classifier")'
+        )
+    return _train(model, names)
 
 
 def train_last_block(model: nn.Module) -> list[str]:
     """The last block of the transformer trains, and nothing else (not the norm after it), in place. Returns the names.
 
-    Raises LoRAError, with the model as it was, where it has no list of blocks.
+    A classifier's head trains as well. Raises LoRAError, with the model as it was, where it has no list of blocks.
     """
     blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)), None)
     if blocks is None:
         raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList) to train the last one of")
     last = {id(parameter) for parameter in blocks[-1].parameters()}
-    return _train(model, [name for name, parameter in model.named_parameters() if id(parameter) in last])
+    names = [name for name, parameter in model.named_parameters() if id(parameter) in last]
+    return _train(model, [*names, *_head(model)])
+
+
+def _head(model: nn.Module) -> list[str]:
+    heads = head_modules(model)
+    return [name for name, _ in model.named_parameters() if name.split(".")[0] in heads]
 
 
 def _train(model: nn.Module, names: list[str]) -> list[str]:

@@ -234,3 +234,25 @@ def test_the_files_have_pefts_fields_and_shape(tmp_path):
     assert sorted(p.name for p in (tmp_path / "ours").iterdir()) == [CONFIG, WEIGHTS]
     shapes = [{k: tuple(v.shape) for k, v in load_file(tmp_path / who / WEIGHTS).items()} for who in ("ours", "theirs")]
     assert shapes[0].keys() == shapes[1].keys()
+
+
+@pytest.mark.parametrize("kind", ["bert_classifier", "roberta", "deberta"])
+def test_a_classifiers_adapter_and_head_go_to_peft_as_seq_cls_and_back(kind, tmp_path):
+    from lorakit.study.head import head_modules
+
+    model = build(kind)
+    config = LoRAConfig(r=3, alpha=7, targets=("q", "v"), modules_to_save=head_modules(model))
+    lk.inject(model, config, name="sst2", seed=1)
+    generator = torch.Generator().manual_seed(3)
+    for parameter in model.parameters():
+        if parameter.requires_grad:  # the adapter and the head, as if trained
+            parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    lk.save_adapter(model, tmp_path / "ours", name="sst2")
+    theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path / "ours").eval()
+    assert isinstance(theirs, peft.PeftModelForSequenceClassification)
+    assert (logits(model) - logits(build(kind))).abs().max() > 1e-3
+    torch.testing.assert_close(logits(theirs), logits(model), **CLOSE)
+    theirs.save_pretrained(tmp_path / "theirs")
+    back = build(kind)
+    lk.load_adapter(back, tmp_path / "theirs", name="back")
+    torch.testing.assert_close(logits(back), logits(model), **CLOSE)

@@ -59,6 +59,11 @@ def bert() -> nn.Module:
     return tf.BertForMaskedLM(tf.BertConfig(**BERT_LIKE))
 
 
+def bert_classifier() -> nn.Module:
+    """Its head is one Linear behind a pooler of the encoder's own."""
+    return tf.BertForSequenceClassification(tf.BertConfig(**BERT_LIKE))
+
+
 def roberta(**changes) -> nn.Module:
     """Sequence classification: a head to train whole."""
     return tf.RobertaForSequenceClassification(tf.RobertaConfig(**{**BERT_LIKE, **changes}))
@@ -73,6 +78,7 @@ def deberta() -> nn.Module:
 
 
 BUILDERS = {"plain": Plain, "gpt2": gpt2, "llama": llama, "bert": bert, "roberta": roberta, "deberta": deberta}
+BUILDERS |= {"bert_classifier": bert_classifier}
 # Whole square and rectangular projections, slices of a fused one, and everything at once.
 TARGETS = {
     "plain": [("q",), ("mlp", "q_proj"), ("all-linear",)],

@@ -1,0 +1,88 @@
+"""Tiny encoders with a tokenizer, saved as folders: what the tests of classifiers load."""
+
+from pathlib import Path
+
+import transformers as tf
+
+WORDS = ["good", "bad", "fine", "poor", "film", "plot", "a", "the", "is", "was"]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+FAR_APART = dict(initializer_range=0.3)  # no more trained for it, but words can be told apart
+BERT_LIKE = dict(
+    vocab_size=len(SPECIAL) + len(WORDS),
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=2,
+    intermediate_size=24,
+    max_position_embeddings=32,
+    pad_token_id=0,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
+    **FAR_APART,
+)
+
+
+def tokenizer() -> tf.PreTrainedTokenizerFast:
+    """One token a word, [CLS] in front and [SEP] behind; no end-of-text token, as encoders have none."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    made = Tokenizer(models.WordLevel({word: n for n, word in enumerate(SPECIAL + WORDS)}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = dict(pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]")
+    return tf.PreTrainedTokenizerFast(tokenizer_object=made, **names)
+
+
+def bert() -> tf.PreTrainedModel:
+    return tf.BertModel(tf.BertConfig(**BERT_LIKE))
+
+
+def masked_bert() -> tf.PreTrainedModel:
+    """As it comes from masking words alone: without a pooler."""
+    return tf.BertForMaskedLM(tf.BertConfig(**BERT_LIKE))
+
+
+def roberta() -> tf.PreTrainedModel:
+    return tf.RobertaForMaskedLM(tf.RobertaConfig(**BERT_LIKE))
+
+
+def deberta() -> tf.PreTrainedModel:
+    relative = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True, position_buckets=8)
+    config = tf.DebertaV2Config(**BERT_LIKE, **relative, pooler_hidden_size=16)
+    return tf.DebertaV2Model(config)
+
+
+def distilbert() -> tf.PreTrainedModel:
+    shape = dict(vocab_size=BERT_LIKE["vocab_size"], dim=16, n_layers=2, n_heads=2, hidden_dim=24)
+    off = dict(dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)
+    return tf.DistilBertModel(
+        tf.DistilBertConfig(**shape, max_position_embeddings=32, pad_token_id=0, **off, **FAR_APART)
+    )
+
+
+def gpt2() -> tf.PreTrainedModel:
+    shape = dict(vocab_size=BERT_LIKE["vocab_size"], n_embd=16, n_layer=2, n_head=2, n_positions=32)
+    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    return tf.GPT2LMHeadModel(tf.GPT2Config(**shape, bos_token_id=3, eos_token_id=3, **off, **FAR_APART))
+
+
+BUILDERS = {"bert": bert, "roberta": roberta, "deberta": deberta, "distilbert": distilbert, "gpt2": gpt2}
+HEADS = {
+    "bert": ("classifier",),
+    "roberta": ("classifier",),
+    "deberta": ("pooler", "classifier"),
+    "distilbert": ("pre_classifier", "classifier"),
+    "gpt2": ("score",),
+}
+
+
+def save(folder: Path, build=bert, seed: int = 0) -> str:
+    """A model of random weights and its tokenizer in `folder`; returns its name for load_base."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        build().save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return str(folder)
