@@ -53,19 +53,22 @@ def test_every_chapter_with_checks_has_a_quiz_of_three(name):
 QUESTIONS = [(chapter, q) for chapter, quiz in sorted(QUIZZES.items()) if chapter.isdigit() for q in quiz.questions]
 
 
-def test_no_quiz_is_passed_by_choosing_the_longest_answer_or_one_place():
-    """Without a thought one gets a third or so of questions with three or four choices; a habit must not give more."""
-    longest = sum(
-        len(q.choices[q.answer]) > max(len(c) for c in q.choices if c != q.choices[q.answer]) for _, q in QUESTIONS
-    )
-    assert longest <= 0.4 * len(QUESTIONS), f"the right answer is the longest in {longest} of {len(QUESTIONS)}"
-    for place in range(3):
-        there = sum(q.answer == place for _, q in QUESTIONS)
-        assert 0.2 * len(QUESTIONS) <= there <= 0.45 * len(QUESTIONS), f"{there} of {len(QUESTIONS)} at place {place}"
+def lengths(question) -> tuple[int, list[int]]:
+    """Letters of the right choice, and of each wrong one."""
+    found = [len(choice) for choice in question.choices]
+    return found.pop(question.answer), found
+
+
+def test_no_quiz_is_passed_by_the_look_of_its_answers():
+    """The longest, the shortest (by what an eye sees: a seventh) or always the same place: no habit beats guessing."""
+    longest = sum(right > 1.15 * max(wrong) for right, wrong in map(lengths, (q for _, q in QUESTIONS)))
+    shortest = sum(1.15 * right < min(wrong) for right, wrong in map(lengths, (q for _, q in QUESTIONS)))
+    places = [sum(q.answer == place for _, q in QUESTIONS) for place in range(3)]
+    assert max(longest, shortest) <= len(QUESTIONS) / 3, f"{longest} longest, {shortest} shortest of {len(QUESTIONS)}"
+    assert max(places) <= 0.45 * len(QUESTIONS), f"the right answers stand at {places}"
 
 
 @pytest.mark.parametrize(("chapter", "question"), QUESTIONS, ids=lambda x: x if isinstance(x, str) else "")
 def test_a_wrong_answer_is_about_as_long_as_the_right_one(chapter, question):
-    right = len(question.choices[question.answer])
-    others = [len(c) for c in question.choices if c != question.choices[question.answer]]
-    assert right <= 1.35 * max(others) + 8, question.text
+    right, wrong = lengths(question)
+    assert right <= 1.35 * max(wrong) + 8, question.text

@@ -40,7 +40,7 @@ def test_spread_shows_every_run_and_names_the_width(table):
     runs = rivals_rows.runs()
     assert spread(runs["prefix"]) == {0.001: [pytest.approx(55)], 0.01: pytest.approx([44, 45, 46])}
     fig = spread_figure(runs, ["lora", "prefix"])
-    assert "LoRA, r = 8 2.0, prefix 2.0 points" in fig.describe()
+    assert "Points between seeds: LoRA, r = 8: 2.0; prefix: 2.0" in fig.describe()
     drawn = [line for line in fig.axes[1].get_lines() if line.get_marker() == "o"]
     assert sum(len(line.get_xdata()) for line in drawn) == 4
 

@@ -18,9 +18,9 @@ from badges import BLOCK
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = """# lorakit: Low-Rank Adaptation, measured
 
-A course in twelve chapters in which every claim about LoRA is a cell that measures it. This is the reading copy: each
-page shows a chapter with the outputs it was saved with. To change a number and run it again, open the course
-itself with `make lab`.
+A course in twelve chapters and an appendix in which every claim about LoRA is a cell that measures it. This is the
+reading copy: each page shows a chapter with the outputs it was saved with. To change a number and run it again, open
+the course itself with `make lab`.
 
 ```{{toctree}}
 :caption: Chapters
@@ -78,11 +78,12 @@ def lay_out_pages(source: Path) -> list[str]:
     return ["The project <readme>", *(f"docs/{page.stem}" for page in pages)]
 
 
-def build(folder: Path, chapters: list[Path], pages: bool = True) -> Path:
-    """Build the site into `folder`; its index.html. A warning of Sphinx, such as a broken link, is an error."""
+def build(folder: Path, chapters: list[Path], pages: bool = True, strict: bool = True) -> Path:
+    """Build the site into `folder`; its index.html. If `strict`, a warning of Sphinx (a broken link) is an error."""
     source = folder.with_name(folder.name + "-source")
     lay_out(source, chapters, pages)
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going", str(source), str(folder)]
+    how = ["-q", "-W", "--keep-going"] if strict else ["-Q"]
+    command = [sys.executable, "-m", "sphinx", "-b", "html", *how, str(source), str(folder)]
     if subprocess.run(command).returncode:
         raise SystemExit("the site was not built: see the warnings above")
     return folder / "index.html"

@@ -113,16 +113,16 @@ quiz = Quiz(
     "00",
     [
         Question(
-            "After `lk.set_adapter(model, None)` the model cannot write SQL any more. Why?",
+            "After `lk.set_adapter(model, None)` the model cannot answer the questions any more. Why?",
             (
-                "What was learnt lies in A and B alone, and they were switched off",
-                "The base forgot SQL while the adapter was trained",
-                "Switching off deletes the adapter",
+                "What it learnt lies in A and B alone, and they are switched off",
+                "Training A and B made the base forget what it knew about SQL",
+                "`None` deletes A and B, and they must be loaded from the file again",
             ),
             0,
             (
                 "The base's weights never changed: without B A it is the model it was, bit for bit.",
-                "The base never knew how to answer these questions, and none of its weights changed.",
+                "It forgot nothing: none of its weights changed. It never could answer these questions.",
                 "It is still in memory: `lk.set_adapter(model, 'sql')` brings it back in microseconds.",
             ),
         ),
@@ -135,7 +135,7 @@ quiz = Quiz(
             ),
             1,
             (
-                "A is drawn at an ordinary size. Small would be close, but not equal in every bit.",
+                "A is drawn at an ordinary size, and B is exactly zero: there is nothing for rounding to hide.",
                 "A is random, B is zero: training starts exactly from the pretrained model. Chapter 03 takes it apart.",
                 "It is on, and it computes. What it adds is exactly zero.",
             ),
@@ -143,15 +143,15 @@ quiz = Quiz(
         Question(
             "What does `lk.merge` change?",
             (
-                "The answers become better",
-                "The adapter's file becomes smaller",
-                "W0 + s B A becomes one matrix, so that the adapter costs no time any more",
+                "W₀ is overwritten, and without its file the base cannot be had back",
+                "B A is stored in place of A and B, so the adapter's file gets smaller",
+                "Each layer computes with one matrix, W₀ + s B A, at the base's speed",
             ),
             2,
             (
-                "The function is the same up to rounding: the same answers.",
-                "The file is not touched. Merged, you would save the whole model.",
-                "Same outputs up to rounding, at the base's speed, as chapter 09 measures; `unmerge` puts W0 back.",
+                "lorakit keeps W₀: after `lk.unmerge` the outputs were those from before, bit for bit.",
+                "The file is not touched. And B A written out is d × k: larger than A and B together, not smaller.",
+                "The same outputs up to rounding, and no extra work, as chapter 09 measures.",
             ),
         ),
     ],

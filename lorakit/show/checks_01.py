@@ -179,12 +179,12 @@ quiz = Quiz(
     "01",
     [
         Question(
-            "A 4,096 × 4,096 projection gets factors B and A of rank 16. How many times fewer numbers is that?",
+            "A 4,096 × 4,096 projection gets factors B and A of rank 16. How many times fewer numbers do the two hold?",
             ("128 times", "256 times", "16 times"),
             0,
             (
                 "d / 2r = 4,096 / 32 = 128: 131,072 numbers beside 16.8 million.",
-                "That is d / r, the cost of one factor; there are two, B (d × r) and A (r × k).",
+                "That is d / r, which counts one factor only; there are two, B (d × r) and A (r × k).",
                 "16 is the rank itself; the factors hold r(d + k) of the dk numbers.",
             ),
         ),
@@ -201,14 +201,14 @@ quiz = Quiz(
         Question(
             "You add 1 % of noise to a matrix of rank 3. What happens to its ranks?",
             (
-                "Exact and effective rank stay 3",
-                "Exact and effective rank become full",
+                "The noise is too small to count: exact and effective ranks stay 3",
+                "The noise fills every direction: exact and effective ranks become full",
                 "The exact rank becomes full, the effective ones stay near 3",
             ),
             2,
             (
-                "The noise points in every direction, so no singular value stays at rounding level.",
-                "The noise fills all directions, but with so little energy that 90 % still lies in the first three.",
+                "It is far above rounding, in every direction: the exact rank counts all of them.",
+                "It does fill them, but with so little energy that 90 % still lies in the first three.",
                 "Every direction gets a little, and three still hold nearly all: exact rank is fragile.",
             ),
         ),
@@ -221,7 +221,7 @@ quiz = Quiz(
             ),
             1,
             (
-                "In the Frobenius norm nothing beats the SVD; gradient descent came down to it and stopped.",
+                "LoRA makes no copy of W₀ at all, it keeps W₀. (Nor did gradient descent get below the SVD's error.)",
                 "Yes: y = W₀x + BAx. Whether a useful change fits into rank 8 is a new question, for chapter 02.",
                 "A scale makes directions longer or shorter; it cannot bring back any that are missing.",
             ),

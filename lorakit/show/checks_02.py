@@ -128,54 +128,58 @@ quiz = Quiz(
     [
         Question(
             "What is the rank of the ΔW that full fine-tuning makes?",
-            ("full, with its energy in fewer directions than W's", "1", "8, as in LoRA"),
+            (
+                "full, with its energy in fewer directions than W's",
+                "low: the few directions that hold most of its energy",
+                "1, since its first direction alone does most of the job",
+            ),
             0,
             (
                 "Every one of its singular values is above rounding; they only fall off faster than the weight's.",
-                "Its best copy of rank 1 does most of the work here, but the matrix has all the other directions too.",
-                "Nothing in full fine-tuning knows of a rank; 8 is a setting of LoRA's.",
+                "90 % of the energy takes tens of directions, and rank counts every direction above rounding.",
+                "Its best copy of rank 1 does most of the job here, but ΔW has all the other directions too.",
             ),
         ),
         Question(
             "A copy of ΔW of rank 1 scores about as well as ΔW. What follows?",
             (
                 "some update of rank 1 does this job, so it is worth training one",
-                "the other directions of ΔW hold nothing",
-                "rank 1 is enough for every task",
+                "the other directions of ΔW are noise, which training added by chance",
+                "full fine-tuning needs one direction per matrix, whatever the task",
             ),
             0,
             (
                 "That is all that was shown, and all that LoRA needs: a good enough update of small rank exists.",
                 "Without its top directions ΔW still did the job: the skill is in there more than once.",
-                "This task is one that the base can almost do. Chapter 06 has another one.",
+                "This is a task that the base can almost do. From nano-early, 90 % of the gain took rank 64.",
             ),
         ),
         Question(
             "d₉₀ = 100 would mean that …",
             (
-                "100 numbers, moving along 100 random directions fixed beforehand, reach 90 % of full fine-tuning",
-                "each ΔW has rank 100",
-                "100 of the model's weights are changed and the rest are not",
+                "training how far to go along 100 fixed random directions reaches 90 % of full fine-tuning",
+                "cutting each ΔW of a full fine-tuning to rank 100 keeps 90 % of the right answers",
+                "training only the 100 most important weights, the rest frozen, reaches 90 % of full fine-tuning",
             ),
             0,
             (
                 "The directions were drawn before the task was known; only how far to go along each is learnt.",
-                "Each of the directions moves every matrix by something of full rank. A dimension is no rank.",
-                "Every direction moves all the weights of all the blocks, a little.",
+                "That is the other test. A dimension is no rank: one random direction moves every matrix by full rank.",
+                "No weight is picked: every one of the directions moves all the weights of all the blocks, a little.",
             ),
         ),
         Question(
             "From a base that has seen little, LoRA stays far behind full fine-tuning. The likely reason?",
             (
-                "the task's ingredients are not in the base, and a few directions are too few to put them in",
-                "the rank of its weights is too high",
-                "LoRA has a bug for young models",
+                "the task's ingredients are not in the base, and low rank cannot put them in",
+                "the base's weights are of full rank, and adding B A cannot change that rank",
+                "the base starts from a higher loss, and LoRA cannot lower a loss by so much",
             ),
             0,
             (
                 "A low-rank update recombines what the base computes; here there is too little to recombine.",
                 "Every weight here is of full rank, that of the fully trained base too.",
-                "The same code, on the same architecture, with the same data, works from the trained base.",
+                "A high loss is no bar by itself; what counts is whether the change that lowers it is of low rank.",
             ),
         ),
     ],

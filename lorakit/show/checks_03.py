@@ -23,6 +23,7 @@ def _product(x, A, B, s):
         "the scale is missing": lambda x, A, B, s: x @ A.T @ B.T,
         "transposed": lambda x, A, B, s: s * (x @ B @ A),
         "swapped": lambda x, A, B, s: s * (x @ B.T @ A.T),
+        "one example per row": lambda x, A, B, s: s * (B @ A @ x.T),
         "the full d × k matrix": lambda x, A, B, s: s * (x @ (B @ A).T),
     },
     done="right, and in the cheap order: no matrix of the size of W₀ was formed",
@@ -31,6 +32,7 @@ def low_rank(answer):
     x, A, B = torch.randn(20, 4), torch.randn(4, 4), torch.randn(4, 4)  # all square: every mix-up runs
     y = answer(x.clone(), A.clone(), B.clone(), 2.0)
     expect(y is not None, "your function returns None: is the `return` missing?")
+    expect(tuple(y.shape) == (20, 4), f"the result must be (n, d), one example per row: (20, 4), got {tuple(y.shape)}")
     expect(not same(y, x @ A.T @ B.T), "the scale is missing: multiply by `s`")
     expect(not same(y, 2 * (x @ B @ A)), "transposed: on rows B A becomes `A.T @ B.T`. A square layer gives no error")
     expect(not same(y, 2 * (x @ B.T @ A.T)), "A and B are swapped: x meets A first, on the way down to r numbers")
@@ -254,13 +256,13 @@ quiz = Quiz(
             "B starts at zero. Why does the layer learn at all?",
             (
                 "The gradient of B holds A x, which is not zero, so B moves first",
-                "The optimizer adds a little noise",
-                "The gradient of A is large, so A moves first",
+                "Adam's running averages push B off zero, with or without a gradient",
+                "The gradient of A does not depend on B, so A moves first and B follows",
             ),
             0,
             (
                 "∂L/∂B = s g (A x)ᵀ. One step later B is not zero, and A's gradient s Bᵀ g xᵀ wakes up too.",
-                "Adam and SGD add none: with both matrices at zero the loss did not move in 300 steps.",
+                "Adam averages gradients, nothing else: with both matrices at zero it moved nothing in 300 steps.",
                 "A's gradient contains B as a factor: it is exactly zero at step 0.",
             ),
         ),
@@ -268,38 +270,42 @@ quiz = Quiz(
             "You double alpha and keep the learning rate. How does the first update s B A change?",
             (
                 "It doubles with Adam and is 4 × as large with SGD",
-                "It doubles with both",
-                "Not at all, Adam rescales it",
+                "It doubles with both: alpha is one factor in front of B A",
+                "Not at all with Adam, which rescales it; it doubles with SGD",
             ),
             0,
             (
                 "s stands in front of B A, and in the gradient too. Adam divides the second one away, SGD keeps it.",
-                "SGD's step holds a second factor s, from the gradient.",
-                "Adam rescales the gradient, and so the step of B. The s in front of B A remains.",
+                "SGD's step of B holds s once more, from the gradient: measured, the update is 4 × as large.",
+                "Adam rescales the gradient, and so the step of B. The s in front of B A remains: 2 ×; SGD 4 ×.",
             ),
         ),
         Question(
-            "The update you need has rank 4 and you train with r = 2. What is left at the end?",
+            "In section 7 the wanted change has rank 4. You train with r = 2. What is still missing at the end?",
             (
-                "What the SVD leaves: the singular values 3 and 4 of the update",
-                "Half of the error, always",
-                "Nothing, if you train long enough",
+                "What the SVD leaves: its third and fourth singular values",
+                "Half of it, since two of its four directions were learnt",
+                "Nothing: over many steps, updates of rank 2 add up to rank 4",
             ),
             0,
             (
                 "The Eckart–Young floor of chapter 01; training reached it within 1 %.",
-                "How much two of four directions hold depends on the singular values, here 83 % of the energy.",
-                "No rank-2 matrix comes closer than the truncated SVD, however long you train.",
+                "Directions do not count alike. The two largest of 4, 3, 2, 1 were learnt, and 41 % was missing.",
+                "All steps go into the same A and B, and s B A has rank 2 at most, however long you train.",
             ),
         ),
         Question(
             "How do you get W₀ back after merging?",
-            ("Keep W₀ and put it back", "Subtract s B A", "Call `model.train()`"),
+            (
+                "Keep W₀ when you merge, and put it back",
+                "Subtract s B A: what was added comes off exactly",
+                "Call `model.train()`: in every library it unmerges",
+            ),
             0,
             (
                 "The same bits, at once. lorakit keeps W₀ by reference.",
-                "Close, but rounding changed a third of the entries, and every other adapter changes more.",
-                "train() switches dropout. In lorakit it never touches a weight.",
+                "Close, but the sum was rounded: 29 % of the entries came back different, more with every adapter.",
+                "loralib subtracts there, with the same rounding. In lorakit train() never touches a weight.",
             ),
         ),
     ],

@@ -46,6 +46,7 @@ def _layers(*shapes):
         "the shapes cannot tell": _decided_by_shape,
         "`reshape` and `view` do not transpose": lambda layer, delta: layer.weight + delta.reshape(layer.weight.shape),
         "`nn.Linear` is not transposed": lambda layer, delta: layer.weight + delta.T,
+        "the layer's own layout": lambda layer, delta: (layer.weight.T if _is_conv1d(layer) else layer.weight) + delta,
         "W₀ was overwritten": _written_in_place,
         "returns None": lambda layer, delta: None,
     },
@@ -70,6 +71,10 @@ def fold(answer):
         expect(
             not same(got, before + delta),
             "Conv1D is transposed: its weight is (in, out) and delta is (out, in). Square, so nothing complained",
+        )
+        expect(
+            not same(got, before.T + delta),
+            "that is the new weight as (out, in): return it in the layer's own layout, for a Conv1D (in, out)",
         )
         expect(False, "on a square Conv1D the result is not W₀ + delta.T")
     expect(same(answer(*wide), _folded(*wide)), "on a rectangular Conv1D the result is not W₀ + delta.T")
@@ -224,24 +229,24 @@ quiz = Quiz(
         Question(
             "You add ΔW = s·B A to the weight of GPT-2's `attn.c_proj` without transposing it. What happens?",
             (
-                "An error: the shapes do not fit",
+                "An error: `Conv1D` stores (in, out), so the shapes do not fit",
                 "Nothing bad: for a square matrix the order makes no difference",
-                "No error, and an unrelated update is learnt or merged",
-                "The output is right, only slower",
+                "No error, and the layer computes with an unrelated update",
+                "The right output, only slower: PyTorch transposes on its own",
             ),
             2,
             (
                 "That is what happens on `c_attn`, which is 256 × 768. `c_proj` is square: both ways fit.",
                 "Square only means that both ways fit. x ΔW and x ΔWᵀ are different vectors: the error was about √2.",
                 "The error was about √2 = 141 % of the update: what two unrelated vectors of one length differ by.",
-                "It costs the same, and it is wrong, by about 141 % of the update.",
+                "PyTorch adds entry by entry and transposes nothing. The output was wrong by 141 % of the update.",
             ),
         ),
         Question(
             "The same r on GPT-2's whole `c_attn`, or on its q and v slices: which trains more numbers?",
             (
                 "The whole c_attn: it adapts three things instead of two",
-                "The slices: they have two A's",
+                "The slices: q and v have an A each, the whole only one",
                 "Neither: both are 4·d·r in each block",
                 "It depends on alpha",
             ),
@@ -256,10 +261,10 @@ quiz = Quiz(
         Question(
             'A colleague sets `target_modules=["c_proj"]` on GPT-2 "to adapt attention\'s output". What is adapted?',
             (
-                "Attention's output projection in every block",
-                "Attention's output projection and the MLP's second layer in every block",
-                "Only the last block's",
-                "Nothing: names have to be complete",
+                "Attention's output projection in every block, and nothing else",
+                "That projection and the MLP's second layer, in every block",
+                "Attention's output projection, but in the last block only",
+                "Nothing: a target has to be a module's complete path",
             ),
             1,
             (
@@ -272,10 +277,10 @@ quiz = Quiz(
         Question(
             "The optimizer was given all parameters, with weight decay. Why did the base not move by a single bit?",
             (
-                "Frozen parameters get no gradient, and AdamW skips a parameter without one, decay included",
-                "The learning rate was too small for float32 to notice",
-                "B is zero at the start, so no gradient flows",
-                "lorakit restores the base after each step",
+                "AdamW skips a parameter that has no gradient, decay included",
+                "The learning rate was too small for float32 to notice a change",
+                "B is zero at the start, so no gradient flows back to the base",
+                "lorakit keeps a copy of the base and restores it after each step",
             ),
             0,
             (
@@ -288,17 +293,17 @@ quiz = Quiz(
         Question(
             '"LoRA trains 10,000 times fewer parameters." Of the models we counted, where is it true, on q and v?',
             (
-                "For every model, with r = 1",
-                "Only for the sizes of GPT-3, and small r",
-                "For GPT-3 175B at any r",
-                "Nowhere: it is an exaggeration",
+                "For every model with r = 1: the ratio depends on r alone",
+                "Only for the sizes of GPT-3, and there for small r",
+                "For GPT-3 175B at any r: it is wide enough",
+                "Nowhere: exact counts stay below 10,000",
             ),
             1,
             (
                 "GPT-2 124M at r = 1 gives 3,376 times: the ratio grows with the width.",
                 "175B: 37,003 times at r = 1, 9,251 at r = 4, which the paper rounded up; 6.7B and 13B at r = 1.",
                 "At r = 64 it is 578 times: the count grows in proportion to r.",
-                "At r = 1 on 175B it is even modest: 37,003 times fewer. It needs a wide model.",
+                "9,251 at r = 4 does. But 175B gives 37,003 times at r = 1, and 12,334 at r = 3.",
             ),
         ),
     ],

@@ -169,33 +169,33 @@ quiz = Quiz(
     "06",
     [
         Question(
-            "Which split chooses the learning rate?",
-            ("test", "validation", "whichever gives the higher score"),
+            "On test the learning rates lie three times as far apart as on validation. Which split chooses?",
+            ("test, since it tells the rates apart", "validation", "for each rank the split that scores it higher"),
             1,
             (
                 "Then the reported score is the best of several draws: better than the model is.",
                 "It chooses, test reports: then the reported number has had no part in the choice.",
-                "That is choosing on test in disguise.",
+                "Wherever that is test, the best of several draws is reported again.",
             ),
         ),
         Question(
             "On text-to-SQL r = 1 was as good as r = 64, on Python source it was not. What differs?",
             (
-                "Python files are longer",
+                "the length of the examples: functions do not fit into 256 tokens",
                 "how much there is to learn beyond what the base knows",
-                "the learning rate was wrong for Python",
+                "the learning rate: it was tuned on text-to-SQL and used for both",
             ),
             1,
             (
-                "Both kinds of example are short, about a hundred tokens.",
-                "Untrained, the base gives the right SQL token about one chance in two, the right Python token "
+                "They are longer, 87 tokens on average against 48, but all that are scored fit: the longest has 170.",
+                "The untrained base gives the right SQL token more than one chance in two, the right Python token "
                 "one in a thousand. Steering needs few directions, learning a language many.",
-                "Every rank had its own, chosen on validation.",
+                "On both tasks every rank had its own, chosen on that task's validation.",
             ),
         ),
         Question(
-            "The same budget for one attention projection or for the MLP's two. Which gets the higher rank?",
-            ("the attention projection", "the MLP", "the same"),
+            "The same budget for one attention projection or for the MLP's two layers. Which gets the higher rank?",
+            ("the attention projection", "the two layers of the MLP", "both get the same rank"),
             0,
             (
                 "r (in + out) is 2dr for the projection, 10dr for the two layers of the MLP: five times the rank.",
@@ -205,10 +205,11 @@ quiz = Quiz(
         ),
         Question(
             "From r = 8 to r = 128, alpha stays 16. Under alpha / r, what happens to the factor before B A?",
-            ("it stays", "it falls to a sixteenth", "it falls to a quarter"),
+            ("it stays: alpha is the same", "it falls to a sixteenth", "it falls to a quarter"),
             1,
             (
-                "It would if alpha had grown with r.",
+                "The same alpha is divided by a larger r. The factor would stay if alpha had grown sixteenfold, "
+                "as r has.",
                 "16 / 8 = 2 becomes 16 / 128 = 0.125: each direction is heard less, but there are more of them.",
                 "That is the rule alpha / √r.",
             ),

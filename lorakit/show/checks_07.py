@@ -153,26 +153,26 @@ quiz = Quiz(
     "07",
     [
         Question(
-            "Which of these leaves every bit of the base in place and yet adds nothing to the time of an answer?",
-            ("BitFit", "LoRA, once merged", "Houlsby adapters"),
+            "Which of these trains beside a frozen base and yet adds nothing to the time of an answer?",
+            ("BitFit, which adds no layer", "LoRA, once it is merged", "Houlsby adapters, which are small"),
             1,
             (
-                "It adds no time, but it writes into the base's biases.",
-                "While it trains the base is frozen; merged, the answer takes the base's own path. The base's weights "
-                "come back bit for bit with unmerge.",
-                "The base is frozen, but the bottlenecks have to be computed for every token, for ever.",
+                "It adds no time, but it trains the base's own biases: the base is not frozen.",
+                "While it trains, the base is frozen; merged, an answer takes the base's own path. `unmerge` gives the "
+                "base back, bit for bit.",
+                "The base is frozen, but small is not free: every token has to pass every bottleneck, for ever.",
             ),
         ),
         Question(
             "Why can a bottleneck adapter not be merged into the weights, while LoRA can?",
             (
-                "It has more parameters",
+                "It has more parameters than an update of low rank",
                 "A nonlinearity stands between its two matrices",
-                "It stands behind a whole sublayer",
+                "It stands behind a whole sublayer, not beside one matrix",
             ),
             1,
             (
-                "At equal numbers the answer is the same.",
+                "Houlsby's and LoRA's had about the same number here, and only one of them can be merged.",
                 "Without it, h + up(down(h)) would be one matrix, and could be multiplied into the layer before it.",
                 "That alone would not hinder: a linear map behind a linear layer is again a linear layer.",
             ),
@@ -189,7 +189,11 @@ quiz = Quiz(
         ),
         Question(
             "Two methods score 78.2 and 79.0 % on 500 questions, three seeds each, ranges overlapping. You report?",
-            ("the second is better", "no difference that these runs can show", "both are as good as each other"),
+            (
+                "the second is better, by 0.8 points",
+                "no difference that these runs can show",
+                "the two are equally good, since they overlap",
+            ),
             1,
             (
                 "Another three seeds could turn it round.",

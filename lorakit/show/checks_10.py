@@ -174,13 +174,13 @@ quiz = Quiz(
             "How can one batched product serve rows whose adapters have ranks 4 and 16?",
             (
                 "Pad the smaller A and B with zeros to rank 16",
-                "Not at all: all adapters must have one rank",
-                "Cut the larger one to rank 4",
+                "Not with one: each rank needs a batched product of its own",
+                "Cut the larger A and B to the smaller rank, 4",
             ),
             0,
             (
                 "A zero row of A and a zero column of B add nothing to B A.",
-                "Zeros fill the gap, and the row without any adapter is all zeros.",
+                "Zeros fill the gap, so one product serves both; a row without any adapter gathers nothing but zeros.",
                 "That would change what it has learnt (chapter 08: how much depends on its spectrum).",
             ),
         ),
@@ -189,8 +189,8 @@ quiz = Quiz(
             "Has it learnt the style?",
             (
                 "It has learnt these templates; new patterns must tell how much more",
-                "Yes, the texts were held out",
-                "No, a low loss always means that texts were learnt by heart",
+                "Yes: it has not seen these texts, so it can only have learnt the style",
+                "No: a low loss always means that the texts were learnt by heart",
             ),
             0,
             (

@@ -106,8 +106,8 @@ quiz = Quiz(
             "The weights must stay frozen, and no answer may take longer. Why not prefix tuning?",
             (
                 "Its vectors lie in the context and are read with every answer",
-                "It changes the base's attention matrices",
-                "It trains far more than 1 % of the parameters",
+                "It writes into the base's key and value matrices, which were audited",
+                "It trains far more than 1 % of the parameters, in every layer",
             ),
             0,
             (
@@ -120,13 +120,13 @@ quiz = Quiz(
             "Why is distillation no answer to this case?",
             (
                 "Another, smaller model is deployed in place of the approved one",
-                "A student is slower than its teacher",
-                "It needs the teacher's gradients",
+                "The student answers more slowly, since the teacher runs beside it",
+                "It needs gradients through the teacher, whose weights are frozen",
             ),
             0,
             (
                 "The frozen weights that were approved would not be the ones that answer.",
-                "It is quicker: half the blocks took about 0.65 of the time. It is only not the same model.",
+                "The teacher is needed in training only: the student answers alone, in about 0.65 of the time.",
                 "The teacher is only asked for its outputs; the gradients are the student's.",
             ),
         ),
@@ -134,13 +134,13 @@ quiz = Quiz(
             "And token pruning?",
             (
                 "It teaches the model nothing; it drops tokens to save time",
-                "It changes weights while it prunes",
-                "It can be used only with a 4-bit base",
+                "It sets weights to zero while it prunes, which breaks the audit",
+                "It can be used only on a base that is packed into 4 bits",
             ),
             0,
             (
                 "Nothing is trained. Where a dropped token mattered, the answer is lost: 76 % to 66 % at 10 %.",
-                "It leaves out work at inference; every weight stays.",
+                "That is weight pruning. Here tokens are left out at inference, and every weight stays.",
                 "It has nothing to do with how weights are packed.",
             ),
         ),
@@ -148,8 +148,8 @@ quiz = Quiz(
             "BitFit trains a quarter of a percent of nano. What rules it out here?",
             (
                 "The biases that it trains are weights of the base",
-                "Biases make every answer slower",
-                "It cannot be trained with AdamW",
+                "Biases make every answer slower, as they are added in each layer",
+                "Biases alone cannot be trained with AdamW",
             ),
             0,
             (
@@ -162,14 +162,14 @@ quiz = Quiz(
             "Which of A and B is zero at the start, and why only one?",
             (
                 "B: the update is zero, and B's gradient, which needs A, is not",
-                "A: the input must not be changed at first",
-                "Both: the model must start as the base",
+                "A: the input must not be changed at first, and B may be anything",
+                "Both: only then does the model start exactly as the base",
             ),
             0,
             (
                 "So the model starts as the base, and B moves with the first step, A from the second on.",
                 "With A at zero and B random it would also start as the base; the paper and PEFT set B to zero.",
-                "Then both gradients are zero for ever: nothing is learnt.",
+                "One zero is enough for that; with two, both gradients are zero for ever and nothing is learnt.",
             ),
         ),
         Question(
@@ -190,13 +190,13 @@ quiz = Quiz(
             "What does merging give, and what does it cost?",
             (
                 "The base's speed; rounding, and one task at a time",
-                "Half of the memory, for a slower answer",
+                "Half of the memory in training, for slower answers afterwards",
                 "A more accurate model, since nothing is left out",
             ),
             0,
             (
                 "The same operations as the base. In bf16 a few next tokens change; many tasks need unmerged adapters.",
-                "Weights take what the base's took, and no answer is slower.",
+                "Training is over by then. Merged weights take what the base's took, and no answer is slower.",
                 "At best the same answers. Rounding takes a little, it adds nothing.",
             ),
         ),
@@ -204,8 +204,8 @@ quiz = Quiz(
             "A vendor promises to fine-tune a 7B model in 10 GB, thanks to LoRA. What made it possible?",
             (
                 "The base is packed into 4 or 8 bits; LoRA only makes that trainable",
-                "LoRA leaves out the frozen weights while training",
-                "With r = 1 there is hardly anything to train",
+                "LoRA leaves the frozen weights out: a training step needs only A and B",
+                "With r = 1 there is hardly anything to train, whatever the base",
             ),
             0,
             (
@@ -217,9 +217,9 @@ quiz = Quiz(
         Question(
             "With a 4-bit base, is the promise of no added latency kept by merging?",
             (
-                "In 16 bits; packed again into 4, the rounding adds an error of its own",
-                "Yes: the sum is packed into 4 bits without loss",
-                "No: a packed base cannot be unpacked",
+                "Kept in 16 bits, yes; packed again, the rounding adds an error",
+                "Yes, without loss: 4 bits that hold the base hold the sum as well",
+                "No: a packed base cannot be unpacked, so nothing can be added to it",
             ),
             0,
             (
@@ -232,8 +232,8 @@ quiz = Quiz(
             "On known sentences 86 % of the tickets were right, on new ones 36 %. What would help most?",
             (
                 "Tickets in more different words, or a base that knows more English",
-                "Ten times as many steps on the same tickets",
-                "The largest rank that 1 % allows",
+                "Ten times as many steps on the tickets that there are",
+                "The largest rank that 1 % allows, on all matrices of every layer",
             ),
             0,
             (

@@ -6,7 +6,6 @@ from lorakit.show.latency_plots import LOOKS, NAMES
 from lorakit.show.style import BLACK, GREY
 
 PHASES = {"reading a prompt": "prefill", "writing a token": "decode"}
-MOST = 60  # %, the edge of the picture
 
 
 class LatencyExplorer(Explorer):
@@ -19,6 +18,8 @@ class LatencyExplorer(Explorer):
             raise ValueError("the recording has no cells: record some first")
         self.recording, self.seconds = recording, seconds
         self.live: dict[tuple, Cell] = {}
+        largest = max(100 * cell.added(method) for cell in recording.cells for method in LOOKS)
+        self.most = max(20, 2 * largest)  # %, the edge of the picture: a slower machine's stars fit too
         sizes = tuple(dict.fromkeys(cell.size for cell in recording.cells))
         start = recording.cells[0]
         controls = {
@@ -45,7 +46,7 @@ class LatencyExplorer(Explorer):
             (self.stars[method],) = ax.plot([], [], "*", color=BLACK, markersize=15)
             self.words[method] = ax.text(0, place, "", va="center", fontsize=13)
         ax.axvline(0, color=BLACK, linewidth=1)
-        ax.set(yticks=range(len(LOOKS)), yticklabels=[NAMES[m] for m in LOOKS], xlim=(-12, MOST + 12))
+        ax.set(yticks=range(len(LOOKS)), yticklabels=[NAMES[m] for m in LOOKS], xlim=(-self.most / 5, self.most * 1.2))
         ax.set(xlabel="added to the base's time (%); grey: the noise floor; ★: measured here")
         ax.invert_yaxis()
         self.move(data)
@@ -56,10 +57,10 @@ class LatencyExplorer(Explorer):
         self.band.set(x=-noise, width=2 * noise)
         for place, method in enumerate(LOOKS):
             added = 100 * data["cell"].added(method)
-            self.bars[method].set_width(min(max(added, -10), MOST))
-            self.words[method].set(x=max(min(added, MOST), 0) + 1.5, text=f"{added:+.1f} %")
+            self.bars[method].set_width(min(max(added, -self.most / 6), self.most))
+            self.words[method].set(x=max(min(added, self.most), 0) + self.most / 40, text=f"{added:+.1f} %")
             live = data["live"]
-            there = [min(max(100 * live.added(method), -10), MOST)] if live else []
+            there = [min(max(100 * live.added(method), -self.most / 6), self.most)] if live else []
             self.stars[method].set_data(there, [place] * len(there))
 
     def describe(self, data):

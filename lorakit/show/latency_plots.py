@@ -49,7 +49,7 @@ def added_figure(recording: Recording, size: str, phase: str = "prefill") -> Cou
         below = [max(m - 100 * (job.interval[0] - 1), 0) for m, job in zip(middle, ratios, strict=True)]
         above = [max(100 * (job.interval[1] - 1) - m, 0) for m, job in zip(middle, ratios, strict=True)]
         ax.errorbar(places, middle, yerr=[below, above], fmt=look, color=colour, capsize=3, label=NAMES[method])
-    labels = [f"{c.batch} × {c.length}" if phase == "prefill" else f"{c.batch}" for c in cells]
+    labels = [f"{c.batch} ×\n{c.length}" if phase == "prefill" else f"{c.batch}" for c in cells]
     ax.set(xticks=list(places), xticklabels=labels, ylabel="added to the base's time (%)")
     ax.set_xlabel("batch × length, by the number of tokens" if phase == "prefill" else "rows that write at once")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
-from lorakit.show.style import BLUE, GREEN, ORANGE, CourseFigure, figure
+from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, CourseFigure, figure
 from lorakit.study.merge_drift import Drift
 from lorakit.study.merge_error import LayerError, LogitError
 
 LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
 
 
-def drift_figure(drifts: Mapping[str, Sequence[Drift]]) -> CourseFigure:
-    """By dtype: the share of weights that are not what they were, over merges that were taken back by subtraction."""
-    last = {name: rows[-1] for name, rows in drifts.items()}
-    worst = max(last, key=lambda name: last[name].changed)
-    title = (
-        f"After {last[worst].rounds} rounds of + ΔW − ΔW, {last[worst].changed:.0%} of the {worst} weights are wrong"
-    )
-    fig, ax = figure(title, size=(9, 3.6))
+def drift_figure(drifts: Mapping[str, Sequence[Drift]], title: str, typical: float | None = None) -> CourseFigure:
+    """How far the worst weight is off, over merges that were taken back by subtraction; `typical`: a weight's size."""
+    fig, ax = figure(title, size=(10, 4))
     for (name, rows), (colour, marker) in zip(drifts.items(), LOOKS, strict=False):
-        ax.plot([d.rounds for d in rows], [100 * d.changed for d in rows], f"{marker}-", color=colour, label=name)
-    ax.set(xscale="log", xlabel="rounds of merging and subtracting", ylabel="weights changed (%)", ylim=(-3, 103))
-    ax.legend(title="dtype of W")
+        ax.plot([d.rounds for d in rows], [d.largest for d in rows], f"{marker}-", color=colour, label=name)
+    if typical is not None:
+        ax.axhline(typical, color=GREY, linestyle="--", label="a typical weight")
+    ax.set(xscale="log", yscale="log", xlabel="rounds of + ΔW − ΔW", ylabel="largest error of a weight")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 

@@ -105,9 +105,7 @@ def spread_figure(runs: Mapping[str, Sequence[dict]], keys: Sequence[str], split
         scores = spread(at_best_rate(runs[key])[1], split)
         (chosen,) = scores.values()
         wide[key] = max(chosen) - min(chosen)
-    title = (
-        "Seeds at the chosen rate span " + ", ".join(f"{KINDS[k].name} {w:.1f}" for k, w in wide.items()) + " points"
-    )
+    title = "Points between seeds: " + "; ".join(f"{KINDS[k].name}: {w:.1f}" for k, w in wide.items())
     fig, axes = figure(title, columns=len(keys), size=(11, 4), sharey=True, squeeze=False)
     for ax, key in zip(axes[0], keys, strict=True):
         rate, _ = at_best_rate(runs[key])

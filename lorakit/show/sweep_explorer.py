@@ -195,10 +195,11 @@ def train_and_score(run: Run, limit: int, progress: bool = False) -> dict:
 
 
 def _few(ticks: Sequence[float]) -> list[float]:
-    """Ticks at least a factor of 1.9 apart, so that their labels do not touch."""
+    """Ticks so far apart that their labels do not touch: by a factor of 1.9 for short ones, of 3 for long ones."""
+    apart = 3 if max(len(f"{tick:g}") for tick in ticks) > 5 else 1.9
     kept = [ticks[0]]
     for tick in ticks[1:]:
-        if tick / kept[-1] >= 1.9:
+        if tick / kept[-1] >= apart:
             kept.append(tick)
     return kept
 

@@ -34,14 +34,13 @@ def rank_figure(sweep: RankSweep):
 def share_figure(sweeps: Sequence[RankSweep], names: Sequence[str]):
     """The share of full fine-tuning's gain that each rank recovers, a line for each task."""
     ranks = sorted(set.intersection(*(set(sweep.own) for sweep in sweeps)))
-    first, last = ranks[0], ranks[-1]
-    ends = [f"{n} {100 * s.share(first):.0f} → {100 * s.share(last):.0f} %" for s, n in zip(sweeps, names, strict=True)]
-    fig, ax = figure(f"r = {first} → r = {last}: {', '.join(ends)}", size=(9, 4))
+    shares = [f"{100 * s.share(ranks[0]):.0f} % on {name}" for s, name in zip(sweeps, names, strict=True)]
+    fig, ax = figure(f"Rank {ranks[0]} reaches {', '.join(shares)}", size=(9, 4))
     ax.axhline(100, color=GREY, linestyle=":")
     for sweep, name, colour, marker in zip(sweeps, names, (BLUE, GREEN), "os", strict=False):
         ax.plot(ranks, [100 * sweep.share(r) for r in ranks], marker=marker, color=colour, label=name)
     _rank_axis(ax, ranks)
-    ax.set(ylabel="of full fine-tuning's gain (%)", ylim=(0, None))
+    ax.set(ylabel="share of full\nfine-tuning's gain (%)", ylim=(0, 125))
     ax.legend(loc="lower right")
     return fig
 
@@ -67,7 +66,8 @@ def matrices_figure(rows: Sequence[dict]):
     found = at_best_rate(rows)
     order = sorted(found, key=lambda key: found[key].mean, reverse=measure.lower)
     best, worst = order[-1], order[0]
-    title = f"Best at this budget: {targets_name(best[0])}. Worst: {targets_name(worst[0])}"
+    task = {"text_to_sql": "text-to-SQL", "python": "Python source"}[rows[0]["run"]["task"]]
+    title = f"Best for {task} at this budget: {targets_name(best[0])}. Worst: {targets_name(worst[0])}"
     fig, ax = figure(title, size=(9, 4.4))
     for y, key in enumerate(order):
         s = found[key]
@@ -87,8 +87,8 @@ def heat_map(rows: Sequence[dict], metric: str = "test.execution"):
     alphas = sorted({row["run"]["alpha"] for row in rows})
     rates = sorted({row["run"]["lr"] for row in rows})
     found = {s.key: 100 * s.mean for s in summarise(rows, ("alpha", "lr"), metric)}
-    best = max(found, key=found.get)
-    title = f"Best of the grid: {found[best]:.0f} % at alpha = {best[0]:g}, learning rate {best[1]:g}"
+    near = sum(percent > max(found.values()) - 6 for percent in found.values())
+    title = f"{near} of {len(found)} pairs come within 6 points of the best"
     fig, ax = figure(title, size=(8, 4.4), grid=False)
     grid = [[found.get((a, lr), float("nan")) for lr in rates] for a in alphas]
     image = ax.imshow(grid, origin="lower", aspect="auto", vmin=0, vmax=max(found.values()))
@@ -142,7 +142,8 @@ def rslora_figure(rows: Sequence[dict]):
         rule: max(measure.gain(found[rule, ranks[0]].mean, found[rule, r].mean) for r in ranks)
         for rule in (False, True)
     }
-    title = f"More rank gains {gains[False]:.2g} with alpha / r, {gains[True]:.2g} with alpha / √r"
+    unit = "bits per byte" if measure.lower else "points"
+    title = f"More rank gains {gains[False]:.2g} {unit} with alpha / r, {gains[True]:.2g} with alpha / √r"
     fig, ax = figure(title, size=(9, 4))
     for rule, colour, marker, nudge in ((False, BLUE, "o", 0.97), (True, ORANGE, "s", 1.03)):
         label = "alpha / √r (rsLoRA)" if rule else "alpha / r"
