@@ -8,7 +8,10 @@ from lorakit.lab.records import best_lr
 from lorakit.lab.sweep import Run
 
 # Learning rates that are tried. The head is new in every run and trains in all of them.
-SST2_RATES = {"lora": (1e-3, 3e-3), "full": (1e-4, 3e-4), "bitfit": (1e-3, 3e-3), "head": (3e-3, 1e-2)}
+SST2_RATES = {
+    "lora": (1e-3, 3e-3, 1e-2), "full": (3e-5, 1e-4, 3e-4), "bitfit": (1e-3, 3e-3, 1e-2, 3e-2),
+    "head": (3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
+}  # fmt: skip
 # In fp32 everywhere, so that what is learnt does not hang on whether a machine has bf16 instructions.
 SST2 = {"base": "minilm", "task": "sst2", "batch_size": 16, "precision": "no"}
 

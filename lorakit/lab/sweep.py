@@ -83,6 +83,10 @@ class Run:
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in row["run"].items() if name in known})
 
+    def precision_on(self, device) -> str:
+        """What this run computes in there: bf16 only where it is quick."""
+        return quick_precision(device) if self.precision == "bf16" else self.precision
+
     def __str__(self) -> str:
         how = {"lora": f"r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}", "subspace": f"d={self.d}"}
         how = how.get(self.method, f"{self.method} {self.size}" if self.size else self.method)
@@ -109,7 +113,7 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
         # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
         model.set_attn_implementation("eager")
     before = {name: p.detach().clone() for name, p in model.named_parameters()} if run.measure else None
-    precision = quick_precision(model.device) if run.precision == "bf16" else run.precision
+    precision = run.precision_on(model.device)
     prepared = prepare(model, run)
     model = prepared.model
     record = {

@@ -188,7 +188,8 @@ def train_and_score(run: Run, limit: int, progress: bool = False) -> dict:
     model, tokenizer = load_base(run.base)
     prepared = prepare(model, run)
     model = prepared.model
-    same = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed", "precision")}
+    same = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed")}
+    same["precision"] = run.precision_on(model.device)
     fit(model, tokenizer, task, progress=progress, objective=prepared.objective, **same)
     prepared.finish()
     return evaluate(model, tokenizer, task, "test", limit=limit)

@@ -13,6 +13,8 @@ import torch
 from tqdm.auto import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from lorakit.lab.step import autocast, quick_precision
+
 STEPS_PER_SHARD, TOKENS_PER_STEP = 256, 4096
 
 
@@ -81,7 +83,7 @@ def optimizers(model, plan: Plan) -> list[torch.optim.Optimizer]:
 
 def loss_of(model, rows) -> torch.Tensor:
     ids = torch.from_numpy(rows.astype("int64"))  # (rows, length)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with autocast(ids.device, quick_precision(ids.device)):
         logits = model(input_ids=ids).logits  # (rows, length, vocab)
     return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten())
 

@@ -1,0 +1,129 @@
+"""Checks and quiz of the appendix on encoders."""
+
+from lorakit.show.exercises import check, check_examples, expect
+from lorakit.show.quiz import Question, Quiz
+
+lora_parameters = check_examples(
+    "12.1",
+    "the price of an adapter",
+    right=lambda blocks, width, r, matrices: blocks * matrices * r * 2 * width,
+    inputs=[(6, 384, 8, 2), (12, 768, 8, 2), (24, 1024, 4, 3)],
+    wrong={
+        "only one of the two factors is counted": lambda blocks, width, r, matrices: blocks * matrices * r * width,
+        "one block is counted": lambda blocks, width, r, matrices: matrices * r * 2 * width,
+        "one matrix a block is counted": lambda blocks, width, r, matrices: blocks * r * 2 * width,
+        "the full d × k matrix": lambda blocks, width, r, matrices: blocks * matrices * width * width,
+        "that is the size of B A's inner product": lambda blocks, width, r, matrices: blocks * matrices * r * r,
+    },
+    done="right: 73,728 for MiniLM, and RoBERTa-base's 294,912 are the 0.3M of the paper's Table 2",
+)
+
+standard_error = check_examples(
+    "12.2",
+    "how far chance moves an accuracy",
+    right=lambda p, n: (p * (1 - p) / n) ** 0.5,
+    inputs=[(0.5, 100), (0.85, 1821), (0.9, 64)],
+    wrong={
+        "that is the variance: take the root": lambda p, n: p * (1 - p) / n,
+        "that is one sentence's spread: the mean of n": lambda p, n: (p * (1 - p)) ** 0.5,
+        "the root goes over n too": lambda p, n: (p * (1 - p)) ** 0.5 / n,
+        "p (1 - p), not p alone": lambda p, n: (p / n) ** 0.5,
+    },
+    done="right: at 85 % of 1,821 sentences it is 0.8 points, so a difference of one point may be chance",
+)
+
+NAMES = [
+    "bert.embeddings.word_embeddings.weight",
+    "bert.encoder.layer.0.attention.self.query.weight",
+    "bert.encoder.layer.0.attention.self.query.lora_A",
+    "bert.encoder.layer.0.attention.self.query.lora_B",
+    "bert.encoder.layer.0.attention.self.key.weight",
+    "bert.encoder.layer.0.attention.self.value.lora_A",
+    "bert.encoder.layer.0.attention.self.value.lora_B",
+    "bert.pooler.dense.weight",
+    "classifier.weight",
+    "classifier.bias",
+]
+
+
+def _to_save(names):
+    return [name for name in names if "lora_" in name or name.startswith("classifier.")]
+
+
+@check(
+    "12.3",
+    "what must be in the file",
+    right=_to_save,
+    wrong={
+        "the head is missing": lambda names: [name for name in names if "lora_" in name],
+        "the adapter is missing": lambda names: [name for name in names if name.startswith("classifier.")],
+        "the frozen base is in it": lambda names: list(names),
+        "half of the adapter": lambda names: [n for n in names if "lora_A" in n or n.startswith("classifier.")],
+        "the head's bias": lambda names: [n for n in names if "lora_" in n or n == "classifier.weight"],
+        "returns None": lambda names: None,
+    },
+    done="right: 2 × 2 matrices of the adapter and the head; everything else is in the base, unchanged",
+)
+def to_save(answer):
+    got = answer(list(NAMES))
+    expect(got is not None, "your function returns None: is the `return` missing?")
+    got = list(got)
+    expect(any("lora_" in name for name in got), "the adapter is missing: what was learnt inside the encoder is gone")
+    expect(
+        any(name.startswith("classifier.") for name in got),
+        "the head is missing: loaded again, a fresh random head would read the adapted encoder, and guess",
+    )
+    expect(any("lora_B" in name for name in got), "half of the adapter is missing: A without B is no update")
+    expect("classifier.bias" in got, "the head's bias is missing: it was trained as well")
+    frozen = [name for name in got if name not in _to_save(NAMES)]
+    expect(not frozen, f"the frozen base is in it, `{frozen[0] if frozen else ''}`: it did not change, so it stays out")
+    expect(sorted(got) == sorted(_to_save(NAMES)), "some of the trained tensors are missing")
+
+
+quiz = Quiz(
+    "12",
+    [
+        Question(
+            "Why must the head be saved with the adapter, when the base is not?",
+            (
+                "the head is too large to be trained again on every machine",
+                "the head was drawn at random and trained: no base holds it",
+                "the adapter's file must hold one layer that is not LoRA",
+            ),
+            1,
+            (
+                "It is 770 numbers. Size is not the reason; nobody else has these numbers.",
+                "The encoder's weights are the same for everyone. The head exists nowhere but in this training run.",
+                "No format asks for that: an adapter for text generation has LoRA matrices alone.",
+            ),
+        ),
+        Question(
+            "Method A has 86.1 % on 1,821 sentences, method B 85.4 %, one seed each. What follows?",
+            (
+                "nothing yet: one standard error is already 0.8 points",
+                "A is better: both were scored on the very same sentences",
+                "B is better: its lower score shows that it overfits less",
+            ),
+            0,
+            (
+                "And another seed moves the head as well. Several seeds first, then compare.",
+                "The same sentences help a paired test, but seven tenths of a point on one seed are within noise.",
+                "Overfitting is a gap between training and test scores. Two test scores cannot show it.",
+            ),
+        ),
+        Question(
+            "What does LoRA on q and v change in BERT that training the head alone does not?",
+            (
+                "how many classes the head can tell apart at all",
+                "how many tokens of a sentence the encoder can see",
+                "where attention looks and what it carries to the head",
+            ),
+            2,
+            (
+                "That is the head's number of rows, the same for both.",
+                "All of them, up to its context, for both.",
+                "The head alone can only weigh what the frozen encoder already writes into its output.",
+            ),
+        ),
+    ],
+)
