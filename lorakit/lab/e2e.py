@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
+from lorakit.lab.data_folder import data_folder
 from lorakit.lab.hub import hub_answers, why_not
 from lorakit.lab.task import Example, Task
 
@@ -27,7 +28,7 @@ def e2e(folder: str | Path | None = None, *, limit: int | None = None, seed: int
     on nine tenths of the validation split's meaning representations and validation on the rest; `note` says so.
     The score is sacrebleu's corpus BLEU (0..100) against all references. Raises LoRAError.
     """
-    place = _folder(folder)
+    place = data_folder("e2e", folder, ADVICE)
     if place is not None:
         groups = {name: _read(place / f"{name}.txt") for name in ("train", "valid", "test")}
         for name in ("valid", "test"):
@@ -78,17 +79,6 @@ def _prompt(meaning: str) -> str:
 
 def _grouped(meaning: str, texts: list[str]) -> Example:
     return Example(_prompt(meaning), f" {texts[0]}", {"mr": meaning, "references": texts})
-
-
-def _folder(folder: str | Path | None) -> Path | None:
-    if folder is not None:
-        place = Path(folder).expanduser()
-        if not place.is_dir():
-            raise LoRAError(f"there is no folder {place}. {ADVICE}")
-        return place
-    data = os.environ.get("LORAKIT_DATA")
-    place = Path(data).expanduser() / "e2e" if data else None
-    return place if place is not None and place.is_dir() else None
 
 
 def _read(file: Path) -> dict[str, list[str]] | None:

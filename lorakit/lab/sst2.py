@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.classification import Classification
+from lorakit.lab.data_folder import data_folder
 from lorakit.lab.hub import hub_answers, why_not
 from lorakit.lab.task import Example
 
@@ -27,7 +28,7 @@ def sst2(folder: str | Path | None = None) -> Classification:
     its validation split is used as the test (as the LoRA paper reports it), and 1,000 training examples are set aside
     for validation; `note` says so. Raises LoRAError.
     """
-    place = _folder(folder)
+    place = data_folder("sst2", folder, ADVICE)
     if place is not None:
         splits = [_read(place / f"{name}.tsv") for name in ("train", "dev", "test")]
         note = f"SST-2's split by sentences. Reported on the test split: {len(splits[2])} sentences."
@@ -35,17 +36,6 @@ def sst2(folder: str | Path | None = None) -> Classification:
         splits, note = _from_hub()
     train, validation, test = splits
     return Classification(name="sst2", train=train, validation=validation, test=test, note=note, labels=LABELS)
-
-
-def _folder(folder: str | Path | None) -> Path | None:
-    if folder is not None:
-        place = Path(folder).expanduser()
-        if not place.is_dir():
-            raise LoRAError(f"there is no folder {place}. {ADVICE}")
-        return place
-    data = os.environ.get("LORAKIT_DATA")
-    place = Path(data).expanduser() / "sst2" if data else None
-    return place if place is not None and place.is_dir() else None
 
 
 def _read(file: Path) -> list[Example]:
