@@ -7,9 +7,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import sys
 from pathlib import Path
 
 import pytest
+
+# This process, and through PYTHONPATH whatever it starts, is refused every host but its own.
+GUARD = str(Path(__file__).parent / "guard")
+sys.path.append(GUARD)
+if GUARD not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [GUARD, os.environ.get("PYTHONPATH")]))
+from outside import guard  # noqa: E402
+
+guard()
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,9 @@ LAUNCHERS = {
 
 def run_command(command: list[str], **environment: str) -> str:
     """Run it in the checkout with one thread and no GPU; returns its output. An exit code but 0 fails the test."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1", **environment}
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH")]
+    paths = os.pathsep.join(filter(None, paths))
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
     environment["CUDA_VISIBLE_DEVICES"] = ""
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300

@@ -51,8 +51,9 @@ def lab_server(folder: Path, budget: str = "fast") -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token, log = secrets.token_hex(16), folder / "lab.log"
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     own = {
-        "PYTHONPATH": str(ROOT), "LORAKIT_WORKBOOK": str(folder / "workbook"), "LORAKIT_BUDGET": budget,
+        "PYTHONPATH": paths, "LORAKIT_WORKBOOK": str(folder / "workbook"), "LORAKIT_BUDGET": budget,
         "HF_HUB_OFFLINE": "1", "JUPYTERLAB_SETTINGS_DIR": str(settings), "OMP_NUM_THREADS": "1",
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".work"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
     }  # fmt: skip
