@@ -6,6 +6,7 @@ file imports transformers, accelerate, sacrebleu and datasets only inside the fu
 """
 
 from lorakit.lab.base import BaseModelError, load_base
+from lorakit.lab.checkpoint import CheckpointNotSaved
 from lorakit.lab.classification import Classification
 from lorakit.lab.e2e import e2e
 from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
@@ -20,6 +21,7 @@ from lorakit.lab.text_to_sql import text_to_sql
 
 __all__ = [
     "BaseModelError",
+    "CheckpointNotSaved",
     "Classification",
     "Example",
     "History",

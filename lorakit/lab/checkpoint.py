@@ -6,9 +6,15 @@
 
 Random numbers, the place in the data and the learning rate are functions of the seed and the step, so no state of
 theirs is stored. Only safetensors and JSON: nothing that runs code when it is read.
+
+Killed at any instant, the folder holds the old state or the new one. A checkpoint is written out as `.making` and
+gets its name in one rename; the one before is removed only then. Which is the newest is a number in its state.json,
+not its step: a run that is started afresh writes lower steps than the one it replaces. What a killed process leaves
+(one `.making`, the rest of one old checkpoint) the next save removes.
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -23,32 +29,47 @@ from lorakit.lab.shard import is_sharded
 FORMAT = 1
 
 
+class CheckpointNotSaved(LoRAError):
+    """A checkpoint could not be written. What lay in its folder before is untouched, and so is the model.
+
+    `history` holds the run, where `fit` raised this at its end.
+    """
+
+    def __init__(self, message: str, history=None) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make sure that checkpoints can be written here, before hours of training. Raises CheckpointNotSaved."""
+    try:
+        _empty(folder).rmdir()
+    except OSError as error:
+        raise CheckpointNotSaved(f"no checkpoint can be written to {folder}: {error}; choose another folder") from error
+
+
 def save_checkpoint(folder: Path, step: int, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
     """Write the run's state after `step` steps; killed at any instant, the folder holds the old state or the new.
 
     parameters  the trained ones by name. state: plain data (JSON). The previous checkpoint is removed afterwards.
+    Raises CheckpointNotSaved, with the previous checkpoint untouched, where the disk is full or cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors import SafetensorError
 
-    folder.mkdir(parents=True, exist_ok=True)
-    making = folder / ".making"
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir()
-    moments = {}
-    for name, parameter in parameters.items():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            moments[f"{name}|{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    trained = {name: parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
-    save_file(trained, making / "trainable.safetensors", metadata={"format": "pt"})
-    save_file(moments, making / "optimizer.safetensors", metadata={"format": "pt"})
-    text = json.dumps({"format": FORMAT, "step": step, **state}, indent=1)
-    (making / "state.json").write_text(text, encoding="utf-8")
-    for file in making.iterdir():
-        _to_disk(file)
-    place = folder / f"step-{step:06d}"
-    old = [path for path in folder.glob("step-*") if path != place]
-    shutil.rmtree(place, ignore_errors=True)  # only there when a run is started afresh in the same folder
-    os.rename(making, place)
+    try:
+        making = _empty(folder)
+        try:
+            number = 1 + max((_number(path) for path in folder.glob("step-*/state.json")), default=0)
+            _write(making, parameters, optimizer, {"format": FORMAT, "saved": number, "step": step, **state})
+            old = list(folder.glob("step-*"))
+            os.rename(making, _free(folder / f"step-{step:06d}"))
+        except BaseException:
+            shutil.rmtree(making, ignore_errors=True)
+            raise
+    except (OSError, SafetensorError) as error:
+        raise CheckpointNotSaved(
+            f"the checkpoint of step {step} cannot be written to {folder}: {error}. What lay there before is untouched"
+        ) from error
     _to_disk(folder)
     for path in old:
         shutil.rmtree(path, ignore_errors=True)
@@ -65,7 +86,7 @@ def load_checkpoint(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    found = sorted(folder.glob("step-*/state.json"), key=lambda path: int(path.parent.name.removeprefix("step-")))
+    found = sorted(folder.glob("step-*/state.json"), key=lambda path: (_number(path), path.parent.name))
     if not found:
         return None
     place = found[-1].parent
@@ -120,6 +141,46 @@ def base_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def _empty(folder: Path) -> Path:
+    """The folder in which a checkpoint is made, new and empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    making = folder / ".making"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
+    return making
+
+
+def _write(making: Path, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
+    """The three files, on the disk itself before the rename that makes them count."""
+    from safetensors.torch import save_file
+
+    moments = {}
+    for name, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            moments[f"{name}|{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    trained = {name: parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
+    save_file(trained, making / "trainable.safetensors", metadata={"format": "pt"})
+    save_file(moments, making / "optimizer.safetensors", metadata={"format": "pt"})
+    (making / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
+    for file in (*making.iterdir(), making):
+        _to_disk(file)
+
+
+def _free(place: Path) -> Path:
+    """`place`, or with a number behind it where a run that is being replaced has a checkpoint of the same step."""
+    names = (place.with_name(f"{place.name}.{number}") for number in itertools.count(2))
+    return place if not place.exists() else next(name for name in names if not name.exists())
+
+
+def _number(state_file: Path) -> int:
+    """Which checkpoint of its folder this is, counted from 1; 0 for an unreadable one or one without a number."""
+    try:
+        number = json.loads(state_file.read_text(encoding="utf-8"))["saved"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return number if isinstance(number, int) else 0
+
+
 def _fits(parameter, tensor) -> bool:
     return (
         parameter is not None
@@ -131,10 +192,13 @@ def _fits(parameter, tensor) -> bool:
 
 
 def _to_disk(path: Path) -> None:
+    if os.name != "posix" and path.is_dir():  # only POSIX systems can open a folder to sync it
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError:
-        pass  # some file systems cannot sync a folder; the rename is still atomic
+        if not path.is_dir():  # some file systems cannot sync a folder; the rename is still atomic
+            raise
     finally:
         os.close(descriptor)

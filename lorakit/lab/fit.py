@@ -2,16 +2,24 @@
 
 import math
 import time
+import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.checkpoint import base_fingerprint, load_checkpoint, save_checkpoint
+from lorakit.lab.checkpoint import (
+    CheckpointNotSaved,
+    base_fingerprint,
+    load_checkpoint,
+    prepare_folder,
+    save_checkpoint,
+)
 from lorakit.lab.evaluate import context_length, evaluate, loss_of
+from lorakit.lab.fit_check import what_to_train
 from lorakit.lab.history import History, versions
-from lorakit.lab.interrupt import PatientInterrupt
+from lorakit.lab.interrupt import PatientInterrupt, remember
 from lorakit.lab.processes import this_process
 from lorakit.lab.shard import is_sharded
 from lorakit.lab.step import NonFiniteLoss, Objective, autocast, quick_precision, train_step
@@ -66,14 +74,16 @@ def fit(
     processes, each moves it to its own, unless it is cut up over them (lab.shard).
 
     Ctrl-C ends after the current step: fit returns the history so far with `interrupted=True`, and the model is
-    usable as it stands. Raises LoRAError before anything has changed, or NonFiniteLoss.
+    usable as it stands. A second Ctrl-C ends at once, in the midst of a step, without a checkpoint. A checkpoint that
+    cannot be written (a full disk) is a warning, and training goes on; if it is the last one, fit raises
+    CheckpointNotSaved, whose `history` is the run. Else raises LoRAError before anything has changed, or NonFiniteLoss.
     """
     settings = dict(
         task=task.name, examples=len(task.train), steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
         schedule=schedule, weight_decay=weight_decay, max_grad_norm=max_grad_norm, seed=seed, accumulate=accumulate,
         precision=precision, max_length=max_length,
     )  # fmt: skip
-    parameters = _check(model, task, settings, eval_every, checkpoint_every)
+    parameters = what_to_train(model, task, settings, eval_every, checkpoint_every)
 
     from accelerate.utils import broadcast
     from tqdm.auto import tqdm
@@ -102,80 +112,93 @@ def fit(
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     history = History(settings=settings, device=_device_name(device), versions=versions())
     folder = Path(checkpoint) if checkpoint is not None else None
-    first = 0
-    if folder is not None and resume:
-        # A constant learning rate is the same however long the run, so it may be made longer.
-        may_differ = ("steps",) if schedule == "constant" else ()
-        if state := load_checkpoint(folder, parameters, optimizer, settings, may_differ):
-            first, history.rows, history.seconds = state["step"], state["rows"], state["seconds"]
-            scaler.load_state_dict(state["scaler"])
+    if folder is not None and processes.is_main_process:
+        prepare_folder(folder)
+    first, unsaved = 0, None
 
-    def save(step: int) -> None:
+    def save(step: int) -> CheckpointNotSaved | None:
+        """A full disk must not cost the run, so what went wrong is handed back."""
         if folder is not None and processes.is_main_process:
             state = {"rows": history.rows, "seconds": history.seconds, "scaler": scaler.state_dict()}
-            save_checkpoint(folder, step, parameters, optimizer, {"settings": settings, **state})
+            try:
+                save_checkpoint(folder, step, parameters, optimizer, {"settings": settings, **state})
+            except CheckpointNotSaved as error:
+                return error
+        return None
 
-    modes = [(module, module.training) for module in model.modules()]
-    model.train()
-    batches = batch_indices(len(encoded), batch_size, seed, start=first)
-    bar = tqdm(total=steps, initial=first, desc=task.name, disable=not (progress and processes.is_main_process))
-    random_state = torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else [])
-    try:
-        with random_state, bar, PatientInterrupt() as ctrl_c:
-            for step in range(first + 1, steps + 1):
-                started = time.perf_counter()
-                torch.manual_seed(_step_seed(seed, step, processes.process_index))  # dropout
-                mine = next(batches)[processes.process_index :: processes.num_processes]
-                rows = [[encoded[index] for index in mine[part::accumulate]] for part in range(accumulate)]
-                rate = learning_rate(step, steps, lr, warmup, schedule)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                try:
-                    done = train_step(
-                        model,
-                        parameters,
-                        optimizer,
-                        scaler,
-                        [task.collate(part, tokenizer.pad_token_id) for part in rows if part],
-                        batch_size=batch_size,
-                        max_grad_norm=max_grad_norm,
-                        precision=precision,
-                        objective=objective or loss_of(task),
-                        stop=ctrl_c.asked,
-                    )
-                except NonFiniteLoss as error:
-                    raise NonFiniteLoss(
-                        f"{error} at step {step}, where the learning rate is {rate:.3g} (peak {lr:.3g}): try a third "
-                        f"of it. The parameters stand as after step {step - 1}.",
-                        history,
-                    ) from None
-                row = {"step": step, "loss": done["loss"], "lr": rate, "grad_norm": done["grad_norm"]}
-                row["tokens_per_s"] = done["tokens"] / (time.perf_counter() - started)
-                history.rows.append(row)
-                # Several processes have to stop at the same step, so each waits until all have heard.
-                stop = done["stop"] or (ctrl_c.asked and processes.num_processes == 1)
-                history.interrupted = stop and step < steps
-                if eval_every and (step % eval_every == 0 or step == steps) and not history.interrupted:
-                    with autocast(device, precision):
-                        row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
-                history.seconds += time.perf_counter() - started
-                bar.update()
-                bar.set_postfix(loss=f"{done['loss']:.3f}", refresh=False)
-                if history.interrupted:
-                    break
-                if checkpoint_every and step % checkpoint_every == 0 and step < steps:
-                    save(step)
-            if len(history.rows) > first:
-                save(len(history.rows))
-    except KeyboardInterrupt:
-        # Only a second Ctrl-C, or one outside the main thread, comes here: between nothing and anything, so the
-        # model is kept as it is and no checkpoint is written.
-        history.interrupted = True
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter in parameters.values():
-            parameter.grad = None
+    put_back = remember(model, parameters)
+    with PatientInterrupt() as ctrl_c:
+        try:
+            if folder is not None and resume:
+                # A constant learning rate is the same however long the run, so it may be made longer.
+                may_differ = ("steps",) if schedule == "constant" else ()
+                if state := load_checkpoint(folder, parameters, optimizer, settings, may_differ):
+                    first, history.rows, history.seconds = state["step"], state["rows"], state["seconds"]
+                    scaler.load_state_dict(state["scaler"])
+            model.train()
+            batches = batch_indices(len(encoded), batch_size, seed, start=first)
+            shown = progress and processes.is_main_process
+            with tqdm(total=steps, initial=first, desc=task.name, disable=not shown) as bar:
+                for step in range(first + 1, steps + 1):
+                    started = time.perf_counter()
+                    torch.manual_seed(_step_seed(seed, step, processes.process_index))  # dropout
+                    mine = next(batches)[processes.process_index :: processes.num_processes]
+                    rows = [[encoded[index] for index in mine[part::accumulate]] for part in range(accumulate)]
+                    rate = learning_rate(step, steps, lr, warmup, schedule)
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                    try:
+                        done = train_step(
+                            model,
+                            parameters,
+                            optimizer,
+                            scaler,
+                            [task.collate(part, tokenizer.pad_token_id) for part in rows if part],
+                            batch_size=batch_size,
+                            max_grad_norm=max_grad_norm,
+                            precision=precision,
+                            objective=objective or loss_of(task),
+                            stop=ctrl_c.asked,
+                        )
+                    except NonFiniteLoss as error:
+                        raise NonFiniteLoss(
+                            f"{error} at step {step}, where the learning rate is {rate:.3g} (peak {lr:.3g}): try a "
+                            f"third of it. The parameters stand as after step {step - 1}.",
+                            history,
+                        ) from None
+                    row = {"step": step, "loss": done["loss"], "lr": rate, "grad_norm": done["grad_norm"]}
+                    row["tokens_per_s"] = done["tokens"] / (time.perf_counter() - started)
+                    history.rows.append(row)
+                    # Several processes have to stop at the same step, so each waits until all have heard.
+                    stop = done["stop"] or (ctrl_c.asked and processes.num_processes == 1)
+                    history.interrupted = stop and step < steps
+                    if eval_every and (step % eval_every == 0 or step == steps) and not history.interrupted:
+                        with autocast(device, precision):
+                            row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
+                    history.seconds += time.perf_counter() - started
+                    bar.update()
+                    bar.set_postfix(loss=f"{done['loss']:.3f}", refresh=False)
+                    if history.interrupted:
+                        break
+                    due = checkpoint_every and step % checkpoint_every == 0 and step < steps
+                    if due and (unsaved := save(step)):
+                        warnings.warn(f"{unsaved}. Training goes on and will try again", stacklevel=2)
+                unsaved = save(len(history.rows)) if len(history.rows) > first else None
+        except KeyboardInterrupt:
+            # Only a second Ctrl-C, or one outside the main thread, comes here: between nothing and anything, so the
+            # model is kept as it is and no checkpoint is written.
+            history.interrupted = True
+        finally:
+            try:
+                put_back()
+            finally:  # again: that one KeyboardInterrupt may have come in the midst of it
+                put_back()
+    if unsaved:
+        raise CheckpointNotSaved(
+            f"{unsaved}. The model keeps what it learnt in {len(history.rows)} steps: save it elsewhere "
+            "(lk.save_adapter); the error's .history is the run",
+            history,
+        )
     return history
 
 
@@ -187,43 +210,6 @@ def learning_rate(step: int, steps: int, lr: float, warmup: int, schedule: str) 
     if schedule == "cosine":
         return lr * 0.5 * (1 + math.cos(math.pi * done))
     return lr * (1 - done) if schedule == "linear" else lr
-
-
-def _check(model: nn.Module, task: Task, settings: dict, eval_every, checkpoint_every) -> dict[str, nn.Parameter]:
-    """The parameters to train, by name; LoRAError where the call makes no sense."""
-    from lorakit.core.merge import is_merged
-
-    if is_merged(model):
-        raise LoRAError("an adapter is merged into the model: training would change the merged weights; unmerge first")
-    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    if not parameters:
-        raise LoRAError(
-            "nothing to train: no parameter requires a gradient. inject an adapter (or set_adapter to one), "
-            "or call model.requires_grad_(True) for full fine-tuning"
-        )
-    if is_sharded(model) and any(hasattr(parameter, "full_tensor") for parameter in parameters.values()):
-        raise LoRAError(
-            "a sharded weight cannot be trained: freeze the base (model.requires_grad_(False)) and inject an adapter. "
-            "Full fine-tuning needs the gradients and the optimizer's state cut up too, which fit does not do"
-        )
-    if not task.train:
-        raise LoRAError(f"task {task.name!r} has no training examples")
-    if eval_every and not task.validation:
-        raise LoRAError(f"task {task.name!r} has no validation examples: leave eval_every out")
-    counts = {name: settings[name] for name in ("steps", "batch_size", "accumulate")}
-    counts |= {"eval_every": eval_every, "checkpoint_every": checkpoint_every, "max_length": settings["max_length"]}
-    for name, value in counts.items():
-        if value is not None and (value != int(value) or value < 1):
-            raise LoRAError(f"{name} must be a whole number of at least 1, got {value}")
-    for name in ("lr", "weight_decay", "max_grad_norm", "warmup"):
-        if not 0 <= (settings[name] or 0) < math.inf:
-            raise LoRAError(f"{name} must be 0 or more, got {settings[name]}")
-    for name, known in (("schedule", ("cosine", "linear", "constant")), ("precision", ("no", "bf16", "fp16", "auto"))):
-        if settings[name] not in known:
-            raise LoRAError(f"{name} must be one of {', '.join(known)}, got {settings[name]!r}")
-    if settings["precision"] == "fp16" and any(p.dtype == torch.float16 for p in parameters.values()):
-        raise LoRAError('precision "fp16" needs float32 trained weights: load_base(..., dtype="float32")')
-    return parameters
 
 
 def _optimizer(parameters: dict[str, nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:

@@ -2,17 +2,23 @@
 
 import signal
 import threading
+from collections.abc import Callable
+
+import torch
+from torch import nn
 
 
 class PatientInterrupt:
-    """While active, the first Ctrl-C only sets `.asked`; a second one raises KeyboardInterrupt at once.
+    """While active, the first Ctrl-C only sets `.asked`; the second raises KeyboardInterrupt at once; more do nothing.
 
-    An optimizer step that is cut in half leaves some matrices updated and others not. Outside the main thread
-    Python delivers no signals, and this does nothing.
+    An optimizer step that is cut in half leaves some matrices updated and others not. Because only one exception
+    ever comes, what is put back in an outer `finally` is put back whole. Outside the main thread Python delivers no
+    signals, and this does nothing.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._raised = False
         self._before = None
 
     def __enter__(self) -> "PatientInterrupt":
@@ -24,10 +30,28 @@ class PatientInterrupt:
         return self
 
     def _ask(self, number, frame) -> None:
-        if self.asked:
+        again, self.asked = self.asked, True
+        if again and not self._raised:
+            self._raised = True
             raise KeyboardInterrupt
-        self.asked = True
 
     def __exit__(self, *error) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
+
+
+def remember(model: nn.Module, parameters: dict[str, nn.Parameter]) -> Callable[[], None]:
+    """A function that puts back the modules' modes and the caller's random state, and drops the gradients."""
+    modes = [(module, module.training) for module in model.modules()]
+    random_state = torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def put_back() -> None:
+        for module, training in modes:
+            module.training = training
+        for parameter in parameters.values():
+            parameter.grad = None
+        torch.set_rng_state(random_state)
+        torch.cuda.set_rng_state_all(on_gpus)
+
+    return put_back

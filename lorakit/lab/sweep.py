@@ -7,6 +7,7 @@ A run that is in the file already is not run again, so an interrupted sweep goes
 """
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -185,6 +186,7 @@ def sweep(
     done = {Run.of(row): row for row in read(file)}
     missing = [run for run in dict.fromkeys(runs) if run not in done]
     if missing:
+        _check_writable(file)
         from tqdm.auto import tqdm
 
         with tqdm(total=len(missing), desc=file.stem, disable=not progress) as bar:
@@ -197,10 +199,30 @@ def sweep(
 
 
 def append(file: Path, row: dict) -> None:
-    """Write a record behind the others."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(row) + "\n")
+    """Write a record behind the others, whole or not at all; what a killed process left of one goes away first.
+
+    Raises LoRAError, with the records before it untouched, where the file cannot be written.
+    """
+    line = json.dumps(row).encode() + b"\n"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab", buffering=0) as lines:  # unbuffered: nothing is written after what failed
+            whole, torn = _ending(file)
+            if torn and _is_json(torn):  # only the end of its line is missing
+                whole, line = whole + len(torn), b"\n" + line
+            lines.truncate(whole)
+            try:
+                while line:
+                    line = line[lines.write(line) :]
+                os.fsync(lines.fileno())
+            except BaseException:
+                lines.truncate(whole)
+                raise
+    except OSError as error:
+        raise LoRAError(
+            f"a record cannot be written to {file}: {error}. The finished runs before it are kept: make room, and the "
+            "same call goes on"
+        ) from error
 
 
 def read(file: str | Path) -> list[dict]:
@@ -212,16 +234,43 @@ def read(file: str | Path) -> list[dict]:
     if not file.is_file():
         return []
     rows = []
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = file.read_bytes().splitlines(keepends=True)
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
         except ValueError as error:
-            if number == len(lines) and not line.endswith("\n"):  # killed while it wrote: that run is done again
-                file.write_text("".join(lines[:-1]), encoding="utf-8")
+            if number == len(lines) and not line.endswith(b"\n"):  # killed while it wrote: that run is done again
                 break
             raise LoRAError(f"{file}, line {number} is not JSON ({error}): mend or remove that line") from error
     return rows
+
+
+def _ending(file: Path) -> tuple[int, bytes]:
+    """How many bytes the whole lines of a file take, and what stands behind the last of them."""
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    return whole, content[whole:]
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_writable(file: Path) -> None:
+    """Better now than after the first run. Raises LoRAError."""
+    new = not file.exists()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):
+            pass
+        if new:  # a file without records would look like a sweep that was made
+            file.unlink()
+    except OSError as error:
+        raise LoRAError(f"no records can be written to {file}: {error}; choose another file") from error
 
 
 def _results(runs: list[Run], processes: int, keep, device, cluster: str | None = None):

@@ -111,26 +111,32 @@ def run(options: argparse.Namespace) -> int:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})", flush=True)
-    history = lab.fit(
-        model,
-        tokenizer,
-        task,
-        steps=options.steps,
-        batch_size=options.batch_size,
-        accumulate=options.accumulate,
-        lr=options.lr,
-        warmup=options.warmup,
-        schedule=options.schedule,
-        weight_decay=options.weight_decay,
-        precision=options.precision,
-        seed=options.seed,
-        eval_every=options.eval_every,
-        eval_limit=options.eval_limit,
-        checkpoint=options.out / "checkpoint",
-        checkpoint_every=options.checkpoint_every,
-        resume=options.resume,
-        progress=not options.quiet,
-    )
+    try:
+        history = lab.fit(
+            model,
+            tokenizer,
+            task,
+            steps=options.steps,
+            batch_size=options.batch_size,
+            accumulate=options.accumulate,
+            lr=options.lr,
+            warmup=options.warmup,
+            schedule=options.schedule,
+            weight_decay=options.weight_decay,
+            precision=options.precision,
+            seed=options.seed,
+            eval_every=options.eval_every,
+            eval_limit=options.eval_limit,
+            checkpoint=options.out / "checkpoint",
+            checkpoint_every=options.checkpoint_every,
+            resume=options.resume,
+            progress=not options.quiet,
+        )
+    except lab.CheckpointNotSaved as error:
+        if error.history is None:  # it was found before anything was trained
+            raise
+        history = error.history  # the adapter is far smaller than its checkpoint: there may be room for it
+        print(f"warning: {error}", file=sys.stderr)
     say(history)
     # What was learnt is saved before it is scored: scoring may take long, and may be stopped.
     if main:
