@@ -10,6 +10,17 @@ import lorakit as lk
 
 VOCAB, WIDTH, LAYERS = 61, 24, 2
 TEXT = dict(vocab_size=VOCAB, attention_dropout=0.0)
+PIXELS = 8
+DECODER = dict(
+    hidden_size=WIDTH,
+    intermediate_size=40,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=4,
+    max_position_embeddings=40,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=0,
+)
 BERT_LIKE = dict(
     vocab_size=VOCAB,
     hidden_size=WIDTH,
@@ -41,6 +52,33 @@ class Plain(nn.Module):
         return self.head(self.norm(x.mean(1)))
 
 
+class Mixer(nn.Module):
+    """A block of Nested, with a projection called "0" and one without a bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.q = nn.Linear(WIDTH, WIDTH)
+        self.to_out = nn.Sequential(nn.Linear(WIDTH, 40), nn.Tanh(), nn.Linear(40, WIDTH, bias=False))
+
+    def forward(self, x):
+        return x + self.to_out(torch.tanh(self.q(x)))
+
+
+class Nested(nn.Module):
+    """Modules inside modules under odd names ("model", "in-0"); one block is used twice and has two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.model = nn.ModuleDict({"embed": nn.Embedding(VOCAB, WIDTH), "in-0": Mixer(), "shared": Mixer()})
+        self.again = self.model["shared"]
+        self.score = nn.Linear(WIDTH, 5)
+
+    def forward(self, input_ids):
+        x = self.model["embed"](input_ids)  # (batch, tokens, WIDTH)
+        x = self.again(self.model["shared"](self.model["in-0"](x)))
+        return self.score(x.mean(1))
+
+
 def gpt2(**changes) -> nn.Module:
     """Fused q, k, v in one Conv1D; tied embeddings."""
     settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40)
@@ -48,11 +86,51 @@ def gpt2(**changes) -> nn.Module:
     return tf.GPT2LMHeadModel(tf.GPT2Config(**{**settings, **off, **changes}))
 
 
+def gpt2_classifier() -> nn.Module:
+    """GPT-2 with a bias-free head on the last token."""
+    settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40, num_labels=3)
+    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    return tf.GPT2ForSequenceClassification(tf.GPT2Config(**settings, **off))
+
+
 def llama(**changes) -> nn.Module:
     """Grouped-query attention: k and v are rectangular (24 -> 12)."""
-    settings = dict(hidden_size=WIDTH, intermediate_size=40, num_hidden_layers=LAYERS, num_attention_heads=4)
-    more = dict(num_key_value_heads=2, max_position_embeddings=40, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    return tf.LlamaForCausalLM(tf.LlamaConfig(**{**TEXT, **settings, **more, **changes}))
+    return tf.LlamaForCausalLM(tf.LlamaConfig(**{**TEXT, **DECODER, "num_key_value_heads": 2, **changes}))
+
+
+def mistral(**changes) -> nn.Module:
+    """Grouped queries, a sliding window, and heads wider than width / heads: q is 24 -> 32, o is 32 -> 24."""
+    own = dict(num_key_value_heads=2, head_dim=8, sliding_window=4)
+    return tf.MistralForCausalLM(tf.MistralConfig(**{**TEXT, **DECODER, **own, **changes}))
+
+
+def qwen2(**changes) -> nn.Module:
+    """Biases on q, k and v only; tied embeddings."""
+    own = dict(num_key_value_heads=2, tie_word_embeddings=True)
+    return tf.Qwen2ForCausalLM(tf.Qwen2Config(**{**TEXT, **DECODER, **own, **changes}))
+
+
+def phi(**changes) -> nn.Module:
+    """Attention and MLP in parallel, biases everywhere, the head included; the output projection is called dense."""
+    return tf.PhiForCausalLM(tf.PhiConfig(**{**TEXT, **DECODER, "partial_rotary_factor": 0.67, **changes}))
+
+
+def opt(**changes) -> nn.Module:
+    """Embeddings narrower than the model, with projections between them; tied."""
+    own = dict(hidden_size=WIDTH, word_embed_proj_dim=16, ffn_dim=40, num_hidden_layers=LAYERS, num_attention_heads=4)
+    more = dict(max_position_embeddings=40, dropout=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    return tf.OPTForCausalLM(tf.OPTConfig(**{**TEXT, **own, **more, **changes}))
+
+
+def neox(**changes) -> nn.Module:
+    """q, k and v fused and interleaved: head after head, each with its own q, k and v rows."""
+    return tf.GPTNeoXForCausalLM(tf.GPTNeoXConfig(**{**TEXT, **DECODER, **changes}))
+
+
+def vit(**changes) -> nn.Module:
+    """Images in patches; no vocabulary. Its patch embedding is a convolution."""
+    own = {key: value for key, value in BERT_LIKE.items() if key not in ("vocab_size", "max_position_embeddings")}
+    return tf.ViTForImageClassification(tf.ViTConfig(**{**own, "image_size": PIXELS, "patch_size": 4, **changes}))
 
 
 def bert() -> nn.Module:
@@ -77,8 +155,14 @@ def deberta() -> nn.Module:
     )
 
 
-BUILDERS = {"plain": Plain, "gpt2": gpt2, "llama": llama, "bert": bert, "roberta": roberta, "deberta": deberta}
-BUILDERS |= {"bert_classifier": bert_classifier}
+BUILDERS = {"plain": Plain, "nested": Nested}
+BUILDERS |= {
+    builder.__name__: builder
+    for builder in (
+        *(gpt2, llama, mistral, qwen2, phi, opt, neox, gpt2_classifier),
+        *(bert, bert_classifier, roberta, deberta, vit),
+    )
+}
 # Whole square and rectangular projections, slices of a fused one, and everything at once.
 TARGETS = {
     "plain": [("q",), ("mlp", "q_proj"), ("all-linear",)],
@@ -108,9 +192,21 @@ def ids(rows: int = 3, tokens: int = 7, seed: int = 5) -> torch.Tensor:
     return torch.randint(3, VOCAB, (rows, tokens), generator=torch.Generator().manual_seed(seed))
 
 
+def samples(model: nn.Module, rows: int = 3) -> torch.Tensor:
+    """What this model eats: token ids, or pixels in its own dtype."""
+    if main_input(model) != "pixel_values":
+        return ids(rows)
+    pixels = torch.randn(rows, 3, PIXELS, PIXELS, generator=torch.Generator().manual_seed(5))
+    return pixels.to(next(model.parameters()).dtype)
+
+
+def main_input(model: nn.Module) -> str:
+    return getattr(model, "main_input_name", "input_ids")
+
+
 def logits(model: nn.Module, batch: torch.Tensor | None = None, grad: bool = False) -> torch.Tensor:
     with torch.set_grad_enabled(grad):
-        out = model(input_ids=ids() if batch is None else batch)
+        out = model(**{main_input(model): samples(model) if batch is None else batch})
     return getattr(out, "logits", out)
 
 
