@@ -10,11 +10,14 @@ from torch import nn
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer, adapt, restore
-from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of, unwrap
-from lorakit.core.switch import set_adapter
+from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of
+from lorakit.core.switch import make_active
 from lorakit.core.targets import Target, above, base_modules, find_targets, matches_name, projection_shape
+from lorakit.core.threads import gate_of, nobody_inside, verb
+from lorakit.core.wrappers import unwrap
 
 
+@verb("add an adapter")
 def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: int = 0) -> nn.Module:
     """Put a new adapter into the model, in place, make it the active one and freeze everything else.
 
@@ -70,28 +73,31 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, 
     copies = {path: copy.deepcopy(module) for path, module in originals.items()}
     state = peek(model)
     if state is None:
-        state = ModelState(was_trainable=frozenset(n for n, p in model.named_parameters() if p.requires_grad))
+        trained = frozenset(n for n, p in model.named_parameters() if p.requires_grad)
+        state = ModelState(was_trainable=trained, gate=gate_of(model))
+    new = [path for path in adapters if path not in state.layers]
+    with nobody_inside(model, "add an adapter", new=[*new, *originals]):
         model._lorakit = state
-    state.originals.update(originals)
-    for _, module in base_modules(model):
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                parameter.requires_grad_(False)
-    for layer in state.layers.values():  # other adapters, which a caller may have unfrozen; quick even with thousands
-        for other in layer.adapters._modules.values():
-            for parameter in other._parameters.values():
-                parameter.requires_grad = False
-    for path, adapter in adapters.items():
-        layer = model.get_submodule(path)
-        adapt(layer)
-        adapter.train(layer.training)
-        layer.adapters[name] = adapter.requires_grad_(False)
-    by_path = {**state.layers, **{path: model.get_submodule(path) for path in adapters}}
-    state.layers = {path: by_path[path] for path, _ in base_modules(model) if path in by_path}
-    state.configs[name], state.saved[name] = config, copies
-    if trainable:
-        state.trainable.add(name)
-    set_adapter(model, name)
+        state.originals.update(originals)
+        for _, module in base_modules(model):
+            for parameter in module._parameters.values():
+                if parameter is not None:
+                    parameter.requires_grad_(False)
+        for layer in state.layers.values():  # others, which a caller may have unfrozen; quick with thousands
+            for other in layer.adapters._modules.values():
+                for parameter in other._parameters.values():
+                    parameter.requires_grad = False
+        for path, adapter in adapters.items():
+            layer = model.get_submodule(path)
+            adapt(layer, state.gate)
+            adapter.train(layer.training)
+            layer.adapters[name] = adapter.requires_grad_(False)
+        by_path = {**state.layers, **{path: model.get_submodule(path) for path in adapters}}
+        state.layers = {path: by_path[path] for path, _ in base_modules(model) if path in by_path}
+        state.configs[name], state.saved[name] = config, copies
+        if trainable:
+            state.trainable.add(name)
+        make_active(model, state, name)
 
 
 def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:
@@ -121,23 +127,25 @@ def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> d
 
 def delete_adapter(model: nn.Module, name: str) -> None:
     """Remove one adapter; layers left without any get their own class back. Raises LoRAError while merged."""
-    state = state_of(model)
-    known(state, name)
-    refuse_if_busy(state, "delete an adapter")
-    if len(state.configs) == 1:
-        return eject(model)
-    if state.active == name:
-        set_adapter(model, None)
-    for path, layer in list(state.layers.items()):
-        if name in layer.adapters:
-            del layer.adapters[name]
-        if not layer.adapters:
-            restore(layer)
-            del state.layers[path]
-    del state.configs[name], state.saved[name]
-    state.trainable.discard(name)
-    kept = {path for copies in state.saved.values() for path in copies}
-    state.originals = {path: module for path, module in state.originals.items() if path in kept}
+    model = unwrap(model)
+    with nobody_inside(model, "delete an adapter"):
+        state = state_of(model)
+        known(state, name)
+        refuse_if_busy(state, "delete an adapter")
+        if len(state.configs) == 1:
+            return eject(model)
+        if state.active == name:
+            make_active(model, state, None)
+        for path, layer in list(state.layers.items()):
+            if name in layer.adapters:
+                del layer.adapters[name]
+            if not layer.adapters:
+                restore(layer)
+                del state.layers[path]
+        del state.configs[name], state.saved[name]
+        state.trainable.discard(name)
+        kept = {path for copies in state.saved.values() for path in copies}
+        state.originals = {path: module for path, module in state.originals.items() if path in kept}
 
 
 def eject(model: nn.Module) -> None:
@@ -145,14 +153,15 @@ def eject(model: nn.Module) -> None:
 
     Raises LoRAError while an adapter is merged.
     """
-    state = peek(model)
-    if state is None:
-        return
-    refuse_if_busy(state, "eject")
     model = unwrap(model)
-    set_adapter(model, None)
-    for layer in state.layers.values():
-        restore(layer)
-    del model._lorakit
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in state.was_trainable)
+    with nobody_inside(model, "eject"):
+        state = peek(model)
+        if state is None:
+            return
+        refuse_if_busy(state, "eject")
+        make_active(model, state, None)
+        for layer in state.layers.values():
+            restore(layer)
+        del model._lorakit
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name in state.was_trainable)

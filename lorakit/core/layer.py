@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lorakit.core.errors import LoRAError
 from lorakit.core.function import LoRAProjection, project
 from lorakit.core.targets import is_conv1d, projection_shape
+from lorakit.core.threads import Gate
 
 
 class Adapter(nn.Module):
@@ -62,14 +63,18 @@ class LoRALayer:
 
     adapters: every adapter that sits here, by name. live: the one that acts now, or None for the bare base.
     rows: the stacked adapters of a mixed batch. merged: the weight now holds W0 + delta; base_weight is W0.
+    gate: the model's, closed while another thread changes adapters.
     """
 
     base_class: type
     live: Adapter | None
     rows: tuple[Tensor, Tensor] | None
     merged: bool
+    gate: Gate
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and self.gate.closed and self.gate.wait():
+            return type(self).forward(self, x)  # the layer may have become a plain one meanwhile
         if self.rows is not None:
             return self._mixed_forward(x, *self.rows)
         adapter = self.live
@@ -143,22 +148,23 @@ def _blank(base_class: type) -> nn.Module:
     return cls.__new__(cls)
 
 
-def adapt(module: nn.Module) -> None:
+def adapt(module: nn.Module, gate: Gate) -> None:
     """Turn a projection into an adapted layer, in place; without adapters it computes what it computed before."""
     if isinstance(module, LoRALayer):
         return
     shape, transposed = projection_shape(module), is_conv1d(module)
     # Is the base's forward exactly x W^T + b, so that its backward is known?
     lean = type(module) is nn.Linear or type(module).__name__ == "Conv1D"
-    module.__class__ = adapted_class(type(module))
-    module.adapters = nn.ModuleDict().train(module.training)
+    adapters = nn.ModuleDict().train(module.training)
     # Straight into __dict__: `live` is one of `adapters`, not a second submodule.
-    module.__dict__.update(live=None, rows=None, merged=False, shape=shape, transposed=transposed, lean=lean)
+    module.__dict__.update(live=None, rows=None, merged=False, shape=shape, transposed=transposed, lean=lean, gate=gate)
+    module.adapters = adapters
+    module.__class__ = adapted_class(type(module))
 
 
 def restore(module: nn.Module) -> None:
     """Give an adapted layer its own class back."""
     module.__class__ = module.base_class
     del module.adapters
-    for name in ("live", "rows", "merged", "shape", "transposed", "lean"):
+    for name in ("live", "rows", "merged", "shape", "transposed", "lean", "gate"):
         del module.__dict__[name]

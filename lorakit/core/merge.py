@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import peek, refuse_if_busy, state_of, unwrap
+from lorakit.core.state import peek, refuse_if_busy, state_of
+from lorakit.core.threads import nobody_inside, verb
+from lorakit.core.wrappers import unwrap
 
 
+@verb("merge")
 def merge(model: nn.Module) -> None:
     """Put W0 + scaling * B A in place of W0 wherever the active adapter acts: the same outputs at the base's cost.
 
@@ -28,26 +31,30 @@ def merge(model: nn.Module) -> None:
     model = unwrap(model)
     _refuse_unswappable(model, layers)
     merged = {path: _merged_weight(path, layer) for path, layer in layers.items()}
-    for path, layer in layers.items():
-        layer.register_buffer("base_weight", layer.weight.data, persistent=False)  # a buffer: it follows .to(device)
-        layer.weight.data = merged.pop(path)
-        layer.__dict__.update(merged=True, live=None)
-    state.guard = model.register_load_state_dict_pre_hook(_refuse_loading)
-    state.merged = True
+    with nobody_inside(model, "merge"):
+        for path, layer in layers.items():
+            layer.register_buffer(
+                "base_weight", layer.weight.data, persistent=False
+            )  # a buffer: it follows .to(device)
+            layer.weight.data = merged.pop(path)
+            layer.__dict__.update(merged=True, live=None)
+        state.guard = model.register_load_state_dict_pre_hook(_refuse_loading)
+        state.merged = True
 
 
 def unmerge(model: nn.Module) -> None:
     """Put W0 itself back: the same bits, in every dtype, however often. Raises LoRAError if nothing is merged."""
-    state = state_of(model)
-    if not state.merged:
-        raise LoRAError("nothing is merged: call merge(model) first")
-    for layer in state.layers.values():
-        if layer.merged:
-            layer.weight.data = layer.base_weight
-            del layer.base_weight
-            layer.__dict__.update(merged=False, live=layer.adapters[state.active])
-    state.guard.remove()
-    state.merged, state.guard = False, None
+    with nobody_inside(unwrap(model), "unmerge"):
+        state = state_of(model)
+        if not state.merged:
+            raise LoRAError("nothing is merged: call merge(model) first")
+        for layer in state.layers.values():
+            if layer.merged:
+                layer.weight.data = layer.base_weight
+                del layer.base_weight
+                layer.__dict__.update(merged=False, live=layer.adapters[state.active])
+        state.guard.remove()
+        state.merged, state.guard = False, None
 
 
 def is_merged(model: nn.Module) -> bool:
@@ -77,7 +84,8 @@ def _refuse_loading(module: nn.Module, *_) -> None:
 
 def _refuse_unswappable(model: nn.Module, layers: dict) -> None:
     """Only a weight that is a plain floating-point parameter of its own can be swapped for another."""
-    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    # By module, not by path: a block that is used twice is one module under two names, and merges as one.
+    owners = Counter(id(p) for module in model.modules() for p in module._parameters.values() if p is not None)
     for path, layer in layers.items():
         if hasattr(layer._parameters.get("weight"), "full_tensor"):  # a DTensor
             raise LoRAError(

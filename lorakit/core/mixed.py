@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import known, refuse_if_busy, state_of
-from lorakit.core.switch import set_adapter
+from lorakit.core.state import ModelState, known, refuse_if_busy, state_of
+from lorakit.core.switch import make_active
+from lorakit.core.threads import nobody_inside, one_verb
+from lorakit.core.wrappers import unwrap
 
 
 @contextmanager
@@ -21,32 +23,45 @@ def mixed_batch(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Mo
     Raises LoRAError for an unknown name, in training mode, while merged, for adapters with modules_to_save (rows
     cannot share a batch and not a head), and when a batch has another number of rows than names.
     """
-    state = state_of(model)
-    refuse_if_busy(state, "start a mixed batch")
     if isinstance(names, str):
         raise LoRAError(f"mixed_batch takes one name per row, e.g. [{names!r}, None], not a single string")
-    names = list(names)
-    used = list(dict.fromkeys(name for name in names if name is not None))
-    for name in used:
-        known(state, name)
-        if state.saved[name]:
-            raise LoRAError(f"adapter {name!r} brings its own {', '.join(state.saved[name])}: it cannot be mixed")
-    if not names:
-        raise LoRAError("mixed_batch needs one name per row, got none")
-    if model.training:
-        raise LoRAError("mixed_batch is for inference: call model.eval() first")
-    active = state.active
-    set_adapter(model, None)  # rows without an adapter meet the base's own modules, a saved head included
-    state.mixing = True
+    names, inner, state, began = list(names), unwrap(model), None, False
     try:
-        for layer in state.layers.values():
-            layer.__dict__["rows"] = _stack(layer, names, used)
+        with one_verb(inner, "start a mixed batch"):
+            state = state_of(model)
+            refuse_if_busy(state, "start a mixed batch")
+            used = list(dict.fromkeys(name for name in names if name is not None))
+            for name in used:
+                known(state, name)
+                if state.saved[name]:
+                    heads = ", ".join(state.saved[name])
+                    raise LoRAError(f"adapter {name!r} brings its own {heads}: it cannot be mixed")
+            if not names:
+                raise LoRAError("mixed_batch needs one name per row, got none")
+            if model.training:
+                raise LoRAError("mixed_batch is for inference: call model.eval() first")
+            active, rows = state.active, {path: _stack(layer, names, used) for path, layer in state.layers.items()}
+            with nobody_inside(inner, "start a mixed batch"):
+                began = state.mixing = True
+                make_active(inner, state, None)  # rows without an adapter meet the base's own modules, a saved head too
+                for path, layer in state.layers.items():
+                    layer.__dict__["rows"] = rows[path]
         yield model
     finally:
+        if began:
+            try:
+                with nobody_inside(inner, "end a mixed batch"):
+                    _end(inner, state, active)
+            finally:  # never left mixing, not even where a thread will not leave the model
+                _end(inner, state, active)
+
+
+def _end(model: nn.Module, state: ModelState, active: str | None) -> None:
+    if state.mixing:
         for layer in state.layers.values():
             layer.__dict__["rows"] = None
         state.mixing = False
-        set_adapter(model, active)
+        make_active(model, state, active)
 
 
 def _stack(layer, names: list[str | None], used: list[str]) -> tuple[Tensor, Tensor] | None:

@@ -8,6 +8,8 @@ from torch.utils.hooks import RemovableHandle
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import LoRALayer
+from lorakit.core.threads import Gate
+from lorakit.core.wrappers import unwrap
 
 
 @dataclass
@@ -16,7 +18,7 @@ class ModelState:
 
     originals: the modules that those copies stand in for. trainable: the adapters that train when active.
     was_trainable: names of the parameters that required gradients before the first adapter came.
-    guard: while merged, the hook that refuses load_state_dict.
+    guard: while merged, the hook that refuses load_state_dict. gate: holds threads up while adapters change.
     """
 
     layers: dict[str, LoRALayer] = field(default_factory=dict)
@@ -29,17 +31,7 @@ class ModelState:
     merged: bool = False
     mixing: bool = False
     guard: RemovableHandle | None = None
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside torch.compile's or DistributedDataParallel's wrapper, so that names carry no prefix."""
-    while True:
-        inner = model._modules.get("_orig_mod")
-        if inner is None and type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
-            inner = model.module
-        if inner is None:
-            return model
-        model = inner
+    gate: Gate = field(default_factory=Gate)
 
 
 def peek(model: nn.Module) -> ModelState | None:
@@ -56,7 +48,7 @@ def state_of(model: nn.Module) -> ModelState:
 
 
 def known(state: ModelState, name: str) -> None:
-    if name not in state.configs:
+    if not isinstance(name, str) or name not in state.configs:
         have = ", ".join(map(repr, state.configs)) or "none"
         raise LoRAError(f"there is no adapter named {name!r} here; this model has: {have}")
 

@@ -5,27 +5,37 @@ import math
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import known, peek, refuse_if_busy, state_of, unwrap
+from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of
+from lorakit.core.threads import nobody_inside
+from lorakit.core.wrappers import unwrap
 
 
 def set_adapter(model: nn.Module, name: str | None) -> None:
     """Make one adapter active, or none (None: the bare base). Only the active adapter's parameters train.
 
-    Adapters that were loaded for inference stay frozen. Takes microseconds: pointers move, no tensor does.
-    Raises LoRAError for an unknown name, while merged, and inside mixed_batch.
+    Adapters that were loaded for inference stay frozen. Takes microseconds: pointers move, no tensor does; calls of the
+    model that other threads have under way finish first. Raises LoRAError for an unknown name, while merged, inside
+    mixed_batch, and where another thread stays in the model for longer than `threads.PATIENCE`.
     """
-    state = peek(model)
-    if state is None and name is None:
-        return
-    state = state_of(model)
-    if name is not None:
-        known(state, name)
-    refuse_if_busy(state, "switch adapters")
+    model = unwrap(model)
+    with nobody_inside(model, "switch adapters"):
+        state = peek(model)
+        if state is None and name is None:
+            return
+        state = state_of(model)
+        if name is not None:
+            known(state, name)
+        refuse_if_busy(state, "switch adapters")
+        make_active(model, state, name)
+
+
+def make_active(model: nn.Module, state: ModelState, name: str | None) -> None:
+    """set_adapter, for verbs that have made sure that nobody is inside and that the name is known."""
     if state.active is not None and state.active != name:
         _require_grad(state, state.active, False)
     for layer in state.layers.values():
         layer.__dict__["live"] = layer.adapters._modules.get(name)
-    model, copies = unwrap(model), state.saved.get(name, {})
+    copies = state.saved.get(name, {})
     for path, original in state.originals.items():
         _put(model, path, copies.get(path, original))
     state.active = name
@@ -50,15 +60,16 @@ def set_scale(model: nn.Module, strength: float) -> None:
 
     Raises LoRAError if no adapter is active, strength is not a finite number, or the adapter is merged.
     """
-    state = state_of(model)
-    refuse_if_busy(state, "change the scale")
-    if state.active is None:
-        raise LoRAError("no adapter is active: call set_adapter(model, name) first")
     if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
         raise LoRAError(f"strength must be a finite number, got {strength!r}")
-    for layer in state.layers.values():
-        if layer.live is not None:
-            layer.live.scaling = layer.live.unit_scaling * strength
+    with nobody_inside(unwrap(model), "change the scale"):
+        state = state_of(model)
+        refuse_if_busy(state, "change the scale")
+        if state.active is None:
+            raise LoRAError("no adapter is active: call set_adapter(model, name) first")
+        for layer in state.layers.values():
+            if layer.live is not None:
+                layer.live.scaling = layer.live.unit_scaling * strength
 
 
 def _require_grad(state, name: str, value: bool) -> None:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer
-from lorakit.core.state import unwrap
 from lorakit.core.switch import active_adapter
 from lorakit.core.targets import SLICES
+from lorakit.core.wrappers import unwrap
 from lorakit.study.rank import Factors
 
 

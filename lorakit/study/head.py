@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from lorakit.core.state import unwrap
+from lorakit.core.wrappers import unwrap
 
 
 def head_modules(model: nn.Module) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import LoRALayer
-from lorakit.core.state import unwrap
 from lorakit.core.targets import SLICES
+from lorakit.core.wrappers import unwrap
 from lorakit.study.rank import energy, singular_values
 
 CONV1D = ("c_attn", "c_proj", "c_fc", "q_attn")  # the layers that GPT-2 makes as Conv1D
