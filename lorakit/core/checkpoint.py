@@ -20,14 +20,17 @@ from lorakit.core.inject import attach, build
 from lorakit.core.loralib_read import read_loralib
 from lorakit.core.peft_read import from_peft
 from lorakit.core.peft_write import to_peft
-from lorakit.core.state import known, state_of, unwrap
+from lorakit.core.state import known, state_of
 from lorakit.core.targets import SLICES
+from lorakit.core.threads import verb
+from lorakit.core.wrappers import unwrap
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Fields that a person may change after saving without changing what the adapter computes.
 FREE = {"base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "task_type", "auto_mapping"}
 
 
+@verb("save an adapter")
 def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None = None) -> Path:
     """Write one adapter (default: the active one) as PEFT's adapter_config.json and adapter_model.safetensors.
 
@@ -63,6 +66,7 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     return folder
 
 
+@verb("load an adapter")
 def load_adapter(
     model: nn.Module,
     folder: str | os.PathLike,

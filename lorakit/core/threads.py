@@ -1,16 +1,18 @@
-"""Threads: adapters change only while no other thread is inside the model, so no output mixes two states.
+"""Threads: adapters change only while no other thread is inside a model, so no output mixes two states.
 
-A thread is inside from the moment it calls a method of the model (forward, generate, …), of a module in it, or of
-a module around it, until that method returns. Who is inside is read off the interpreter's own call stacks: nothing is
-counted, so nothing can be left over by an exception or a Ctrl-C, and a reader pays one attribute check per layer.
+A thread is inside from its call of a module, or of a function named generate, until that call returns. Who is inside
+is read off the interpreter's own call stacks: nothing is counted, so nothing is left over by an exception or a Ctrl-C,
+and a reader pays one attribute check per layer. The stacks do not say whose call it is, so a change also waits
+for calls of other models that are under way.
 """
 
+import _signal  # what `signal` wraps in enums, which would be half of the time of a switch
 import functools
-import signal
 import sys
 import threading
 import time
 import weakref
+from _signal import SIGINT
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,11 +21,11 @@ import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.targets import base_modules
 from lorakit.core.wrappers import unwrap
 
 PATIENCE = 30.0  # seconds that a change waits for threads inside, or a thread for a change, before it is refused
-POLL = 0.0005  # seconds between two looks at who is still inside
+POLL = 0.001  # seconds between two looks at who is still inside
+MODULE_CALL = nn.Module.__call__.__code__
 
 _gates: "weakref.WeakKeyDictionary[nn.Module, Gate]" = weakref.WeakKeyDictionary()
 _gates_lock = threading.Lock()
@@ -33,7 +35,7 @@ class Gate:
     """One per model, shared by its adapted layers: closed while adapters change.
 
     verbs: held by the verb at work. owner: the thread that closed the gate, which itself passes. inside: the threads
-    that were in the model when it was closed, with the outermost of their calls: those calls may finish.
+    that were in a model when it was closed, with the outermost of their calls: those calls may finish.
     """
 
     def __init__(self) -> None:
@@ -67,25 +69,25 @@ class Gate:
         if self.closed and not torch.compiler.is_compiling():
             self.wait()
 
-    def close(self, model: nn.Module, doing: str, ctrl_c: "_HeldCtrlC") -> None:
+    def close(self, doing: str, ctrl_c: "_HeldCtrlC") -> None:
         """Hold new calls up and wait until those under way have returned."""
         deadline = time.monotonic() + PATIENCE
-        modules = functools.cache(lambda: {id(module) for _, module in base_modules(model)})  # listed if need be, once
         with self.moved:
             self.closed, self.owner = True, threading.get_ident()
-        inside = _inside(model, modules)
+        inside = _inside()
         while inside:
             with self.moved:
                 self.inside = inside
                 self.moved.notify_all()
             if time.monotonic() > deadline:
+                inside = now = None  # or the error's traceback would keep the variables of those calls alive
                 raise LoRAError(
-                    f"cannot {doing}: another thread has been inside the model for {PATIENCE:g} s (generating?). "
+                    f"cannot {doing}: another thread has been inside a model for {PATIENCE:g} s (generating?). "
                     "Nothing was changed: wait for that call to return, then try again"
                 )
             ctrl_c.deliver()
             time.sleep(POLL)
-            now = _inside(model, modules)
+            now = _inside()
             inside = {thread: call for thread, call in inside.items() if now.get(thread) is call}
         self.inside = {}
 
@@ -149,7 +151,7 @@ def nobody_inside(model: nn.Module, doing: str, new: Iterable[str] = ()) -> Iter
             try:
                 for path in above:
                     hooks.append(model.get_submodule(path).register_forward_pre_hook(gate.hook, prepend=True))
-                gate.close(model, doing, ctrl_c)
+                gate.close(doing, ctrl_c)
                 yield
             finally:
                 gate.open()
@@ -157,21 +159,18 @@ def nobody_inside(model: nn.Module, doing: str, new: Iterable[str] = ()) -> Iter
                     hook.remove()
 
 
-def _inside(model: nn.Module, modules: Callable[[], set[int]]) -> dict[int, FrameType]:
-    """Every other thread that is inside the model, with the outermost of its calls of it."""
+def _inside() -> dict[int, FrameType]:
+    """Every other thread that is inside a model, with the outermost of its calls.
+
+    Only code is looked at: reading another thread's variables crashes Python 3.11.
+    """
     me, found = threading.get_ident(), {}
     for thread, frame in sys._current_frames().items():
         while thread != me and frame is not None:
-            if frame.f_code.co_argcount and frame.f_code.co_varnames[0] == "self":
-                module = frame.f_locals.get("self")
-                if isinstance(module, nn.Module) and (id(module) in modules() or _contains(module, model)):
-                    found[thread] = frame
+            if frame.f_code is MODULE_CALL or frame.f_code.co_name == "generate":
+                found[thread] = frame
             frame = frame.f_back
     return found
-
-
-def _contains(module: nn.Module, model: nn.Module) -> bool:
-    return any(part is model for part in module.modules())
 
 
 def _on_stack(call: FrameType) -> bool:
@@ -185,10 +184,10 @@ class _HeldCtrlC:
     """Holds a Ctrl-C back until the block has ended: half a switch would be a mixture too."""
 
     def __enter__(self) -> "_HeldCtrlC":
-        self.asked, self.handler = None, signal.getsignal(signal.SIGINT)
+        self.asked, self.handler = None, _signal.getsignal(SIGINT)
         self.holds = threading.current_thread() is threading.main_thread() and callable(self.handler)
         if self.holds:
-            signal.signal(signal.SIGINT, self._hold)
+            _signal.signal(SIGINT, self._hold)
         return self
 
     def _hold(self, *signal_and_frame) -> None:
@@ -201,5 +200,5 @@ class _HeldCtrlC:
 
     def __exit__(self, *error) -> None:
         if self.holds:
-            signal.signal(signal.SIGINT, self.handler)
+            _signal.signal(SIGINT, self.handler)
             self.deliver()
