@@ -1,7 +1,7 @@
 """Which modules an adapter goes to: from "q" or "c_proj" or "c_attn.q" to the model's own modules."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,6 +105,18 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
 def matches_name(path: str, name: str) -> bool:
     """PEFT's rule for a listed name: the whole path, or a suffix of it at a dot."""
     return path == name or path.endswith("." + name)
+
+
+def endings(path: str) -> list[str]:
+    """The names that name this path: "a.b.c" -> ["a.b.c", "b.c", "c"]."""
+    parts = path.split(".")
+    return [".".join(parts[i:]) for i in range(len(parts))]
+
+
+def listed(paths: list[str], names: Iterable[str]) -> list[str]:
+    """The paths that one of these names names; the cost does not grow with paths times names."""
+    names = set(names)
+    return [path for path in paths if not names.isdisjoint(endings(path))]
 
 
 def above(path: str) -> list[str]:
