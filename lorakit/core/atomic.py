@@ -6,6 +6,47 @@ import tempfile
 import time
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, seconds: float = 30.0):
+    """Make the folder, and keep other savers out of it meanwhile: two at once would mix their files.
+
+    A folder that was made for nothing is removed again. Windows, and disks without locks, go without.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = None
+    try:
+        if fcntl is not None:
+            handle = os.open(folder, os.O_RDONLY)
+            _lock(handle, folder, time.monotonic() + seconds)
+        yield
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+    finally:
+        if handle is not None:
+            os.close(handle)  # and the lock with it, as when the process dies
+
+
+def _lock(handle: int, folder: Path, until: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError(f"another process is still saving to {folder}") from None
+            time.sleep(0.01)
+        except OSError:  # no locks on this disk
+            return None
+
 
 def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write files of a folder; each one is, at every instant, the old one or the new one.
@@ -18,6 +59,9 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
             if stale.name.startswith(tuple(f".{name}." for name in files)) and _age(stale) > 3600:
                 stale.unlink()
     written: dict[str, str] = {}
+    for name in files:
+        if (folder / name).is_dir():  # found out now, not when the first file has been replaced already
+            raise IsADirectoryError(f"{folder / name} is a folder")
     try:
         for name, data in files.items():
             handle, written[name] = tempfile.mkstemp(prefix=f".{name}.", suffix=".tmp", dir=folder)

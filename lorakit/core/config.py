@@ -5,7 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lorakit.core.errors import LoRAError
+from torch import nn
+
+from lorakit.core.errors import LoRAError, shown
+from lorakit.core.patterns import Patience, check_patterns
+
+SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # the normal numbers of float32
 
 
 @dataclass(frozen=True)
@@ -41,34 +46,46 @@ class LoRAConfig:
         for name in ("rank_pattern", "alpha_pattern"):
             object.__setattr__(self, name, dict(getattr(self, name) or {}))  # our own copy: configs are values
         for r in (self.r, *self.rank_pattern.values()):
-            if isinstance(r, bool) or not isinstance(r, int) or r < 1:
-                raise LoRAError(f"r must be a whole number of at least 1, got {r!r}")
+            if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r < 2**31:
+                raise LoRAError(f"r must be a whole number of at least 1 (and below 2**31), got {shown(r)}")
         for alpha in (self.alpha, *self.alpha_pattern.values()):
             if not _is_number(alpha) or alpha <= 0:
-                raise LoRAError(f"alpha must be a positive number, got {alpha!r}")
+                raise LoRAError(f"alpha must be a positive number, got {shown(alpha)}")
         if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
-            raise LoRAError(f"dropout must be a probability in [0, 1), got {self.dropout!r}")
+            raise LoRAError(f"dropout must be a probability in [0, 1), got {shown(self.dropout)}")
         if not isinstance(self.use_rslora, bool):
-            raise LoRAError(f"use_rslora must be True or False, got {self.use_rslora!r}")
-        for pattern in (*self.rank_pattern, *self.alpha_pattern):
-            try:
-                re.compile(pattern)
-            except (re.error, TypeError) as error:
-                raise LoRAError(f"pattern {pattern!r} is not a regular expression: {error}") from None
+            raise LoRAError(f"use_rslora must be True or False, got {shown(self.use_rslora)}")
+        check_patterns((*self.rank_pattern, *self.alpha_pattern))
 
-    def rank_of(self, path: str) -> int:
+    def rank_of(self, path: str, patience: Patience | None = None) -> int:
         """The rank on the module at this path, rank_pattern considered."""
-        return _by_pattern(self.rank_pattern, path, self.r)
+        return _by_pattern(self.rank_pattern, path, self.r, patience)
 
-    def alpha_of(self, path: str) -> float:
+    def alpha_of(self, path: str, patience: Patience | None = None) -> float:
         """The alpha on the module at this path, alpha_pattern considered."""
-        return _by_pattern(self.alpha_pattern, path, self.alpha)
+        return _by_pattern(self.alpha_pattern, path, self.alpha, patience)
 
     def scaling(self, r: int | None = None, alpha: float | None = None) -> float:
-        """What B A x is multiplied by: alpha / r, or alpha / sqrt(r) with use_rslora."""
+        """What B A x is multiplied by: alpha / r, or alpha / sqrt(r) with use_rslora.
+
+        Raises LoRAError where float32, in which adapters compute, would hold zero or infinity for it.
+        """
         r = self.r if r is None else r
         alpha = self.alpha if alpha is None else alpha
-        return alpha / math.sqrt(r) if self.use_rslora else alpha / r
+        scaling = alpha / math.sqrt(r) if self.use_rslora else alpha / r
+        if not SMALLEST <= scaling <= LARGEST:
+            raise LoRAError(
+                f"alpha = {alpha:g} with r = {r} scales the update by {scaling:g}: float32 cannot hold that"
+            )
+        return scaling
+
+
+def check_name(name: str) -> None:
+    """Raise LoRAError for what cannot be an adapter's name: it becomes a module's name, and may name a subfolder."""
+    good = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]+", name) and not hasattr(nn.ModuleDict(), name)
+    if not good or len(name) > 200:
+        says = "is made of letters, digits, _ and - (200 at most), and is no method's name"
+        raise LoRAError(f"an adapter's name {says}: got {shown(name)}")
 
 
 def _names(what: str, value) -> tuple[str, ...]:
@@ -78,16 +95,19 @@ def _names(what: str, value) -> tuple[str, ...]:
     except TypeError:
         names = (None,)
     if not all(isinstance(name, str) and name for name in names):
-        raise LoRAError(f"{what} must be module names, got {value!r}")
+        raise LoRAError(f"{what} must be module names, got {shown(value)}")
     return names
 
 
 def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -LARGEST <= value <= LARGEST  # false for NaN; 10**400 has no float to ask math.isfinite about
 
 
-def _by_pattern(patterns: Mapping, path: str, default):
+def _by_pattern(patterns: Mapping, path: str, default, patience: Patience | None):
+    patience = patience or Patience()
     for pattern, value in patterns.items():  # PEFT's rule: the first pattern that fits the end of the name
-        if re.match(rf"(.*\.)?({pattern})$", path):
+        if patience.fits_end(pattern, path):
             return value
     return default

@@ -1,13 +1,15 @@
-"""What the files of one adapter say, whoever wrote them."""
+"""What the files of one adapter say, whoever wrote them, and whether a model can take it."""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
 from lorakit.core.targets import Target
+
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 @dataclass
@@ -20,17 +22,53 @@ class Contents:
     saved: dict[str, dict[str, Tensor]]
 
 
+def check_values(model: nn.Module, contents: Contents) -> None:
+    """Raise LoRAError for saved modules that are not this model's, and for values that are not finite numbers."""
+    _check_saved(model, contents.saved)
+    check_finite(
+        {
+            f"{path}.lora_{ab}": value
+            for path, pair in contents.weights.items()
+            for ab, value in zip("AB", pair, strict=True)
+        }
+    )
+    check_finite({f"{path}.{key}": value for path, tensors in contents.saved.items() for key, value in tensors.items()})
+
+
+def _check_saved(model: nn.Module, saved: dict[str, dict[str, Tensor]]) -> None:
+    """Raise LoRAError unless these modules' tensors can take the places of the model's own: name, shape and kind."""
+    for path, tensors in saved.items():
+        own = model.get_submodule(path).state_dict()
+        need = {key: tuple(value.shape) for key, value in own.items()}
+        got = {key: tuple(value.shape) for key, value in tensors.items()}
+        if need != got:
+            wrong = {key for key in need.keys() | got.keys() if need.get(key) != got.get(key)}
+            lines = few([f"{key} {need.get(key, 'no such tensor')}, not {got.get(key, 'missing')}" for key in wrong])
+            raise LoRAError(f"the saved module {path} does not fit this model: it needs {lines}")
+        for key, value in tensors.items():
+            if not (value.dtype == own[key].dtype or (value.dtype in FLOATS and own[key].is_floating_point())):
+                raise LoRAError(f"{path}.{key} is {value.dtype} in the file, where this model has {own[key].dtype}")
+            if value.dtype != own[key].dtype and not torch.isfinite(value.to(own[key].dtype)).all():
+                raise LoRAError(f"{path}.{key} holds values that are not finite numbers in {own[key].dtype}")
+
+
+def check_floats(tensors: dict[str, Tensor]) -> None:
+    """Raise LoRAError naming the tensors that are not floating-point numbers of the usual kinds."""
+    bad = [f"{key} ({value.dtype})" for key, value in tensors.items() if value.dtype not in FLOATS]
+    if bad:
+        raise LoRAError(f"A and B must be floating point, of 16, 32 or 64 bits; the adapter's file has: {few(bad)}")
+
+
 def check_finite(tensors: dict[str, Tensor]) -> None:
-    """Raise LoRAError naming the tensors that hold NaN or infinity, and the A and B that are not floating point."""
+    """Raise LoRAError naming the tensors that hold NaN, infinity, or more than float32 can."""
     bad = [
-        key
-        for key, value in tensors.items()
-        if (value.is_floating_point() and not torch.isfinite(value.float()).all())
-        or (not value.is_floating_point() and ".lora_" in key)  # a saved module may count in integers
+        key for key, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value.float()).all()
     ]
     if bad:
         raise LoRAError(f"the adapter's file holds values that are not finite numbers in: {few(bad)}")
 
 
-def few(keys: list[str]) -> str:
-    return ", ".join(map(str, keys[:4])) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "") if keys else "none"
+def few(names: list[str]) -> str:
+    """Some of the names, each cut short: an error message is to be read."""
+    cut = [name if len(name) <= 120 else f"{name[:100]} … ({len(name)} characters)" for name in names[:4]]
+    return ", ".join(cut) + (f" and {len(names) - 4} more" if len(names) > 4 else "") if names else "none"

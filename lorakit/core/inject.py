@@ -1,13 +1,12 @@
 """Put adapters into a model and take them out again."""
 
 import copy
-import re
 from collections import Counter
 
 import torch
 from torch import nn
 
-from lorakit.core.config import LoRAConfig
+from lorakit.core.config import LoRAConfig, check_name
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer, adapt, restore
 from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of
@@ -49,8 +48,7 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
     """New adapters (A and B zero) for these targets, by path, not yet attached; all checks happen here."""
     state = peek(model) or ModelState()
     refuse_if_busy(state, "add an adapter")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or hasattr(nn.ModuleDict(), name):
-        raise LoRAError(f"an adapter's name is made of letters, digits, _ and -, and is no method's name: got {name!r}")
+    check_name(name)
     if name in state.configs:
         raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
     saved_modules(model, config, [target.path for target in targets])
@@ -67,10 +65,15 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
     return adapters
 
 
-def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, Adapter], trainable: bool = True):
-    """Make built adapters part of the model, and the named one active. Cannot fail half way."""
+def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, Adapter], trainable=True, saved=None):
+    """Make built adapters part of the model, and the named one active. Cannot fail half way.
+
+    saved: the state dicts of the modules trained whole, by path, where a file brought them.
+    """
     originals = saved_modules(model, config, [])
     copies = {path: copy.deepcopy(module) for path, module in originals.items()}
+    for path, tensors in (saved or {}).items():
+        copies[path].load_state_dict(tensors)
     state = peek(model)
     if state is None:
         trained = frozenset(n for n, p in model.named_parameters() if p.requires_grad)

@@ -1,35 +1,26 @@
 """Read what loralib saves: lora_state_dict's keys, without alpha or targets."""
 
+import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
-from lorakit.core.contents import Contents, check_finite, few
+from lorakit.core.contents import Contents, check_floats, check_values, few
 from lorakit.core.errors import LoRAError
-from lorakit.core.targets import find_targets, matches_name, projection_shape
+from lorakit.core.targets import base_modules, find_targets, matches_name, projection_shape
+from lorakit.core.untrusted import keys_allowance, largest_adapter, read_tensors, size_of
 
 
 def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Contents:
     """loralib's keys: X.lora_A (n*r, in) and X.lora_B (sum of widths, r), the same shapes as Adapter's."""
     if config is None:
         raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt", device="cpu") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-        else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
-        check_finite(tensors)
-    except LoRAError:
-        raise
-    except Exception as error:  # torch.load raises many kinds for files that are not what they say
-        raise LoRAError(f"{path} cannot be read as a loralib checkpoint: {error}") from error
+    tensors = read_tensors(path, model)[0] if path.suffix == ".safetensors" else _read_torch(path, model)
     targets = find_targets(model, config.targets, exclude=config.modules_to_save)
     wanted = {f"{target.path}.lora_{ab}" for target in targets for ab in "AB"}
-    owners = {path for path, _ in model.named_modules() for w in config.modules_to_save if matches_name(path, w)}
+    owners = {path for path, _ in base_modules(model) for w in config.modules_to_save if matches_name(path, w)}
     saved = {o: {k[len(o) + 1 :]: v for k, v in tensors.items() if k.startswith(o + ".")} for o in owners}
     missing = sorted(wanted - tensors.keys())
     unexpected = [k for k in tensors if k not in wanted and not any(k.startswith(o + ".") for o in owners)]
@@ -44,5 +35,34 @@ def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Con
             got = tuple(tensors[f"{target.path}.lora_{ab}"].shape)
             if got != shape:
                 raise LoRAError(f"{target.path}.lora_{ab} has shape {got}, this model and r = {R} need {shape}")
+            check_floats({f"{target.path}.lora_{ab}": tensors[f"{target.path}.lora_{ab}"]})
     weights = {t.path: (tensors[f"{t.path}.lora_A"], tensors[f"{t.path}.lora_B"]) for t in targets}
-    return Contents(config, targets, weights, saved)
+    contents = Contents(config, targets, weights, saved)
+    check_values(model, contents)
+    return contents
+
+
+def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
+    """A dict of tensors that torch.save wrote, each no larger than what the file holds for it."""
+    size = size_of(path, largest_adapter(model))
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                entries = archive.infolist()
+            # torch stores and never compresses; a bomb is small until it is unpacked.
+            if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
+                raise ValueError("it unpacks to more than it holds")
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(tensors, dict) or len(tensors) > keys_allowance(model):
+            raise ValueError("it is not a dict of as many tensors as this model can use")
+        for key, value in tensors.items():
+            if not isinstance(key, str) or type(value) not in (Tensor, nn.Parameter):
+                raise ValueError("it is not a dict of names and tensors")
+            # An expanded tensor says that it has more numbers than its storage holds.
+            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+                raise ValueError(f"{few([key])} is not a plain tensor")
+            if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+                raise ValueError(f"{few([key])} has more numbers than the file holds for it")
+        return {key: value.detach() for key, value in tensors.items()}
+    except Exception as error:  # torch.load raises many kinds for files that are not what they say
+        raise LoRAError(f"{path} cannot be read as a loralib checkpoint: {error}") from error

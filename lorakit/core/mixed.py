@@ -30,9 +30,11 @@ def mixed_batch(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Mo
         with one_verb(inner, "start a mixed batch"):
             state = state_of(model)
             refuse_if_busy(state, "start a mixed batch")
+            for name in names:
+                if name is not None:
+                    known(state, name)
             used = list(dict.fromkeys(name for name in names if name is not None))
             for name in used:
-                known(state, name)
                 if state.saved[name]:
                     heads = ", ".join(state.saved[name])
                     raise LoRAError(f"adapter {name!r} brings its own {heads}: it cannot be mixed")

@@ -5,64 +5,76 @@ import re
 from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
-from lorakit.core.contents import Contents, few
-from lorakit.core.errors import LoRAError
+from lorakit.core.contents import Contents, check_floats, few
+from lorakit.core.errors import LoRAError, shown
+from lorakit.core.patterns import Patience
+from lorakit.core.peft_fields import check_fields, expected_paths
 from lorakit.core.peft_write import PREFIX, most_common, shortest_names, tidy
-from lorakit.core.targets import Target, base_modules, find_targets, is_projection, matches_name, projection_shape
-
-# Fields that change what an adapter computes and that lorakit does not teach: refused unless they are off.
-UNSUPPORTED = (
-    *("use_dora", "use_qalora", "use_bdlora", "lora_bias", "alora_invocation_tokens", "arrow_config"),
-    *("layer_replication", "megatron_config", "target_parameters", "trainable_token_indices"),
-    *("kasa_config", "monteclora_config", "velora_config"),
+from lorakit.core.targets import (
+    SLICES,
+    Target,
+    base_modules,
+    endings,
+    is_fused,
+    is_projection,
+    listed,
+    matches_name,
+    projection_shape,
 )
-INITS = (True, False, None, "gaussian", "orthogonal", "eva")  # the others (pissa, olora, corda, …) change W0
 
 
 def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices: dict[str, list[str]]) -> Contents:
-    """Read PEFT's fields and tensors for this model, every key accounted for.
+    """Read PEFT's fields and tensors for this model, every key accounted for; looks at no tensor's values.
 
     Raises LoRAError that names what lorakit cannot represent, and every missing, unexpected or misshapen key.
     """
-    _refuse_unsupported(fields)
+    check_fields(fields)
+    patience = Patience()
     modules = dict(base_modules(model))
     # PEFT lists "classifier" and "score" for every sequence classifier: names that this model lacks say nothing.
     names = LoRAConfig(modules_to_save=fields.get("modules_to_save") or ()).modules_to_save
-    modules_to_save = tuple(name for name in names if any(matches_name(path, name) for path in modules))
+    owners = listed(list(modules), names)
+    ends = {end for path in owners for end in endings(path)}
+    modules_to_save = tuple(name for name in names if name in ends)
     use_rslora = bool(fields.get("use_rslora"))
+    dropout = fields.get("lora_dropout")
     read = LoRAConfig(
         r=fields.get("r", 8),
         alpha=fields.get("lora_alpha", 8),
-        dropout=fields.get("lora_dropout") or 0.0,
+        dropout=0.0 if dropout is None else dropout,
         use_rslora=use_rslora,
         targets=("all-linear",),  # stands in until the keys have said which
         modules_to_save=modules_to_save,
         rank_pattern=fields.get("rank_pattern") or {},
         alpha_pattern=fields.get("alpha_pattern") or {},
     )
-    found, saved, unexpected = _sort_keys(tensors, modules, modules_to_save)
+    found, saved, unexpected = _sort_keys(tensors, modules, owners)
     missing = [f"{path}.lora_{ab}" for path in found for ab in "AB" if ab not in found[path]]
-    missing += [f"{path}.lora_A" for path in _expected_paths(model, modules, fields) if path not in found]
-    for path, module in modules.items():
-        if any(matches_name(path, name) for name in modules_to_save) and path not in saved and module.state_dict():
-            missing.append(path)
+    expected = expected_paths(model, fields, patience)
+    if expected is not None:
+        missing += [f"{path}.lora_A" for path in expected if path not in found]
+        surplus = found.keys() - set(expected)
+        unexpected += [f"{path}.lora_A (target_modules does not name it)" for path in sorted(surplus)]
+    missing += [path for path in owners if path not in saved and modules[path].state_dict()]
     if missing or unexpected or not found:
         raise LoRAError(
             "the adapter's file does not fit this model; "
             f"missing: {few(missing)}; unexpected: {few(unexpected)}. Was it trained on another base?"
         )
+    _check_slices(slices, {path: modules[path] for path in found})
     targets, weights, ranks, alphas = [], {}, {}, {}
     for path in (path for path in modules if path in found):
-        module, R = modules[path], read.rank_of(path)
+        module, R = modules[path], read.rank_of(path, patience)
         in_features, out_features = projection_shape(module)
         A, B = found[path]["A"], found[path]["B"]
         for key, tensor, shape in (("lora_A", A, (R, in_features)), ("lora_B", B, (out_features, R))):
             if tuple(tensor.shape) != shape:
                 raise LoRAError(f"{path}.{key} has shape {tuple(tensor.shape)}, this model and r = {R} need {shape}")
+        check_floats({f"{path}.lora_A": A, f"{path}.lora_B": B})
         target = Target(path, module, tuple(slices.get(path, ())))
         if target.slices and R % len(target.slices):
             raise LoRAError(f"{path} is marked as {len(target.slices)} slices, but its rank {R} is no multiple of that")
-        n, alpha = max(len(target.slices), 1), read.alpha_of(path)
+        n, alpha = max(len(target.slices), 1), read.alpha_of(path, patience)
         if n > 1:  # written as one projection of rank n*r: what to_peft did, undone (and its rounding)
             alpha = float(f"{alpha / (n**0.5 if use_rslora else n):.12g}")
         targets.append(target)
@@ -84,61 +96,38 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
     return Contents(config, targets, weights, saved)
 
 
-def _sort_keys(tensors: dict, modules: dict, modules_to_save: tuple) -> tuple[dict, dict, list[str]]:
-    found, saved, unexpected = {}, {}, []
+def _sort_keys(tensors: dict, modules: dict, owners: list[str]) -> tuple[dict, dict, list[str]]:
+    """A and B by projection, the tensors of the owners (modules saved whole) by owner, and the keys that are neither.
+
+    A key may hold an adapter's name (X.lora_A.default.weight); two such names are two adapters, and one too many.
+    """
+    found, saved, unexpected, infixes = {}, {}, [], set()
+    owners = sorted(owners, key=len)  # of two, one inside the other, the outer one
     for key, tensor in tensors.items():
         name = key.removeprefix(PREFIX)
         lora = re.fullmatch(r"(.+)\.lora_([AB])(\.[^.]+)?\.weight", name)
-        owner = next((path for path in _parents(name) if any(matches_name(path, w) for w in modules_to_save)), None)
+        owner = next((path for path in owners if name.startswith(path + ".")), None)
         if lora and key.startswith(PREFIX) and is_projection(modules.get(lora[1], nn.Identity())):
             found.setdefault(lora[1], {})[lora[2]] = tensor
-        elif owner in modules and key.startswith(PREFIX):
+            infixes.add(lora[3])
+        elif owner and key.startswith(PREFIX):
             saved.setdefault(owner, {})[name[len(owner) + 1 :]] = tensor
         else:
             unexpected.append(key)
+    if len(infixes) > 1:
+        names = few(sorted(shown(infix[1:]) if infix else "one without a name" for infix in infixes))
+        raise LoRAError(f"the adapter's file holds the tensors of several adapters: {names}. Save each on its own")
     return found, saved, unexpected
 
 
-def _expected_paths(model: nn.Module, modules: dict, fields: dict) -> list[str]:
-    """The projections that target_modules names here, by PEFT's own rules."""
-    wanted, skipped = fields.get("target_modules"), fields.get("exclude_modules")
-    layers, pattern = fields.get("layers_to_transform"), fields.get("layers_pattern")
-    if wanted == "all-linear":
-        paths = [target.path for target in find_targets(model, ("all-linear",))]
-    else:
-        paths = [path for path, module in modules.items() if is_projection(module) and _named(path, wanted)]
-    paths = [path for path in paths if not _named(path, skipped)]
-    if layers is not None:
-        layers = [layers] if isinstance(layers, int) else list(layers)
-        patterns = [pattern] if isinstance(pattern, str) else pattern or [r"[^.]*"]
-        index = [
-            next((m for p in patterns if (m := re.match(rf"(?:.*\.)?{p}\.(\d+)\.", path))), None) for path in paths
-        ]
-        paths = [path for path, m in zip(paths, index, strict=True) if m and int(m[1]) in layers]
-    return paths
-
-
-def _named(path: str, wanted) -> bool:
-    if isinstance(wanted, str):
-        return re.fullmatch(wanted, path) is not None
-    return any(matches_name(path, name) for name in wanted or ())
-
-
-def _refuse_unsupported(fields: dict) -> None:
-    if fields.get("peft_type") != "LORA":
-        raise LoRAError(f"this is a {fields.get('peft_type')!r} adapter: lorakit reads LoRA adapters only")
-    used = [f"{name}={fields[name]!r}" for name in UNSUPPORTED if fields.get(name)]
-    if fields.get("bias", "none") != "none":
-        used.append(f"bias={fields['bias']!r}")
-    if fields.get("init_lora_weights", True) not in INITS:
-        used.append(f"init_lora_weights={fields['init_lora_weights']!r}")
-    if used:
-        raise LoRAError(f"this adapter uses {', '.join(used)}, which lorakit cannot represent")
-
-
-def _parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
+def _check_slices(slices: dict[str, list[str]], found: dict[str, nn.Module]) -> None:
+    """Raise LoRAError unless these are slices that the adapted projections have, each once and in order."""
+    for path, pieces in slices.items():
+        known = path in found and is_fused(path, found[path])
+        if not known or not pieces or list(pieces) != [name for name in SLICES if name in pieces]:
+            raise LoRAError(
+                f"the file marks {shown(path)} as an adapter of the slices {shown(pieces)}: it has none such"
+            )
 
 
 def _slices_under(name: str, slices: dict[str, list[str]]) -> list[str]:

@@ -1,7 +1,7 @@
 """Which modules an adapter goes to: from "q" or "c_proj" or "c_attn.q" to the model's own modules."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,10 @@ ALIASES = {
     r"|DenseReluDense\.[^.]+)",
 }
 SLICES = ("q", "k", "v")
+# Other projections that hold q, k and v: head after head (GPT-NeoX, BLOOM), or in widths of their own (Phi-3, Falcon).
+FUSED = re.compile(r"query_key_value|qkv_proj|qkv|Wqkv|W_pack|c_attn")
+# They call it c_attn too, and as wide, but put each head's rows of q, k and v together: a third of it is no "q".
+INTERLEAVED = ("GPTBigCodeAttention",)
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,13 @@ def projection_shape(module: nn.Module) -> tuple[int, int]:
     return module.in_features, module.out_features
 
 
-def is_fused(path: str, module: nn.Module) -> bool:
+def is_fused(path: str, module: nn.Module, model: nn.Module) -> bool:
     """Does this projection hold q, k and v side by side, each as wide as the input?"""
+    parent, _, leaf = path.rpartition(".")
+    if leaf != "c_attn" or type(model.get_submodule(parent)).__name__ in INTERLEAVED:
+        return False
     in_features, out_features = projection_shape(module)
-    return path.rsplit(".", 1)[-1] == "c_attn" and out_features == len(SLICES) * in_features
+    return out_features == len(SLICES) * in_features
 
 
 def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -107,6 +114,18 @@ def matches_name(path: str, name: str) -> bool:
     return path == name or path.endswith("." + name)
 
 
+def endings(path: str) -> list[str]:
+    """The names that name this path: "a.b.c" -> ["a.b.c", "b.c", "c"]."""
+    parts = path.split(".")
+    return [".".join(parts[i:]) for i in range(len(parts))]
+
+
+def listed(paths: list[str], names: Iterable[str]) -> list[str]:
+    """The paths that one of these names names; the cost does not grow with paths times names."""
+    names = set(names)
+    return [path for path in paths if not names.isdisjoint(endings(path))]
+
+
 def above(path: str) -> list[str]:
     """The path and the paths of the modules it is inside: "a.b.c" -> ["a", "a.b", "a.b.c"]."""
     return [path[:i] for i, letter in enumerate(path) if letter == "."] + [path]
@@ -125,7 +144,7 @@ def _match(target: str, model: nn.Module, projections: dict, exclude: Sequence[s
     base, _, piece = target.rpartition(".")
     for path, module in projections.items():
         names = [(path, "")] if pattern else []
-        if is_fused(path, module):
+        if is_fused(path, module, model):
             names += [(path, s) for s in SLICES if pattern or (s == piece and matches_name(path, base))]
         for name, s in names:
             full = f"{name}.{s}" if s else name
@@ -146,6 +165,12 @@ def _no_match(target: str, modules: dict, projections: dict) -> str:
             f'wide as its input: adapt the whole of it with targets=("{base}",)'
         )
     leaves = sorted({path.rsplit(".", 1)[-1] for path in projections})
+    fused = next((leaf for leaf in leaves if FUSED.fullmatch(leaf)), None)
+    if target in SLICES and fused:
+        return (
+            f'"{target}" is a part of {fused} in this model, which does not hold q, k and v side by side, each as wide '
+            f'as its input, but in another order or other widths: adapt the whole of it with targets=("{fused}",)'
+        )
     return f'target "{target}" fits no projection of this model; it has: {", ".join(leaves) or "none at all"}'
 
 

@@ -21,6 +21,7 @@ class Architecture:
 
     head: what modules_to_save names here. generates: has a decoder's generate().
     one: the suffix of a single projection, for an adapter on one layer. peft: the module names PEFT is given.
+    mixed: the targets for a mixed batch, where that cannot serve all of `targets`.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Architecture:
     peft: tuple[str, ...]
     head: tuple[str, ...] = ()
     generates: bool = False
+    mixed: tuple[str, ...] = ()
 
 
 DECODER_NAMES = ("q_proj", "v_proj", "down_proj")
@@ -41,14 +43,25 @@ ARCHITECTURES = {
         Architecture("mistral", "Mistral", MIXED, "layers.0.self_attn.q_proj", DECODER_NAMES, ("lm_head",), True),
         Architecture("qwen2", "Qwen2", MIXED, "layers.0.self_attn.q_proj", DECODER_NAMES, (), True),
         Architecture("phi", "Phi", ("q", "v", "o", "mlp"), "layers.0.self_attn.dense", ("dense", "fc1"), (), True),
-        Architecture("opt", "OPT", ("v", "o", "mlp"), "layers.0.self_attn.out_proj", ("out_proj", "fc2"), (), True),
+        Architecture(
+            *("opt", "OPT", ("v", "o", "mlp"), "layers.0.self_attn.out_proj", ("out_proj", "fc2")),
+            generates=True,
+            mixed=("q", "v", "o"),  # its fc1 and fc2 see rows and tokens as one
+        ),
         Architecture(
             *("neox", "GPT-NeoX", ("query_key_value", "o", "mlp"), "layers.0.attention.query_key_value"),
             ("query_key_value", "dense"),
             generates=True,
         ),
         Architecture("bert", "BERT", MIXED, "layer.0.attention.self.query", ("query", "output.dense")),
-        Architecture("bert_classifier", "BERT, classifier", MIXED, "layer.0.output.dense", ("value",), ("classifier",)),
+        Architecture(
+            "bert_classifier",
+            "BERT, classifier",
+            MIXED,
+            "layer.0.output.dense",
+            ("value", "output.dense"),
+            ("classifier",),
+        ),
         Architecture(
             *("roberta", "RoBERTa, classifier", ("q", "o", "mlp"), "layer.0.attention.self.query"),
             *(("query", "intermediate.dense"), ("classifier",)),
@@ -58,7 +71,12 @@ ARCHITECTURES = {
             *(("query_proj", "attention.output.dense"), ("pooler", "classifier")),
         ),
         Architecture(
-            "gpt2_classifier", "GPT-2, classifier", ("k", "o", "mlp"), "h.0.mlp.c_fc", ("attn.c_proj",), ("score",)
+            "gpt2_classifier",
+            "GPT-2, classifier",
+            ("k", "o", "mlp"),
+            "h.0.mlp.c_fc",
+            ("attn.c_proj", "c_fc"),
+            ("score",),
         ),
         Architecture("vit", "ViT, classifier", MIXED, "layers.0.attention.q_proj", ("q_proj", "fc2"), ("classifier",)),
         Architecture("plain", "nn.Module: an MLP", ("q", "mlp"), "q_proj", ("q_proj", "fc1"), ("norm", "head")),
@@ -96,13 +114,23 @@ def adapted(kind: str, dtype: torch.dtype = torch.float32, **fields) -> nn.Modul
     return model
 
 
-def two_adapters(kind: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+def two_adapters(kind: str, dtype: torch.dtype = torch.float32, mixed: bool = False) -> nn.Module:
     """Adapters "a" and "b", of different ranks and partly on different projections; "b" is active."""
-    model, targets = base(kind, dtype), ARCHITECTURES[kind].targets
+    model, targets = base(kind, dtype), (mixed and ARCHITECTURES[kind].mixed) or ARCHITECTURES[kind].targets
     for number, (name, where) in enumerate((("a", targets), ("b", targets[:-1]))):
         lk.inject(model, LoRAConfig(r=2 + number, alpha=5, targets=where), name=name, seed=number)
         fill(model, name, seed=number)
     return model
+
+
+def in_float64(model: nn.Module) -> nn.Module:
+    """The model in float64 throughout: Llama's kind of norm computes in float32 whatever the dtype."""
+    for path, module in list(model.named_modules()):
+        if hasattr(module, "variance_epsilon"):
+            norm = nn.RMSNorm(module.weight.shape[0], eps=module.variance_epsilon)
+            norm.weight.data = module.weight.data
+            model.set_submodule(path, norm.requires_grad_(module.weight.requires_grad))
+    return model.double()
 
 
 def loss_of(model: nn.Module) -> torch.Tensor:

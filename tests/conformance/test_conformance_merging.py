@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from architectures import DTYPES, KINDS, adapted, base, train, two_adapters, untrained
+from architectures import DTYPES, KINDS, adapted, base, in_float64, train, two_adapters, untrained
 from measured import note
 from safetensors.torch import load_file, save_file
 from tiny_models import assert_same, logits, same_bits, snapshot
@@ -17,8 +17,9 @@ def exact_model(model, delta: bool):
     """The model in float64 with its adapters out: W0 + scaling * B A formed in float64, or the weights as they are."""
     out = copy.deepcopy(model)
     updates = {path: layer.live for path, layer in out._lorakit.layers.items() if delta and layer.live is not None}
-    out.double()
-    lk.set_adapter(out, None) if delta else None
+    in_float64(out)
+    if delta:
+        lk.set_adapter(out, None)
     for path, adapter in updates.items():
         layer, update = out.get_submodule(path), adapter.delta_weight().detach()
         layer.weight.data += update.T if layer.transposed else update

@@ -23,6 +23,16 @@ EXPECTED = {
     ("bert", ("o",)): {"attention.output.dense"},
     ("bert", ("mlp",)): {"intermediate.dense", "output.dense"},
     ("bert_classifier", ("q", "v")): {"self.query", "self.value"},
+    ("mistral", ("q", "k", "v", "o")): {f"self_attn.{p}_proj" for p in "qkvo"},
+    ("qwen2", ("q", "o")): {"self_attn.q_proj", "self_attn.o_proj"},
+    ("phi", ("q", "k", "v", "o")): {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.dense"},
+    ("phi", ("mlp",)): {"mlp.fc1", "mlp.fc2"},
+    ("opt", ("q", "o")): {"self_attn.q_proj", "self_attn.out_proj"},
+    ("opt", ("mlp",)): {"fc1", "fc2"},
+    ("neox", ("o",)): {"attention.dense"},
+    ("neox", ("mlp",)): {"mlp.dense_h_to_4h", "mlp.dense_4h_to_h"},
+    ("vit", ("q", "k", "v", "o")): {f"attention.{p}_proj" for p in "qkvo"},
+    ("vit", ("mlp",)): {"mlp.fc1", "mlp.fc2"},
     ("roberta", ("q", "v")): {"self.query", "self.value"},
     ("deberta", ("q", "v")): {"self.query_proj", "self.value_proj"},
     ("roberta", ("o", "mlp")): {"attention.output.dense", "intermediate.dense", "output.dense"},
@@ -66,6 +76,19 @@ def test_a_suffix_begins_at_a_dot():
 def test_the_error_lists_what_there_is():
     with pytest.raises(LoRAError, match="c_attn, c_fc, c_proj, lm_head"):
         find_targets(build("gpt2"), ("q_proj",))
+
+
+INTERLEAVED = [("neox", "query_key_value", piece) for piece in "qkv"]
+INTERLEAVED += [("bigcode", "c_attn", piece) for piece in ("q", "k", "v", "c_attn.q")]
+
+
+@pytest.mark.parametrize(("kind", "fused", "target"), INTERLEAVED)
+def test_a_projection_that_interleaves_heads_has_no_slices_and_says_so(kind, fused, target):
+    """Head after head, each with its rows of q, k and v: the first third of the rows is not q."""
+    model = build(kind)
+    with pytest.raises(LoRAError, match=rf'does not hold q, k and v .* targets=\("{fused}",\)'):
+        find_targets(model, (target,))
+    assert len(find_targets(model, (fused,))) == 2
 
 
 def test_a_fused_projection_of_another_layout_has_no_slices():

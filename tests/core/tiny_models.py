@@ -127,6 +127,13 @@ def neox(**changes) -> nn.Module:
     return tf.GPTNeoXForCausalLM(tf.GPTNeoXConfig(**{**TEXT, **DECODER, **changes}))
 
 
+def bigcode(**changes) -> nn.Module:
+    """Its c_attn looks like GPT-2's, but holds the rows of q, k and v head by head (without multi_query)."""
+    settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40, multi_query=False)
+    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    return tf.GPTBigCodeForCausalLM(tf.GPTBigCodeConfig(**{**settings, **off, **changes}))
+
+
 def vit(**changes) -> nn.Module:
     """Images in patches; no vocabulary. Its patch embedding is a convolution."""
     own = {key: value for key, value in BERT_LIKE.items() if key not in ("vocab_size", "max_position_embeddings")}
@@ -147,19 +154,18 @@ def roberta(**changes) -> nn.Module:
     return tf.RobertaForSequenceClassification(tf.RobertaConfig(**{**BERT_LIKE, **changes}))
 
 
-def deberta() -> nn.Module:
-    """Disentangled attention, with separate projections for positions."""
-    relative = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=False, position_buckets=8)
-    return tf.DebertaV2ForSequenceClassification(
-        tf.DebertaV2Config(**BERT_LIKE, **relative, pooler_dropout=0.0, pooler_hidden_size=WIDTH)
-    )
+def deberta(share_att_key: bool = False) -> nn.Module:
+    """Disentangled attention, with projections for positions: separate ones, or those of the words (as in v3)."""
+    relative = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
+    own = dict(share_att_key=share_att_key, pooler_dropout=0.0, pooler_hidden_size=WIDTH)
+    return tf.DebertaV2ForSequenceClassification(tf.DebertaV2Config(**BERT_LIKE, **relative, **own))
 
 
 BUILDERS = {"plain": Plain, "nested": Nested}
 BUILDERS |= {
     builder.__name__: builder
     for builder in (
-        *(gpt2, llama, mistral, qwen2, phi, opt, neox, gpt2_classifier),
+        *(gpt2, llama, mistral, qwen2, phi, opt, neox, bigcode, gpt2_classifier),
         *(bert, bert_classifier, roberta, deberta, vit),
     )
 }

@@ -12,7 +12,7 @@ import pytest
 from outside import OutsideRefused, allowed_roots
 
 ROOT = Path(__file__).resolve().parents[2]
-ELSEWHERE = "192.0.2.1"  # set aside for documentation (RFC 5737): nobody answers there
+ELSEWHERE = "198.51.100.7"  # set aside for documentation (RFC 5737): nobody answers there
 
 REACH_OUT = f"""
 import socket, urllib.request
