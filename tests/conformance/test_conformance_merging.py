@@ -74,7 +74,7 @@ def test_merged_and_unmerged_logits_agree_in_float32(kind):
     lk.merge(model)
     error = float((logits(model) - apart).abs().max() / apart.abs().max())
     note("merged against unmerged, float32, relative", error)
-    assert error <= 1e-5
+    assert error <= 3e-6
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -152,7 +152,7 @@ def test_after_three_adam_steps_merged_equals_unmerged_and_off_equals_the_base(k
     lk.merge(model)
     error = float((logits(model) - apart).abs().max() / apart.abs().max())
     note("merged against unmerged after training, float32, relative", error)
-    assert error <= 1e-5
+    assert error <= 3e-6
     with pytest.raises(LoRAError, match="merged"):
         lk.set_adapter(model, None)  # switching off what is in the weights would only look like the base
     lk.unmerge(model)
@@ -179,7 +179,7 @@ def test_adapters_merge_one_after_the_other_and_never_add_up(kind):
         lk.set_adapter(model, name)
         lk.merge(model)
         size = apart[name].abs().max()
-        assert (logits(model) - apart[name]).abs().max() <= 1e-5 * size
+        assert (logits(model) - apart[name]).abs().max() <= 3e-6 * size
         lk.unmerge(model)
         assert same_bits(logits(model), apart[name])
         lk.set_adapter(model, None)

@@ -11,7 +11,7 @@ import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
 
 ROWS = ["a", None, "b", "a"]
-EPS = {torch.float32: 100, torch.bfloat16: 6}  # a batch and a row go through other kernels, and round at other places
+EPS = {torch.float32: 20, torch.bfloat16: 3}  # a batch and a row go through other kernels, and round at other places
 
 
 def alone(model, batch):
@@ -63,7 +63,9 @@ def test_mixed_generation_gives_each_prompt_its_own_tokens_and_scores(kind):
     assert torch.equal(mixed.sequences, torch.cat([one.sequences for one in separate]))
     for step, scores in enumerate(mixed.scores):
         expected = torch.cat([one.scores[step] for one in separate])
-        assert (scores - expected).abs().max() <= 100 * torch.finfo(torch.float32).eps * expected.abs().max()
+        assert (scores - expected).abs().max() <= EPS[torch.float32] * torch.finfo(
+            torch.float32
+        ).eps * expected.abs().max()
 
 
 @pytest.mark.parametrize("kind", KINDS)

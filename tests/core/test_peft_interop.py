@@ -1,4 +1,7 @@
-"""PEFT reads lorakit's files and lorakit reads PEFT's; both compute the same (invariant 6)."""
+"""PEFT reads lorakit's files and lorakit reads PEFT's; both compute the same (invariant 6).
+
+The settings; tests/conformance goes over the architectures.
+"""
 
 import json
 
@@ -40,18 +43,13 @@ OURS = {
     "gpt2 slices and whole": ("gpt2", dict(targets=("q", "v", "mlp", "o"), rank_pattern={r"h\.1\.mlp\.c_fc": 5})),
     "gpt2 all": ("gpt2", dict(targets=("all-linear",), alpha_pattern={"c_fc": 3})),
     "gpt2 one layer": ("gpt2", dict(targets=("h.1.attn.c_attn",))),
-    "llama q v": ("llama", dict(targets=("q", "v"))),
     "llama all": ("llama", dict(targets=("all-linear",), use_rslora=True, rank_pattern={"k_proj": 1})),
-    "roberta with head": ("roberta", dict(targets=("q", "v"), modules_to_save=("classifier",))),
-    "deberta": ("deberta", dict(targets=("q", "o"))),
 }
 
 
 @pytest.mark.parametrize(("kind", "fields"), OURS.values(), ids=OURS.keys())
 def test_peft_loads_what_lorakit_saved(kind, fields, tmp_path):
     model = adapted(kind, **fields)
-    if fields.get("modules_to_save"):
-        model.classifier.out_proj.bias.data.add_(1)
     lk.save_adapter(model, tmp_path)
     theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path).eval()
     result = theirs.load_adapter(tmp_path, "again")
@@ -85,9 +83,7 @@ THEIRS = {
         dict(target_modules=["k_proj", "down_proj"], rank_pattern={"0.mlp.down_proj": 1}),
     ),
     "llama saved head": ("llama", dict(target_modules=["q_proj"], modules_to_save=["lm_head"])),
-    "bert": ("bert", dict(target_modules=["query", "dense"])),
     "roberta classifier": ("roberta", dict(target_modules=["query"], task_type="SEQ_CLS")),
-    "deberta": ("deberta", dict(target_modules=["query_proj", "value_proj"], modules_to_save=["classifier", "pooler"])),
 }
 
 
@@ -234,25 +230,3 @@ def test_the_files_have_pefts_fields_and_shape(tmp_path):
     assert sorted(p.name for p in (tmp_path / "ours").iterdir()) == [CONFIG, WEIGHTS]
     shapes = [{k: tuple(v.shape) for k, v in load_file(tmp_path / who / WEIGHTS).items()} for who in ("ours", "theirs")]
     assert shapes[0].keys() == shapes[1].keys()
-
-
-@pytest.mark.parametrize("kind", ["bert_classifier", "roberta", "deberta"])
-def test_a_classifiers_adapter_and_head_go_to_peft_as_seq_cls_and_back(kind, tmp_path):
-    from lorakit.study.head import head_modules
-
-    model = build(kind)
-    config = LoRAConfig(r=3, alpha=7, targets=("q", "v"), modules_to_save=head_modules(model))
-    lk.inject(model, config, name="sst2", seed=1)
-    generator = torch.Generator().manual_seed(3)
-    for parameter in model.parameters():
-        if parameter.requires_grad:  # the adapter and the head, as if trained
-            parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    lk.save_adapter(model, tmp_path / "ours", name="sst2")
-    theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path / "ours").eval()
-    assert isinstance(theirs, peft.PeftModelForSequenceClassification)
-    assert (logits(model) - logits(build(kind))).abs().max() > 1e-3
-    torch.testing.assert_close(logits(theirs), logits(model), **CLOSE)
-    theirs.save_pretrained(tmp_path / "theirs")
-    back = build(kind)
-    lk.load_adapter(back, tmp_path / "theirs", name="back")
-    torch.testing.assert_close(logits(back), logits(model), **CLOSE)

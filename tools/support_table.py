@@ -1,0 +1,263 @@
+"""Write docs/supported.md: which architectures, which names mean what there, and what is refused.
+
+Every cell is what happened just now on a tiny model of that architecture, with the checks of tests/conformance; the
+refusals are the errors themselves. `python tools/support_table.py` writes the page, a test compares it.
+"""
+
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "supported.md"
+sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("core", "reliability", "conformance")]
+
+import test_conformance_merging as merging  # noqa: E402
+import test_conformance_mixed as mixing  # noqa: E402
+import test_conformance_peft as with_peft  # noqa: E402
+import torch  # noqa: E402
+from architectures import ARCHITECTURES, HALVES, Architecture, base  # noqa: E402
+from properties import MORE, PROPERTIES  # noqa: E402
+from test_checkpoint import edit_config, edit_weights  # noqa: E402
+from tiny_models import assert_same, build, logits, snapshot  # noqa: E402
+from torch import nn  # noqa: E402
+
+import lorakit as lk  # noqa: E402
+from lorakit import LoRAConfig, LoRAError  # noqa: E402
+from lorakit.core.targets import find_targets  # noqa: E402
+
+NAMES = ("q", "k", "v", "o", "mlp")
+
+
+def where(target) -> str:
+    """A target's path below its layer's number, slices with a dot: "attn.c_attn.q"."""
+    path = re.split(r"\.\d+\.(?=[a-z])", target.path, maxsplit=1)[-1]
+    return ", ".join(f"`{path}.{piece}`" for piece in target.slices) or f"`{path}`"
+
+
+def meaning(kind: str, name: str) -> str:
+    """What a name means on this model; why not, where it means nothing."""
+    try:
+        return ", ".join(dict.fromkeys(where(target) for target in find_targets(base(kind), (name,))))
+    except LoRAError as error:
+        fused = re.search(r"part of (\w+)", str(error))
+        return f"refused: part of `{fused[1]}`" if fused else "–"
+
+
+def others(kind: str) -> str:
+    """What "all-linear" adapts beyond the five names."""
+    model, named = base(kind), set()
+    for name in NAMES:
+        try:
+            named |= {target.path for target in find_targets(model, (name,))}
+        except LoRAError:
+            continue
+    rest = [target for target in find_targets(model, ("all-linear",)) if target.path not in named]
+    return ", ".join(dict.fromkeys(map(where, rest))) or "nothing more"
+
+
+def succeeds(*checks: Callable) -> str:
+    for check in checks:
+        check()
+    return "yes"
+
+
+def merge_cell(kind: str) -> str:
+    return succeeds(
+        *(lambda dtype=dtype: merging.test_unmerging_restores_the_base_bit_for_bit(kind, dtype) for dtype in HALVES),
+        lambda: merging.test_merged_and_unmerged_logits_agree_in_float32(kind),
+    )
+
+
+def mixed_cell(kind: str) -> str:
+    """Yes, except on the projections where a mixed batch is refused: found by trying each by itself."""
+    succeeds(lambda: mixing.test_every_row_of_a_mixed_batch_equals_that_row_alone_with_its_adapter(kind, torch.float32))
+    refused = {}
+    for target in find_targets(base(kind), ("all-linear",)):
+        name = where(target)
+        if name in refused:
+            continue
+        model = base(kind)
+        lk.inject(model, LoRAConfig(r=1, targets=(target.path,)), name="a")
+        try:
+            with lk.mixed_batch(model, ["a", None, "a"]):
+                logits(model)
+        except LoRAError:
+            refused[name] = True
+    return "yes" + (f", not on {', '.join(refused)}" if refused else "")
+
+
+def peft_cell(kind: str) -> str:
+    def run(test, variant):
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            test(kind, variant, Path(folder))
+
+    variants = [v for v in with_peft.variants(kind) if v != "plain"]  # which the others contain
+    ours = with_peft.test_peft_gives_the_same_logits_for_what_lorakit_saved
+    theirs = with_peft.test_lorakit_gives_the_same_logits_for_what_peft_saved_and_hands_it_back
+    succeeds(*(lambda test=test, v=v: run(test, v) for test in (ours, theirs) for v in variants))
+    return "both ways" + (", head too" if "head" in variants else "")
+
+
+def row(a: Architecture) -> list[str]:
+    cells = [meaning(a.kind, name) for name in NAMES]
+    return [a.title, *cells, others(a.kind), merge_cell(a.kind), mixed_cell(a.kind), peft_cell(a.kind)]
+
+
+class Holder(nn.Module):
+    """A model around one layer of a kind that is not adapted, or not as usual."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+
+@contextmanager
+def refused_whole(model: nn.Module) -> Iterator[None]:
+    """Whatever is refused inside leaves the model as it was."""
+    before = snapshot(model)
+    try:
+        yield
+    except LoRAError:
+        assert_same(before, snapshot(model))
+        raise
+
+
+def attempt(model: nn.Module, *targets: str, merge: bool = False, **fields) -> None:
+    with refused_whole(model):
+        lk.inject(model, LoRAConfig(r=2, targets=targets, **fields))
+    with refused_whole(model):
+        if merge:
+            lk.merge(model)
+
+
+def both() -> None:
+    model = lk.inject(base("gpt2"), LoRAConfig())
+    with refused_whole(model):
+        lk.set_adapter(model, ["default", "other"])
+
+
+def whole_numbers() -> nn.Module:
+    holder = Holder(nn.Linear(8, 8))
+    holder.layer.weight = nn.Parameter(torch.ones(8, 8, dtype=torch.int8), requires_grad=False)
+    return holder
+
+
+def hooked() -> nn.Module:
+    holder = Holder(nn.Linear(8, 8))
+    holder.layer.forward = holder.layer.forward  # as accelerate's device_map does
+    return holder
+
+
+def read(**fields) -> None:
+    """Load an adapter in PEFT's format whose config says this too."""
+    with tempfile.TemporaryDirectory() as folder:
+        lk.save_adapter(lk.inject(base("gpt2"), LoRAConfig(r=2, targets=("c_attn",))), folder)
+        edit_weights(folder, lambda tensors: None, note=False)  # without what lorakit adds: as PEFT writes it
+        edit_config(folder, **fields)
+        model = base("gpt2")
+        with refused_whole(model):
+            lk.load_adapter(model, folder)
+
+
+def mix(model: nn.Module, *targets: str, **fields) -> None:
+    attempt(model, *targets, **fields)
+    with refused_whole(model), lk.mixed_batch(model, ["default"] * 3):
+        logits(model)
+
+
+REFUSED: dict[str, Callable] = {
+    "an embedding": lambda: attempt(base("gpt2"), "wte"),
+    "a convolution": lambda: attempt(base("vit"), "projection"),
+    "`nn.MultiheadAttention`": lambda: attempt(Holder(nn.MultiheadAttention(8, 2)), "out_proj"),
+    "`nn.TransformerEncoderLayer`": lambda: attempt(Holder(nn.TransformerEncoderLayer(8, 2)), "linear1"),
+    "a slice of GPT-NeoX's fused projection": lambda: attempt(base("neox"), "q"),
+    "a slice of GPT-BigCode's fused projection": lambda: attempt(build("bigcode"), "c_attn.q"),
+    "a projection whose forward was replaced": lambda: attempt(hooked(), "layer"),
+    "merging into a tied weight": lambda: attempt(base("gpt2"), "lm_head", merge=True),
+    "a tied head in modules_to_save": lambda: attempt(base("gpt2"), "q", modules_to_save=("lm_head",)),
+    "merging into a quantized weight": lambda: attempt(whole_numbers(), "layer", merge=True),
+    "a rank above the projection's size": lambda: attempt(base("llama"), "k", rank_pattern={"k_proj": 13}),
+    "two adapters at once": both,
+    "a saved head in a mixed batch": lambda: mix(base("vit"), "q", modules_to_save=("classifier",)),
+    "a mixed batch on OPT's flattened MLP": lambda: mix(base("opt"), "mlp"),
+    "a mixed batch on DeBERTa-v3's shared positions": lambda: mix(build("deberta", share_att_key=True), "q"),
+    "PEFT's DoRA": lambda: read(use_dora=True),
+    "PEFT's trained biases": lambda: read(bias="lora_only"),
+    "PEFT's bias in B": lambda: read(lora_bias=True),
+    "PEFT's target_parameters": lambda: read(target_parameters=["mlp.experts.gate_up_proj"]),
+    "PEFT's trainable tokens": lambda: read(trainable_token_indices=[1, 2]),
+    "PEFT's layer_replication": lambda: read(layer_replication=[[0, 2], [1, 2]]),
+    "inits that change the base": lambda: read(init_lora_weights="pissa"),
+    "PEFT's other methods": lambda: read(peft_type="IA3"),
+}
+
+
+def refusal(ask: Callable) -> str:
+    """The error itself; a request that is not refused has no place in the table."""
+    try:
+        ask()
+    except LoRAError as error:
+        return str(error).replace("|", "\\|")
+    raise AssertionError("this is not refused")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def versions() -> str:
+    return f"transformers {version('transformers')}, peft {version('peft')}"
+
+
+def page() -> str:
+    torch.manual_seed(0)
+    names = [f'`"{name}"`' for name in NAMES]
+    head = ["model", *names, '`"all-linear"` also', "merge, unmerge", "mixed batch", "PEFT"]
+    rows = [row(a) for a in ARCHITECTURES.values()]
+    checks = [[str(n), p.what, p.peft, p.ours, "<br>".join(p.tests)] for n, p in PROPERTIES.items()]
+    return f"""# What is supported, and what is refused
+
+Written by `python tools/support_table.py` from what happens on tiny models with random weights, with the checks in
+`tests/conformance`; a test compares this page with what happens now. With {versions()}.
+
+## Architectures
+
+What each name in `targets` means, below the layer's number; full names and suffixes work everywhere. **merge,
+unmerge**: the logits of the merged model, and every weight back bit for bit, in float16 and bfloat16. **mixed batch**:
+every row equals that row alone with its own adapter. **PEFT**: adapters saved by either load in the other with the same
+logits, with alpha / r and alpha / sqrt(r), rank_pattern and alpha_pattern, and a saved head where the model has one.
+
+{table(head, rows)}
+
+GPT-2 holds q, k and v side by side in `c_attn`: there a name means a slice, saved for PEFT as one adapter with a
+block-diagonal B. Other fused projections are adapted whole, by name.
+
+## Refused
+
+Refused means a `LoRAError` that says so, with the model as it was.
+
+{table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()])}
+
+## What is tested on every one of these models
+
+PEFT's own test suite checks 21 properties. Each is checked here too, or what lorakit promises in its place, on all
+{len(ARCHITECTURES)} models wherever it has a meaning there.
+
+{table(["", "property", "PEFT's tolerance", "lorakit's", "test"], checks)}
+
+And beside those:
+
+{table(["test", "what it shows"], [[test, what] for test, what in MORE.items()])}
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
