@@ -84,7 +84,7 @@ def merged_streams(outputs: list) -> list:
         if merged and output.output_type == "stream" == merged[-1].output_type and output.name == merged[-1].name:
             merged[-1].text += output.text
         else:
-            merged.append(output)
+            merged.append(NotebookNode(output))  # a copy: the caller's own stay as they are
     return merged
 
 

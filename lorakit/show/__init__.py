@@ -5,6 +5,7 @@ from lorakit.show.diagrams import lora_diagram
 from lorakit.show.exercises import Wrong, check, check_examples, expect, same
 from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
 from lorakit.show.images import portrait
+from lorakit.show.order import run_first
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
 from lorakit.show.rank_explorer import rank_explorer
@@ -34,6 +35,7 @@ __all__ = [
     "portrait",
     "progress",
     "rank_explorer",
+    "run_first",
     "run_on_table",
     "same",
     "side_by_side",

@@ -1,0 +1,147 @@
+"""Chapters hold up when cells are run twice, all again, after Ctrl-C, and back up; a cell that does not is found.
+
+Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, most of an hour on one core): every chapter.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from figures import SOAK, record
+
+pytest.importorskip("nbclient")
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import cell_order  # noqa: E402
+
+from notebooks import chosen, from_percent, write  # noqa: E402
+
+SETUP = """
+# %%
+from dataclasses import replace
+
+import torch
+
+import lorakit as lk
+from lorakit import lab, show
+
+torch.manual_seed(0)
+model, tokenizer = lk.load_base("nano")
+task = lab.text_to_sql()
+task = replace(task, train=task.train[:64])
+config = lk.LoRAConfig(r=2, alpha=4, targets=("q", "v"))
+short = dict(steps=16, lr=1e-2, batch_size=4, progress=False)
+"""
+GOOD = """
+# %%
+lk.eject(model)
+lk.inject(model, config, name="sql", seed=0)
+print(len(lk.adapter_names(model)), "adapter")
+# %% tags=["nbval-ignore-output"]
+lk.eject(model)
+lk.inject(model, config, name="sql", seed=0)
+history = lab.fit(model, tokenizer, task, **short)
+print("loss", *(f"{loss:.6f}" for loss in history.losses))
+# %%
+show.run_first("Train it", ready="sql" in lk.adapter_names(model))
+lk.set_adapter(model, "sql")
+lk.merge(model)
+lk.unmerge(model)
+lk.set_adapter(model, None)
+print("done")
+# %%
+lk.eject(model)
+print(lk.adapter_names(model))
+"""
+BAD = """
+# %%
+if "sql" not in lk.adapter_names(model):
+    lk.inject(model, config, name="sql", seed=0)
+print(torch.rand(1).item())
+# %% tags=["nbval-ignore-output"]
+history = lab.fit(model, tokenizer, task, **short)
+print("loss", *(f"{loss:.6f}" for loss in history.losses))
+# %%
+lk.load_adapter(model, "../data/adapters/sql-r8-seed0", name="other")
+print("loaded")
+"""
+RESUMED = """
+# %% tags=["nbval-ignore-output"]
+lk.eject(model)
+lk.inject(model, config, name="sql", seed=0)
+history = lab.fit(model, tokenizer, task, checkpoint="FOLDER", checkpoint_every=4, resume=True, **short)
+print("loss", *(f"{loss:.6f}" for loss in history.losses))
+"""
+
+
+def page(folder: Path, text: str, *printed: str) -> Path:
+    """A notebook whose compared cells print what is said here, beside the data that it names."""
+    notebook = from_percent(text)
+    compared = [cell for cell in notebook.cells[1:] if not cell.metadata.get("tags")]
+    for cell, words in zip(compared, printed, strict=True):
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=words + "\n")]
+    path = folder / "page.ipynb"
+    write(notebook, path)
+    return path
+
+
+def test_a_chapter_that_starts_each_cell_from_what_it_needs_passes_in_every_order(tmp_path):
+    report = asyncio.run(cell_order.run(page(tmp_path, SETUP + GOOD, "1 adapter", "done", "[]")))
+    assert report.findings == []
+    assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (10, 5, 5)
+    assert report.interrupts == 1
+    assert report.told == 1  # back up, after the eject: the cell said which one to run first
+
+
+def test_drift_a_second_adapter_and_training_that_goes_on_are_found(tmp_path):
+    report = asyncio.run(cell_order.run(page(tmp_path, SETUP + BAD, "0.4962565898895264", "loaded"), ("twice",)))
+    found = {(finding.cell, finding.turn): finding.what for finding in report.findings}
+    assert "became" in found[1, "at once again"]
+    assert "other losses" in found[2, "at once again"]
+    assert "already has an adapter named 'other'" in found[3, "at once again"]
+
+
+def test_training_stopped_by_ctrl_c_in_a_kernel_resumes_to_the_losses_of_a_run_that_was_not(tmp_path):
+    """In one kernel: a run to its end; then one into another folder, stopped by SIGINT, and its cell run again."""
+    cells = [RESUMED.replace("FOLDER", str(tmp_path / name)) for name in ("whole", "stopped")]
+    path = page(tmp_path, SETUP + "".join(cells))
+    chapter = cell_order.Chapter(nbformat.read(path, as_version=4), tmp_path, cell_order.Report(path.name))
+
+    async def run_cells() -> dict[str, list[str]]:
+        found = {}
+        async with chapter.client.async_setup_kernel():
+            for number, stop, name in (
+                (0, None, "setup"),
+                (1, None, "never stopped"),
+                (2, lambda _: any((tmp_path / "stopped").glob("step-*/state.json")), "stopped"),
+                (2, None, "resumed"),
+            ):
+                assert await chapter.execute(number, stop) is None, name  # Ctrl-C between two steps is no error
+                found[name] = cell_order.losses(chapter.notebook.cells[number].outputs)
+        return found
+
+    found = asyncio.run(run_cells())
+    assert chapter.report.interrupts == 1
+    (whole,), (half,) = found["never stopped"], found["stopped"]
+    assert whole.startswith(half) and 4 <= len(half.split()) < len(whole.split()) == 17
+    assert found["resumed"] == found["never stopped"]
+
+
+def test_chapters_pass_in_every_order():
+    names, modes = ([], cell_order.MODES) if SOAK else (["04"], ("twice", "back"))
+    reports = [asyncio.run(cell_order.run(path, modes)) for path in chosen(names)]
+    assert {report.notebook: report.findings for report in reports if report.findings} == {}
+    record(
+        "cell_order",
+        notebooks=len(reports),
+        cells=sum(report.cells for report in reports),
+        runs_each_twice=sum(report.runs["twice"] for report in reports),
+        runs_all_twice=sum(report.runs["again"] for report in reports),
+        runs_back_up=sum(report.runs["back"] for report in reports),
+        interrupts=sum(report.interrupts for report in reports),
+        told_which_cell_first=sum(report.told for report in reports),
+        minutes=round(sum(report.seconds for report in reports) / 60, 1),
+        unexpected=sum(len(report.findings) for report in reports),
+    )

@@ -1,0 +1,285 @@
+"""Run the chapters as students do: cells twice, all again, after Ctrl-C, and back up. Prints what goes wrong.
+
+    python tools/cell_order.py [NAME …] [--modes twice back interrupt] [--json FILE]
+
+    twice      every cell twice in a row, then all of them once more in the same kernel
+    back       after that: every quick cell that changes no model, as if it alone were run again after all the others;
+               then, bottom up, those that do
+    interrupt  in a fresh kernel: every cell that trains is stopped by Ctrl-C halfway, run again, and so to the end
+
+A cell that is compared by nbval must give its saved outputs each time, compared as nbval compares them. A cell that
+trains must give the same losses each time. Going back up, a cell may also stop and say which cell to run first.
+The notebooks are run from a copy, on the fast budget, without a network, with a workbook of their own.
+"""
+
+import argparse
+import asyncio
+import configparser
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+
+sys.path.insert(0, str(Path(__file__).parent))
+from notebooks import ROOT, chosen, merged_streams  # noqa: E402
+
+MODES = ("twice", "back", "interrupt")
+IGNORED = "nbval-ignore-output"
+# What nbval leaves out as well: pictures and widget ids differ without meaning anything.
+SKIPPED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
+TRAINS = re.compile(r"\b(fit|train_and_score|optimizer\.step)\(")
+CHANGES = re.compile(
+    r"\b(load_base|inject|eject|\w+_adapter|set_scale|merge|unmerge|attach|fold|fit|train_\w+|copy_|look|add_up|step)\("
+)
+LOSS = re.compile(r"^.*\b(?:loss|bits per byte)\b.*$", re.MULTILINE)
+SAYS_WHICH = re.compile(r"[Rr]un the cell under")
+QUICK = 2.0  # seconds: a slower cell is not run again on the way back up
+
+
+@dataclass
+class Finding:
+    """One thing that should not be: in which cell (its number among all cells), in which turn, and what."""
+
+    cell: int
+    turn: str
+    what: str
+
+
+@dataclass
+class Report:
+    """What happened in one notebook."""
+
+    notebook: str
+    cells: int = 0
+    runs: dict[str, int] = field(default_factory=dict)  # mode -> times a cell was run
+    interrupts: int = 0
+    told: int = 0  # times a cell, out of order, said which one to run first
+    seconds: float = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def sanitizers() -> list[tuple[re.Pattern, str]]:
+    """nbval's own file of what may differ."""
+    parser = configparser.RawConfigParser()
+    parser.read(ROOT / "tests" / "nbval_sanitize.cfg", encoding="utf-8")
+    return [(re.compile(parser[part]["regex"]), parser[part]["replace"]) for part in parser.sections()]
+
+
+SANITIZERS = sanitizers()
+
+
+def plain(outputs: list) -> dict[str, list]:
+    """Outputs by kind, without what may differ: the way nbval compares them."""
+    found: dict[str, list] = defaultdict(list)
+    for output in merged_streams(outputs):
+        kinds = {output.name: output.text} if output.output_type == "stream" else output.get("data", {})
+        for kind, value in kinds.items():
+            if kind in SKIPPED:
+                continue
+            for regex, replacement in SANITIZERS if isinstance(value, str) else ():
+                value = regex.sub(replacement, value)
+            found[kind].append(value)
+    return dict(found)
+
+
+def losses(outputs: list) -> list[str]:
+    """The lines of a training cell that name a loss."""
+    return LOSS.findall("".join(plain(outputs).get("stdout", [])))
+
+
+def first_difference(saved: dict, got: dict) -> str:
+    for kind in saved.keys() | got.keys():
+        old, new = (str(side.get(kind, ["nothing"])[0]) for side in (saved, got))
+        for a, b in zip(old.splitlines() or [""], new.splitlines() or [""], strict=False):
+            if a != b:
+                return f"{kind}: {a[:100]!r} became {b[:100]!r}"
+        if saved.get(kind) != got.get(kind):
+            return f"{kind}: {len(saved.get(kind, []))} outputs became {len(got.get(kind, []))}, or lines came or went"
+    return ""
+
+
+class Chapter:
+    """One notebook in one kernel, whose cells can be run in any order and each as often as wanted."""
+
+    def __init__(self, notebook: NotebookNode, folder: Path, report: Report):
+        self.notebook, self.report = notebook, report
+        self.saved = {i: plain(cell.outputs) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
+        self.numbers = list(self.saved)
+        self.losses: dict[int, list[str]] = {}
+        self.seconds: dict[int, float] = {}  # the quickest run of each cell: the first one imports
+        self.client = NotebookClient(
+            notebook,
+            timeout=900,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            extra_arguments=["--log-level=40"],
+        )
+
+    def compared(self, number: int) -> bool:
+        return IGNORED not in self.notebook.cells[number].metadata.get("tags", [])
+
+    def trains(self, number: int) -> bool:
+        return not self.compared(number) and bool(TRAINS.search(self.notebook.cells[number].source))
+
+    def changes(self, number: int) -> bool:
+        return bool(CHANGES.search(self.notebook.cells[number].source))
+
+    async def execute(self, number: int, stop: Callable[[float], bool] | None = None) -> CellExecutionError | None:
+        """Run a cell; if it still runs when `stop(seconds so far)` holds, press Ctrl-C. Returns what it raised."""
+        cell = self.notebook.cells[number]
+        cell.outputs = []
+        self.client._display_id_map.clear()  # an earlier run's displays are no longer there to be updated
+        started = time.perf_counter()
+        running = asyncio.ensure_future(self.client.async_execute_cell(cell, number))
+        while stop is not None and not running.done():
+            await asyncio.wait([running], timeout=0.02)
+            if not running.done() and stop(time.perf_counter() - started):
+                await self.client.km.interrupt_kernel()
+                self.report.interrupts += 1
+                stop = None
+        try:
+            await running
+        except CellExecutionError as error:
+            return error
+        finally:
+            self.took = time.perf_counter() - started
+        return None
+
+    async def check(self, number: int, turn: str, mode: str, told: bool = False) -> None:
+        """Run a cell and note what differs from its saved outputs, or from its first losses."""
+        error = await self.execute(number)
+        self.report.runs[mode] = self.report.runs.get(mode, 0) + 1
+        self.seconds[number] = min(self.took, self.seconds.get(number, self.took))
+        outputs = self.notebook.cells[number].outputs
+        what = ""
+        if error is not None:
+            if told and SAYS_WHICH.search(str(error)):
+                self.report.told += 1
+                return
+            what = f"{error.ename}: {error.evalue[:300]}"
+        elif self.compared(number):
+            what = first_difference(self.saved[number], plain(outputs))
+        elif self.trains(number):
+            first = self.losses.setdefault(number, losses(outputs))
+            if losses(outputs) != first:
+                what = f"other losses: {first} became {losses(outputs)}"
+        if what:
+            self.report.findings.append(Finding(number, turn, what))
+            print(f"  ✗ cell {number}, {turn}: {what}", flush=True)
+
+
+async def twice(chapter: Chapter) -> None:
+    for number in chapter.numbers:
+        for turn in ("first", "at once again"):
+            await chapter.check(number, turn, "twice")
+    for number in chapter.numbers:
+        await chapter.check(number, "all again", "again")
+
+
+async def back(chapter: Chapter) -> None:
+    quick = [number for number in reversed(chapter.numbers) if chapter.seconds[number] < QUICK]
+    for number in sorted(quick, key=chapter.changes):  # the sort keeps the order within each kind
+        await chapter.check(number, "back up", "back", told=True)
+
+
+async def press_ctrl_c(chapter: Chapter, number: int, seconds: float) -> None:
+    """Stop the cell halfway; where it was over by then, sooner."""
+    pressed = chapter.report.interrupts
+    what = "it was always over before Ctrl-C was pressed"
+    for share in (0.5, 0.25, 0.12, 0.06):
+        error = await chapter.execute(number, stop=lambda so_far, after=share * seconds: so_far > after)
+        if error is not None and error.ename != "KeyboardInterrupt":
+            what = f"{error.ename}: {error.evalue[:300]}"
+            break
+        if chapter.report.interrupts > pressed:
+            return
+    chapter.report.findings.append(Finding(number, "stopped by Ctrl-C", what))
+    print(f"  ✗ cell {number}, stopped by Ctrl-C: {what}", flush=True)
+
+
+async def interrupted(chapter: Chapter, seconds: dict[int, float], known: dict[int, list[str]]) -> None:
+    chapter.losses.update(known)
+    for number in chapter.numbers:
+        if chapter.trains(number) and seconds.get(number, 0) > 0.3:
+            await press_ctrl_c(chapter, number, seconds[number])
+        await chapter.check(number, "with Ctrl-C on the way", "interrupt")
+
+
+@contextlib.contextmanager
+def own_place() -> Iterator[Path]:
+    """A copy of notebooks/ beside links to what the chapters name by a relative path; a workbook of its own."""
+    with tempfile.TemporaryDirectory(prefix="cell_order_", ignore_cleanup_errors=True) as place:
+        shutil.copytree(ROOT / "notebooks", f"{place}/notebooks", ignore=shutil.ignore_patterns(".*"))
+        for name in ("data", "docs"):
+            Path(place, name).symlink_to(ROOT / name)
+        yield Path(place)
+
+
+async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
+    """Put one notebook through the modes; prints findings as they come."""
+    notebook = nbformat.read(path, as_version=4)
+    report = Report(path.name, cells=sum(cell.cell_type == "code" for cell in notebook.cells))
+    started = time.perf_counter()
+    with own_place() as place:
+        settings = {"LORAKIT_WORKBOOK": f"{place}/workbook", "LORAKIT_BUDGET": "fast", "HF_HUB_OFFLINE": "1"}
+        environment = os.environ | settings | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        }  # fmt: skip
+        seconds: dict[int, float] = {}
+        known: dict[int, list[str]] = {}
+        for group in (("twice", "back"), ("interrupt",)):
+            wanted = [mode for mode in group if mode in modes]
+            if not wanted:
+                continue
+            chapter = Chapter(nbformat.read(path, as_version=4), place / "notebooks", report)
+            try:
+                async with chapter.client.async_setup_kernel(env=environment):
+                    if "interrupt" in wanted:
+                        if not seconds:  # how long cells take, and what they lose, has to be seen once
+                            raise ValueError("interrupt needs twice before it")
+                        await interrupted(chapter, seconds, known)
+                    else:
+                        await twice(chapter)
+                        if "back" in wanted:
+                            await back(chapter)
+            except (DeadKernelError, AssertionError) as error:  # nbclient's own clean-up asserts that one lives
+                report.findings.append(Finding(-1, "/".join(wanted), f"the kernel died: {error}"))
+            seconds, known = chapter.seconds, chapter.losses
+    report.seconds = round(time.perf_counter() - started, 1)
+    return report
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="a path or the start of a file name in notebooks/; none: all")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--json", type=Path, help="where to put the reports")
+    args = parser.parse_args()
+    reports = []
+    for path in chosen(args.names):
+        print(path.name, flush=True)
+        report = asyncio.run(run(path, tuple(args.modes)))
+        reports.append(asdict(report))
+        counts = ", ".join(f"{mode} {count}" for mode, count in report.runs.items())
+        ends = f"said which cell {report.told}, found {len(report.findings)}, {report.seconds:.0f} s"
+        print(f"  {report.cells} cells, runs: {counts}, interrupts {report.interrupts}, {ends}", flush=True)
+        if args.json:
+            args.json.write_text(json.dumps(reports, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 1 if any(report["findings"] for report in reports) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
