@@ -188,7 +188,7 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as error:
-        raise LoRAError(f"{path} cannot be read: {error}") from error
+        raise LoRAError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _holds_weights(folder: Path) -> bool:

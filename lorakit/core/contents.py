@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
+from lorakit.core.inject import saved_modules
 from lorakit.core.targets import Target
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -24,7 +25,7 @@ class Contents:
 
 def check_values(model: nn.Module, contents: Contents) -> None:
     """Raise LoRAError for saved modules that are not this model's, and for values that are not finite numbers."""
-    _check_saved(model, contents.saved)
+    _check_saved(saved_modules(model, contents.config, list(contents.weights)), contents.saved)
     check_finite(
         {
             f"{path}.lora_{ab}": value
@@ -35,10 +36,10 @@ def check_values(model: nn.Module, contents: Contents) -> None:
     check_finite({f"{path}.{key}": value for path, tensors in contents.saved.items() for key, value in tensors.items()})
 
 
-def _check_saved(model: nn.Module, saved: dict[str, dict[str, Tensor]]) -> None:
+def _check_saved(modules: dict[str, nn.Module], saved: dict[str, dict[str, Tensor]]) -> None:
     """Raise LoRAError unless these modules' tensors can take the places of the model's own: name, shape and kind."""
     for path, tensors in saved.items():
-        own = model.get_submodule(path).state_dict()
+        own = modules[path].state_dict()
         need = {key: tuple(value.shape) for key, value in own.items()}
         got = {key: tuple(value.shape) for key, value in tensors.items()}
         if need != got:

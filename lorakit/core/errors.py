@@ -26,5 +26,11 @@ def _fit_to_print(message: str) -> str:
     """Messages quote files that nobody vouches for: no megabytes, and no control characters for a terminal to obey."""
     if len(message) <= LONGEST and message.isprintable():
         return message
-    clean = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message[:LONGEST])
-    return clean if len(message) <= LONGEST and len(clean) <= LONGEST else clean[: LONGEST - 2] + " …"
+    message = _cut(message)
+    return _cut("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message))
+
+
+def _cut(message: str) -> str:
+    """Without its middle, if it is too long: what is wrong stands at the start, and what to do at the end."""
+    half = LONGEST // 2 - 2
+    return message if len(message) <= LONGEST else f"{message[:half]} … {message[-half:]}"

@@ -59,7 +59,7 @@ def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
             if not isinstance(key, str) or type(value) not in (Tensor, nn.Parameter):
                 raise ValueError("it is not a dict of names and tensors")
             # An expanded tensor says that it has more numbers than its storage holds.
-            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+            if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
                 raise ValueError(f"{few([key])} is not a plain tensor")
             if value.numel() * value.element_size() > value.untyped_storage().nbytes():
                 raise ValueError(f"{few([key])} has more numbers than the file holds for it")

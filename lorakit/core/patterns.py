@@ -8,8 +8,8 @@ from lorakit.core.errors import LoRAError, shown
 
 REPEATS = set("(*+?{")  # without these a match cannot backtrack for long
 LONGEST = {True: 500_000, False: 20_000}  # characters: plain (a list of paths, joined by "|"), with repeats
-# In re these are literal characters, which no module's path holds; in regex they mean something.
-DIALECT = re.compile(r"\{(?!\d*,?\d*\})|\[\[:")
+# In re these are literal characters, which no module's path holds; in regex they mean something, and may in re one day.
+DIALECT = re.compile(r"\{(?!\d*,?\d*\})|\[\[")
 
 
 class Patience:
@@ -49,18 +49,18 @@ def check_patterns(patterns, patience: Patience | None = None) -> None:
         patience.fits_end(pattern, "")
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def _compiled(expression: str, said: str):
     """(plain?, the compiled expression). Plain ones go to re, as in PEFT, the others to regex, which has a clock."""
     try:
         plain = not REPEATS & set(said)
         if len(said) > LONGEST[plain]:
             raise ValueError(f"it has {len(said)} characters, more than {LONGEST[plain]}")
+        if DIALECT.search(said):
+            raise ValueError("no module's name holds { or [[")
         compiled = re.compile(expression)
         if plain:
             return True, compiled
-        if DIALECT.search(said):
-            raise ValueError("no module's name holds { or [[:")
         import regex  # only here: most adapters need it never, and importing lorakit shall cost little
 
         return False, regex.compile(expression)

@@ -61,7 +61,7 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
             "the adapter's file does not fit this model; "
             f"missing: {few(missing)}; unexpected: {few(unexpected)}. Was it trained on another base?"
         )
-    _check_slices(slices, {path: modules[path] for path in found})
+    _check_slices(model, slices, {path: modules[path] for path in found})
     targets, weights, ranks, alphas = [], {}, {}, {}
     for path in (path for path in modules if path in found):
         module, R = modules[path], read.rank_of(path, patience)
@@ -120,11 +120,16 @@ def _sort_keys(tensors: dict, modules: dict, owners: list[str]) -> tuple[dict, d
     return found, saved, unexpected
 
 
-def _check_slices(slices: dict[str, list[str]], found: dict[str, nn.Module]) -> None:
+def _check_slices(model: nn.Module, slices: dict[str, list[str]], found: dict[str, nn.Module]) -> None:
     """Raise LoRAError unless these are slices that the adapted projections have, each once and in order."""
     for path, pieces in slices.items():
-        known = path in found and is_fused(path, found[path])
-        if not known or not pieces or list(pieces) != [name for name in SLICES if name in pieces]:
+        known = path in found and is_fused(path, found[path], model)
+        if (
+            not known
+            or not pieces
+            or not isinstance(pieces, list)
+            or pieces != [name for name in SLICES if name in pieces]
+        ):
             raise LoRAError(
                 f"the file marks {shown(path)} as an adapter of the slices {shown(pieces)}: it has none such"
             )

@@ -21,7 +21,7 @@ def size_of(path: Path, limit: int | None = None) -> int | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:  # a loop of links, a name too long, no permission
-        raise LoRAError(f"{path} cannot be read: {error}") from error
+        raise LoRAError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
     if not stat.S_ISREG(found.st_mode):  # reading a pipe waits for ever, and /dev/zero never ends
         raise LoRAError(f"{path} cannot be read: it is not a regular file")
     if limit is not None and found.st_size > limit:
