@@ -137,15 +137,18 @@ def verb(doing: str) -> Callable:
 def nobody_inside(model: nn.Module, doing: str, new: Iterable[str] = ()) -> Iterator[None]:
     """Within the block no other thread is inside the (unwrapped) model, and Ctrl-C waits until the block's end.
 
-    new: paths of modules that the block replaces or adapts for the first time: calls that lead to them are held up at
-    the modules above them. Calls under way may finish first. Raises LoRAError after PATIENCE seconds of waiting,
-    before the block has begun.
+    Calls under way finish first, later ones wait. new: paths of modules that the block adapts for the first time. These,
+    and those that modules_to_save names, do not know the gate: calls are held up at the modules above them.
+    Raises LoRAError after PATIENCE seconds of waiting, before the block has begun.
     """
     with one_verb(model, doing) as gate:
         if gate.owner == threading.get_ident():  # inside another such block
             yield
             return
-        above = {path[:i] for path in new for i, letter in enumerate(path) if letter == "."} | {""}
+        state = model.__dict__.get("_lorakit")
+        new = [*new, *(state.originals if state else ())]
+        above = {path[:i] for path in new for i, letter in enumerate(path) if letter == "."}
+        above |= {""} if new else set()
         hooks = []
         with _HeldCtrlC() as ctrl_c:
             try:
