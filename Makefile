@@ -51,10 +51,18 @@ browser-where-possible: setup
 	@if $(BIN)/python tests/browser/chromium.py $(if $(CI),,--find) >/dev/null 2>&1; then $(MAKE) --no-print-directory test-browser; \
 	else echo "no Chromium: the chapters were not opened in a browser (make test-browser installs one)"; fi
 
+# tests/guard: no network, and no file written outside the project.
 notebooks-test: setup  ## run every notebook and compare its outputs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_BUDGET=fast LORAKIT_WORKBOOK=$(CURDIR)/.cache/workbook \
+	  PYTHONPATH=$(CURDIR)/tests/guard LORAKIT_TEST_WRITES=$(CURDIR) \
 	  $(BIN)/python -m pytest --nbval --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
+
+SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
+soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size (an hour or two); rewrites docs/reliability.md
+	$(SOAK) tests/conformance
+	$(SOAK) -n 2 --dist loadfile tests/reliability
+	$(BIN)/python tools/reliability_page.py
 
 notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
@@ -92,4 +100,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup models lab test lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench gpu format clean
+.PHONY: help setup models lab test soak lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench gpu format clean

@@ -137,8 +137,8 @@ def verb(doing: str) -> Callable:
 def nobody_inside(model: nn.Module, doing: str, new: Iterable[str] = ()) -> Iterator[None]:
     """Within the block no other thread is inside the (unwrapped) model, and Ctrl-C waits until the block's end.
 
-    Calls under way finish first, later ones wait. new: paths of modules that the block adapts for the first time. These,
-    and those that modules_to_save names, do not know the gate: calls are held up at the modules above them.
+    Calls under way finish first, later ones wait. new: paths of modules that the block adapts for the first time.
+    These, and those that modules_to_save names, do not know the gate: calls are held up at the modules above them.
     Raises LoRAError after PATIENCE seconds of waiting, before the block has begun.
     """
     with one_verb(model, doing) as gate:
