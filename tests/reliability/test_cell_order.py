@@ -51,14 +51,10 @@ lk.merge(model)
 lk.unmerge(model)
 lk.set_adapter(model, None)
 print("done")
-# %%
-lk.eject(model)
-print(lk.adapter_names(model))
 """
 BAD = """
 # %%
-if "sql" not in lk.adapter_names(model):
-    lk.inject(model, config, name="sql", seed=0)
+lk.set_adapter(model, "sql")
 print(torch.rand(1).item())
 # %% tags=["nbval-ignore-output"]
 history = lab.fit(model, tokenizer, task, **short)
@@ -66,6 +62,9 @@ print("loss", *(f"{loss:.6f}" for loss in history.losses))
 # %%
 lk.load_adapter(model, "../data/adapters/sql-r8-seed0", name="other")
 print("loaded")
+# %%
+lk.eject(model)
+print(lk.adapter_names(model))
 """
 RESUMED = """
 # %% tags=["nbval-ignore-output"]
@@ -87,20 +86,19 @@ def page(folder: Path, text: str, *printed: str) -> Path:
     return path
 
 
-def test_a_chapter_that_starts_each_cell_from_what_it_needs_passes_in_every_order(tmp_path):
-    report = asyncio.run(cell_order.run(page(tmp_path, SETUP + GOOD, "1 adapter", "done", "[]")))
-    assert report.findings == []
-    assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (10, 5, 5)
-    assert report.interrupts == 1
-    assert report.told == 1  # back up, after the eject: the cell said which one to run first
-
-
-def test_drift_a_second_adapter_and_training_that_goes_on_are_found(tmp_path):
-    report = asyncio.run(cell_order.run(page(tmp_path, SETUP + BAD, "0.4962565898895264", "loaded"), ("twice",)))
+def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_found(tmp_path):
+    """Found: a draw that goes on, training that goes on from its own result, and the same adapter put in twice."""
+    printed = ("1 adapter", "done", "0.4962565898895264", "loaded", "[]")
+    report = asyncio.run(cell_order.run(page(tmp_path, SETUP + GOOD + BAD, *printed)))
+    draw, training, loading = 4, 5, 6
+    assert {finding.cell for finding in report.findings} == {draw, training, loading}
     found = {(finding.cell, finding.turn): finding.what for finding in report.findings}
-    assert "became" in found[1, "at once again"]
-    assert "other losses" in found[2, "at once again"]
-    assert "already has an adapter named 'other'" in found[3, "at once again"]
+    assert "became" in found[draw, "at once again"]
+    assert "other losses" in found[training, "at once again"]
+    assert "already has an adapter named 'other'" in found[loading, "at once again"]
+    assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (16, 8, 8)
+    assert report.interrupts == 2
+    assert report.told == 1  # back up, after the eject: a cell said which one to run first
 
 
 def test_training_stopped_by_ctrl_c_in_a_kernel_resumes_to_the_losses_of_a_run_that_was_not(tmp_path):
