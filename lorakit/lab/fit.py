@@ -126,6 +126,11 @@ def fit(
                 return error
         return None
 
+    def validate(row: dict) -> None:
+        if eval_every and (row["step"] % eval_every == 0 or row["step"] == steps):
+            with autocast(device, precision):
+                row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
+
     put_back = remember(model, parameters)
     with PatientInterrupt() as ctrl_c:
         try:
@@ -135,6 +140,8 @@ def fit(
                 if state := load_checkpoint(folder, parameters, optimizer, settings, may_differ):
                     first, history.rows, history.seconds = state["step"], state["rows"], state["seconds"]
                     scaler.load_state_dict(state["scaler"])
+                    if "validation_loss" not in history.rows[-1]:  # Ctrl-C came before it
+                        validate(history.rows[-1])
             model.train()
             batches = batch_indices(len(encoded), batch_size, seed, start=first)
             shown = progress and processes.is_main_process
@@ -172,9 +179,8 @@ def fit(
                     # Several processes have to stop at the same step, so each waits until all have heard.
                     stop = done["stop"] or (ctrl_c.asked and processes.num_processes == 1)
                     history.interrupted = stop and step < steps
-                    if eval_every and (step % eval_every == 0 or step == steps) and not history.interrupted:
-                        with autocast(device, precision):
-                            row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
+                    if not history.interrupted:
+                        validate(row)
                     history.seconds += time.perf_counter() - started
                     bar.update()
                     bar.set_postfix(loss=f"{done['loss']:.3f}", refresh=False)

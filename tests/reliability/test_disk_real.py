@@ -35,10 +35,8 @@ def test_a_disk_that_is_really_full(tmp_path):
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "core", HERE)))
     mount = f"mount -t tmpfs -o size=256k none {shlex.quote(str(tmp_path / 'disk'))}"
     (tmp_path / "disk").mkdir()
-    if (
-        not shutil.which("unshare")
-        or subprocess.run(["unshare", "-m", "sh", "-c", mount], capture_output=True).returncode
-    ):
+    in_namespace = ["unshare", "-m", "sh", "-c"]
+    if not shutil.which("unshare") or subprocess.run([*in_namespace, mount], capture_output=True).returncode:
         pytest.skip("mounting a small file system needs Linux and root")
     python = f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} {shlex.quote(str(tmp_path / 'disk'))}"
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}

@@ -1,0 +1,67 @@
+"""Ctrl-C in training: the model is usable, the base untouched, and both a new start and `resume` give the same run."""
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from figures import record, size
+from interrupting import Pressing
+from killing import equal
+from processes import ROOT, run_command
+from runs import fresh, frozen, run, trained
+
+import lorakit as lk
+
+HERE = Path(__file__).parent
+TRIALS = size(9, 90)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="interrupts forked children")
+def test_ctrl_c_at_any_instant_leaves_a_usable_model_and_a_run_that_can_go_on(tmp_path):
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "core", HERE)))
+    said = run_command([str(HERE / "interrupting.py"), str(tmp_path), str(TRIALS)], PYTHONPATH=paths)
+    found = json.loads(said[said.index("{") :].splitlines()[0])
+    record("interrupts", **found)
+    counted = Counter(found)
+    assert counted["once: interrupted"] >= TRIALS / 3 and counted["twice: interrupted"] >= 1
+
+
+@pytest.fixture
+def whole():
+    model = fresh()
+    return run(model, steps=3).losses, trained(model)
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
+@pytest.mark.parametrize("times", [1, 2, 4])
+def test_ctrl_c_before_any_line_of_the_loop_leaves_nothing_half_put_back(tmp_path, whole, times):
+    files = tuple(f"lorakit/lab/{name}.py" for name in ("fit", "step", "interrupt", "checkpoint"))
+    with Pressing(0, files) as counting:
+        run(fresh(), steps=3, checkpoint=tmp_path / "counted", checkpoint_every=1)
+    cases = size(12, 120)
+    interrupted = 0
+    for case in range(cases):
+        model = fresh()
+        base, random_state, handler = frozen(model), torch.get_rng_state(), signal.getsignal(signal.SIGINT)
+        folder = tmp_path / str(case)
+        with Pressing(1 + (case * counting.lines + case % 7) // cases, files, times) as press:
+            try:
+                interrupted += run(model, steps=3, checkpoint=folder, checkpoint_every=1).interrupted
+            except KeyboardInterrupt:
+                interrupted += 1
+        assert signal.getsignal(signal.SIGINT) is handler, press.where
+        assert torch.equal(torch.get_rng_state(), random_state), press.where
+        assert equal(frozen(model), base), press.where
+        assert not any(module.training for module in model.modules()), press.where
+        assert all(p.grad is None for p in model.parameters()), press.where
+        resumed = fresh()
+        losses = run(resumed, steps=3, checkpoint=folder, checkpoint_every=1, resume=True).losses
+        assert losses == whole[0] and equal(trained(resumed), whole[1]), press.where
+        assert len(list(folder.iterdir())) == 1, press.where
+        lk.eject(model)
+    assert interrupted >= cases / 3
