@@ -1,6 +1,5 @@
 """Save and load adapters: PEFT's files, written atomically, read with every key accounted for."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,24 +9,22 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from lorakit.core.atomic import alone_in, replace_files
-from lorakit.core.checksum import checksum
 from lorakit.core.config import LoRAConfig, check_name
 from lorakit.core.contents import Contents, check_finite, check_values
-from lorakit.core.errors import LoRAError, shown
+from lorakit.core.errors import LoRAError
 from lorakit.core.fingerprint import check_base, sample_of
 from lorakit.core.inject import attach, build
 from lorakit.core.loralib_read import read_loralib
+from lorakit.core.note import agreed_config, check_intact, read_note, write_note
 from lorakit.core.peft_read import from_peft
 from lorakit.core.peft_write import to_peft
 from lorakit.core.state import known, state_of
 from lorakit.core.targets import SLICES
 from lorakit.core.threads import verb
-from lorakit.core.untrusted import read_bytes, read_object, read_tensors, size_of
+from lorakit.core.untrusted import read_bytes, read_tensors, size_of
 from lorakit.core.wrappers import unwrap
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# Fields that a person may change after saving without changing what the adapter computes.
-FREE = {"base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "task_type", "auto_mapping"}
 
 
 @verb("save an adapter")
@@ -49,18 +46,13 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
         raise LoRAError("this adapter is on the meta device, where tensors have no values: there is nothing to save")
     fields, tensors = to_peft(model, state, name)
     check_finite(tensors)
-    note = {
-        "version": 2,  # from 2 on, there is a checksum
-        "config": fields,
-        "slices": {path: pieces for path, layer in layers.items() if (pieces := _slice_names(layer, name))},
-        "base": {path: sample_of(layer) for path, layer in layers.items()},
-    }
+    slices = {path: pieces for path, layer in layers.items() if (pieces := _slice_names(layer, name))}
+    base = {path: sample_of(layer) for path, layer in layers.items()}
     folder = Path(folder)
     try:
         with alone_in(folder):
-            note["replaces"] = _sha256(_old_config(folder / CONFIG))
-            text = json.dumps(note)
-            metadata = {"format": "pt", "lorakit": text, "lorakit_sha256": checksum(tensors, text)}
+            note = {"config": fields, "slices": slices, "base": base}
+            metadata = {"format": "pt", **write_note(note, tensors, replaces=_old_config(folder / CONFIG))}
             settings = json.dumps(fields, indent=2, sort_keys=True).encode()
             replace_files(folder, {WEIGHTS: to_bytes(tensors, metadata=metadata), CONFIG: settings})
     except OSError as error:
@@ -111,8 +103,8 @@ def _read_folder(model: nn.Module, folder: Path) -> Contents:
         hint = " (adapter_model.bin is a pickle: convert it with PEFT first)" * pickled
         raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}{hint}")
     tensors, metadata = read_tensors(folder / WEIGHTS, model)
-    note = _read_note(folder / WEIGHTS, metadata)
-    fields = _agreed_config(folder / CONFIG, settings, note)
+    note = read_note(folder / WEIGHTS, metadata)
+    fields = agreed_config(folder / CONFIG, settings, note)
     try:
         contents = from_peft(model, fields, tensors, note.get("slices", {}))
         check_base({target.path: target.module for target in contents.targets}, note.get("base", {}))
@@ -120,53 +112,8 @@ def _read_folder(model: nn.Module, folder: Path) -> Contents:
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise LoRAError(f"the settings in {folder / CONFIG} make no sense: {error}") from error
     check_values(model, contents)
-    if note.get("version") and metadata["lorakit_sha256"] != checksum(tensors, metadata["lorakit"]):
-        raise LoRAError(
-            f"{folder / WEIGHTS} is damaged, or was edited after lorakit saved it: its checksum does not fit. Restore "
-            "it or save again"
-        )
+    check_intact(folder / WEIGHTS, metadata, tensors)
     return contents
-
-
-def _read_note(path: Path, metadata: dict[str, str]) -> dict:
-    """What lorakit wrote beside the tensors, or {} where another program wrote the file."""
-    if "lorakit" not in metadata and "lorakit_sha256" not in metadata:
-        return {}
-    try:
-        note = read_object(metadata.get("lorakit", ""))
-        if not isinstance(note.get("config"), dict):
-            raise ValueError("it holds no config")
-        if "version" in note or "lorakit_sha256" in metadata:  # notes of version 1 had neither
-            if note.get("version") != 2:
-                raise ValueError(f"its version is {shown(note.get('version'))}, and this lorakit reads 2")
-            if "lorakit_sha256" not in metadata:
-                raise ValueError("its checksum is missing")
-        return note
-    except ValueError as error:
-        raise LoRAError(f"{path} is damaged: the note that lorakit left in it cannot be read: {error}") from error
-
-
-def _agreed_config(path: Path, settings: bytes | None, note: dict) -> dict:
-    """The config by the file and by the note, which must say the same; the note's, where a save was cut short."""
-    written = note.get("config")
-    if written is not None and (settings is None or _sha256(settings) == note.get("replaces", "")):
-        return written  # the weights are new, and the config is the old one or not there yet
-    try:
-        if settings is None:
-            raise ValueError("there is no such file")
-        fields = read_object(settings)
-    except ValueError as error:
-        raise LoRAError(f"{path} cannot be read: {error}") from error
-    if written is None:
-        return fields
-    if "version" not in note and _sha256(json.dumps(fields, sort_keys=True).encode()) == note.get("before"):
-        return written
-    # Fields that other tools add are theirs; from_peft refuses those that would matter.
-    changed = [key for key in written if key not in FREE and fields.get(key) != written[key]]
-    if changed:
-        says = "; ".join(f"{k}: saved {shown(written[k])}, now {shown(fields.get(k))}" for k in sorted(changed)[:4])
-        raise LoRAError(f"{path} was changed after the adapter was saved ({says}): restore it or save again")
-    return fields
 
 
 def _compact(path: str, adapter, B: Tensor) -> Tensor:
@@ -200,7 +147,3 @@ def _old_config(path: Path) -> bytes | None:
         return read_bytes(path)
     except LoRAError:  # nothing that could be loaded either
         return None
-
-
-def _sha256(data: bytes | None) -> str | None:
-    return None if data is None else hashlib.sha256(data).hexdigest()

@@ -1,5 +1,7 @@
 """Read what loralib saves: lora_state_dict's keys, without alpha or targets."""
 
+import pickletools
+import re
 import zipfile
 from pathlib import Path
 
@@ -8,9 +10,12 @@ from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
 from lorakit.core.contents import Contents, check_floats, check_values, few
-from lorakit.core.errors import LoRAError
+from lorakit.core.errors import LoRAError, shown
 from lorakit.core.targets import base_modules, find_targets, matches_name, projection_shape
-from lorakit.core.untrusted import keys_allowance, largest_adapter, read_tensors, size_of
+from lorakit.core.untrusted import header_allowance, keys_allowance, largest_adapter, read_tensors, size_of
+
+# What torch.save names in the pickle of a dict of tensors.
+PLAIN = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage|torch Size")
 
 
 def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Contents:
@@ -46,12 +51,7 @@ def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
     """A dict of tensors that torch.save wrote, each no larger than what the file holds for it."""
     size = size_of(path, largest_adapter(model))
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                entries = archive.infolist()
-            # torch stores and never compresses; a bomb is small until it is unpacked.
-            if any(e.compress_type != zipfile.ZIP_STORED for e in entries) or sum(e.file_size for e in entries) > size:
-                raise ValueError("it unpacks to more than it holds")
+        _check_archive(path, size, header_allowance(model))
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(tensors, dict) or len(tensors) > keys_allowance(model):
             raise ValueError("it is not a dict of as many tensors as this model can use")
@@ -66,3 +66,31 @@ def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
         return {key: value.detach() for key, value in tensors.items()}
     except Exception as error:  # torch.load raises many kinds for files that are not what they say
         raise LoRAError(f"{path} cannot be read as a loralib checkpoint: {error}") from error
+
+
+def _check_archive(path: Path, size: int, longest: int) -> None:
+    """Raise ValueError unless it is a zip as torch writes it, whose pickle asks for tensors and nothing else.
+
+    weights_only runs no foreign code, but unpacks what is compressed and calls bytearray(10**11) when told to.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is no file of torch 1.6 or later; an older one can be loaded and saved again with torch")
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        names = [entry.filename.lower() for entry in entries]  # torch finds them in either case
+        # A bomb is small until it is unpacked; torch stores and never compresses.
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        if not stored or sum(entry.file_size for entry in entries) > size or len(set(names)) < len(names):
+            raise ValueError("it unpacks to more than it holds")
+        for entry, name in zip(entries, names, strict=True):
+            if name.endswith("data.pkl"):
+                if entry.file_size > longest:
+                    raise ValueError(f"its pickle has {entry.file_size:,} bytes, more than any adapter of this model")
+                _check_pickle(archive.read(entry))
+
+
+def _check_pickle(data: bytes) -> None:
+    for opcode, argument, _ in pickletools.genops(data):
+        known = opcode.name == "GLOBAL" and PLAIN.fullmatch(argument)
+        if opcode.name in ("GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4") and not known:
+            raise ValueError(f"it is not made of plain tensors: its pickle asks for {shown(argument)}")
