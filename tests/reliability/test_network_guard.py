@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from outside import OutsideRefused, allowed_roots
+from processes import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = "198.51.100.7"  # set aside for documentation (RFC 5737): nobody answers there
@@ -88,6 +89,11 @@ def test_another_machine_is_refused_in_a_child_and_in_its_child():
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert all_refused(json.loads(done.stdout)), done.stdout
+
+
+def test_another_machine_is_refused_in_what_the_tests_of_several_processes_start():
+    said = json.loads(run_command(["-c", f"{REACH_OUT}\nimport json\nprint(json.dumps(found))"]))
+    assert all_refused(said), said
 
 
 def run_cell(code: str, **environment: str) -> str:
