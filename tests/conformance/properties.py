@@ -95,7 +95,7 @@ PROPERTIES = {
     12: Property(
         "no gradients on the base, some on every adapter",
         "exact",
-        "exact; none of the adapter's is zero or not finite; and all pass gradcheck in float64",
+        "exact; none of the adapter's is zero or not finite; and all pass gradcheck in float64, dropout on or off",
         (
             "test_gradients_are_none_on_the_base_and_never_on_the_adapter",
             "test_the_adapters_gradients_pass_gradcheck_in_float64",

@@ -54,14 +54,16 @@ def test_gradients_are_none_on_the_base_and_never_on_the_adapter(kind):
             assert torch.isfinite(parameter.grad).all() and parameter.grad.any(), path
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_adapters_gradients_pass_gradcheck_in_float64(kind):
+def test_the_adapters_gradients_pass_gradcheck_in_float64(kind, dropout):
     """Through the whole model, to every A and B, along random directions (gradcheck's fast mode)."""
-    model = in_float64(adapted(kind, torch.float64))
+    model = in_float64(adapted(kind, torch.float64, dropout=dropout)).train()
     trained = {path: p.detach().requires_grad_() for path, p in model.named_parameters() if p.requires_grad}
     inputs = {main_input(model): samples(model)}
 
     def outputs(*values):
+        torch.manual_seed(7)  # the same dropout masks every time
         out = torch.func.functional_call(model, dict(zip(trained, values, strict=True)), kwargs=inputs)
         return getattr(out, "logits", out)
 
