@@ -73,6 +73,12 @@ lk.inject(model, config, name="sql", seed=0)
 history = lab.fit(model, tokenizer, task, checkpoint="FOLDER", checkpoint_every=4, resume=True, **short)
 print("loss", *(f"{loss:.6f}" for loss in history.losses))
 """
+USED = """
+# %% tags=["nbval-ignore-output"]
+lk.merge(model)
+lk.unmerge(model)
+print("answers:", lab.generate_answers(model, tokenizer, [task.test[0].prompt], 4))
+"""
 
 
 def page(folder: Path, text: str, *printed: str) -> Path:
@@ -102,9 +108,9 @@ def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_fou
 
 
 def test_training_stopped_by_ctrl_c_in_a_kernel_resumes_to_the_losses_of_a_run_that_was_not(tmp_path):
-    """In one kernel: a run to its end; then one into another folder, stopped by SIGINT, and its cell run again."""
+    """In one kernel: a run to its end; then one that SIGINT stops, whose model is used, and whose cell is run again."""
     cells = [RESUMED.replace("FOLDER", str(tmp_path / name)) for name in ("whole", "stopped")]
-    path = page(tmp_path, SETUP + "".join(cells))
+    path = page(tmp_path, SETUP + "".join(cells) + USED)
     chapter = cell_order.Chapter(nbformat.read(path, as_version=4), tmp_path, cell_order.Report(path.name))
 
     async def run_cells() -> dict[str, list[str]]:
@@ -114,6 +120,7 @@ def test_training_stopped_by_ctrl_c_in_a_kernel_resumes_to_the_losses_of_a_run_t
                 (0, None, "setup"),
                 (1, None, "never stopped"),
                 (2, lambda _: any((tmp_path / "stopped").glob("step-*/state.json")), "stopped"),
+                (3, None, "used"),
                 (2, None, "resumed"),
             ):
                 assert await chapter.execute(number, stop) is None, name  # Ctrl-C between two steps is no error
