@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_a_verb_undone_or_done(verb, tmp_path, ready):
     act(model, tmp_path)
     duration, after = time.perf_counter() - started, seen(model)
     outcomes, chance = {"undone": 0, "done": 0}, random.Random(verb)
-    for _ in range(size(12, 200)):
+    for _ in range(size(10, 60)):
         model = prepared()
         interrupted(lambda model=model: act(model, tmp_path), chance.uniform(0, duration))
         found = seen(model)

@@ -18,7 +18,7 @@ from runs import fresh, frozen, run, trained
 import lorakit as lk
 
 HERE = Path(__file__).parent
-TRIALS = size(9, 90)
+TRIALS = size(9, 60)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="interrupts forked children")
@@ -43,7 +43,7 @@ def test_ctrl_c_before_any_line_of_the_loop_leaves_nothing_half_put_back(tmp_pat
     files = tuple(f"lorakit/lab/{name}.py" for name in ("fit", "step", "interrupt", "checkpoint"))
     with Pressing(0, files) as counting:
         run(fresh(), steps=3, checkpoint=tmp_path / "counted", checkpoint_every=1)
-    cases = size(12, 120)
+    cases = size(12, 60)
     interrupted = 0
     for case in range(cases):
         model = fresh()

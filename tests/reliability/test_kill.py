@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked ch
 HERE = Path(__file__).parent
 
 
-KILLS = size(20, 300)
+KILLS = size(20, 200)
 
 
 @pytest.fixture(scope="module")
