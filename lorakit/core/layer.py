@@ -105,7 +105,8 @@ class LoRALayer:
         if x.shape[0] != A.shape[0]:
             raise LoRAError(
                 f"mixed_batch was given {A.shape[0]} names for a batch of {x.shape[0]} rows: give one name per row "
-                "(for beam search, one per beam; what all rows share, as DeBERTa's positions, cannot be mixed)"
+                "(for beam search, one per beam; what all rows share, as DeBERTa's positions, or what holds rows and "
+                "tokens in one dimension, as OPT's fc1 and fc2, cannot be mixed)"
             )
         y = self.base_class.forward(self, x)
         rows = x.reshape(x.shape[0], -1, x.shape[-1])  # (rows, tokens, in)
