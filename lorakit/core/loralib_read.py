@@ -1,5 +1,6 @@
 """Read what loralib saves: lora_state_dict's keys, without alpha or targets."""
 
+import io
 import pickletools
 import re
 import zipfile
@@ -51,8 +52,8 @@ def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
     """A dict of tensors that torch.save wrote, each no larger than what the file holds for it."""
     size = size_of(path, largest_adapter(model))
     try:
-        _check_archive(path, size, header_allowance(model))
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        archive = _copy_archive(path, size, header_allowance(model))
+        tensors = torch.load(archive, map_location="cpu", weights_only=True)
         if not isinstance(tensors, dict) or len(tensors) > keys_allowance(model):
             raise ValueError("it is not a dict of as many tensors as this model can use")
         for key, value in tensors.items():
@@ -68,14 +69,17 @@ def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
         raise LoRAError(f"{path} cannot be read as a loralib checkpoint: {error}") from error
 
 
-def _check_archive(path: Path, size: int, longest: int) -> None:
-    """Raise ValueError unless it is a zip as torch writes it, whose pickle asks for tensors and nothing else.
+def _copy_archive(path: Path, size: int, longest: int) -> io.BytesIO:
+    """The zip that torch.save wrote, entry by entry; raises ValueError where it is damaged or asks for more.
 
-    weights_only runs no foreign code, but unpacks what is compressed and calls bytearray(10**11) when told to.
+    A copy, because torch's own reader checks no CRC and, where the directory is damaged, hands out memory that it
+    never wrote to. And weights_only runs no foreign code, but it unpacks what is compressed, and calls
+    bytearray(10**11) when told to.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError("it is no file of torch 1.6 or later; an older one can be loaded and saved again with torch")
-    with zipfile.ZipFile(path) as archive:
+    copied = io.BytesIO()
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copied, "w") as copy:
         entries = archive.infolist()
         names = [entry.filename.lower() for entry in entries]  # torch finds them in either case
         # A bomb is small until it is unpacked; torch stores and never compresses.
@@ -87,6 +91,9 @@ def _check_archive(path: Path, size: int, longest: int) -> None:
                 if entry.file_size > longest:
                     raise ValueError(f"its pickle has {entry.file_size:,} bytes, more than any adapter of this model")
                 _check_pickle(archive.read(entry))
+            copy.writestr(entry.filename, archive.read(entry))
+    copied.seek(0)
+    return copied
 
 
 def _check_pickle(data: bytes) -> None:

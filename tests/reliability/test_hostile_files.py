@@ -300,6 +300,27 @@ def test_loralib_tensors_that_are_no_plain_floats_are_refused(odd, tmp_path):
     )
 
 
+def test_a_torch_file_with_one_byte_changed_loads_the_same_or_is_refused(tmp_path):
+    """torch.load itself checks no CRC, and returns uninitialised memory for some damage to its directory."""
+    config, model = LoRAConfig(r=2, targets=("h.0.attn.c_attn",)), build("gpt2")
+    torch.manual_seed(0)
+    tensors = {f"transformer.h.0.attn.c_attn.lora_{ab}": torch.randn(n, m) for ab, n, m in (("A", 2, 24), ("B", 72, 2))}
+    data = torch_bytes(tensors)
+    refusals = 0
+    for at in range(0, len(data), 3):
+        (tmp_path / "lora.pt").write_bytes(data[:at] + bytes([data[at] ^ 0x15]) + data[at + 1 :])
+        try:
+            lk.load_adapter(model, tmp_path / "lora.pt", "new", config=config)
+        except LoRAError:
+            refusals += 1
+            continue
+        adapter = model.transformer.h[0].attn.c_attn.adapters["new"]
+        for ab in "AB":
+            assert same_bits(getattr(adapter, f"lora_{ab}").data, tensors[f"transformer.h.0.attn.c_attn.lora_{ab}"]), at
+        lk.eject(model)
+    assert refusals > 100
+
+
 def test_a_folder_made_for_a_save_that_failed_is_removed_again(tmp_path):
     model = adapted()
     (tmp_path / "there").mkdir()
