@@ -16,16 +16,17 @@ except ImportError:  # Windows
 def alone_in(folder: Path, seconds: float = 30.0):
     """Make the folder, and keep other savers out of it meanwhile: two at once would mix their files.
 
-    A folder that was made for nothing is removed again. Windows, and disks without locks, go without.
+    A folder that was made for nothing is removed again. Windows, and disks without locks, go without: gives whether
+    others are really kept out.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    handle = None
+    handle, alone = None, False
     try:
         if fcntl is not None:
             handle = os.open(folder, os.O_RDONLY)
-            _lock(handle, folder, time.monotonic() + seconds)
-        yield
+            alone = _lock(handle, folder, time.monotonic() + seconds)
+        yield alone
     except BaseException:
         for path in made:
             with contextlib.suppress(OSError):
@@ -36,27 +37,29 @@ def alone_in(folder: Path, seconds: float = 30.0):
             os.close(handle)  # and the lock with it, as when the process dies
 
 
-def _lock(handle: int, folder: Path, until: float) -> None:
+def _lock(handle: int, folder: Path, until: float) -> bool:
     while True:
         try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
         except BlockingIOError:
             if time.monotonic() > until:
                 raise TimeoutError(f"another process is still saving to {folder}") from None
             time.sleep(0.01)
         except OSError:  # no locks on this disk
-            return None
+            return False
 
 
-def replace_files(folder: Path, files: dict[str, bytes]) -> None:
+def replace_files(folder: Path, files: dict[str, bytes], alone: bool = False) -> None:
     """Write files of a folder; each one is, at every instant, the old one or the new one.
 
     All are first written out beside the old ones, so a full disk changes nothing; then they take their places,
-    in the order given, one immediately after the other.
+    in the order given, one immediately after the other. What a killed process left of them is removed: at once where
+    nobody else can be writing (`alone`), else when it is an hour old.
     """
     for stale in folder.glob(".*.tmp"):  # left by a process that was killed
         with contextlib.suppress(OSError):
-            if stale.name.startswith(tuple(f".{name}." for name in files)) and _age(stale) > 3600:
+            if stale.name.startswith(tuple(f".{name}." for name in files)) and (alone or _age(stale) > 3600):
                 stale.unlink()
     written: dict[str, str] = {}
     for name in files:

@@ -50,11 +50,11 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     base = {path: sample_of(layer) for path, layer in layers.items()}
     folder = Path(folder)
     try:
-        with alone_in(folder):
+        with alone_in(folder) as alone:
             note = {"config": fields, "slices": slices, "base": base}
             metadata = {"format": "pt", **write_note(note, tensors, replaces=_old_config(folder / CONFIG))}
             settings = json.dumps(fields, indent=2, sort_keys=True).encode()
-            replace_files(folder, {WEIGHTS: to_bytes(tensors, metadata=metadata), CONFIG: settings})
+            replace_files(folder, {WEIGHTS: to_bytes(tensors, metadata=metadata), CONFIG: settings}, alone)
     except OSError as error:
         raise LoRAError(f"cannot write the adapter to {folder}: {error}") from error
     return folder

@@ -373,14 +373,19 @@ def test_a_folder_that_cannot_be_written_is_a_lora_error(tmp_path):
         lk.save_adapter(adapted(), tmp_path / "file" / "folder")
 
 
-def test_files_of_killed_processes_are_cleared_after_an_hour(tmp_path):
+@pytest.mark.parametrize("locks", [True, False])
+def test_files_of_killed_processes_are_cleared_by_the_next_save(tmp_path, monkeypatch, locks):
+    """Where no lock says that they cannot be another process's at work, when they are an hour old."""
+    pytest.importorskip("fcntl")
+    if not locks:
+        monkeypatch.setattr("lorakit.core.atomic.fcntl", None)
     stale, fresh, foreign = (tmp_path / f".{name}.x.tmp" for name in (WEIGHTS, CONFIG, "other"))
     for path in (stale, fresh, foreign):
         path.write_text("half")
     for path in (stale, foreign):
         os.utime(path, (0, 0))
     lk.save_adapter(adapted(), tmp_path)
-    assert not stale.exists() and fresh.exists() and foreign.exists()
+    assert not stale.exists() and fresh.exists() is not locks and foreign.exists()
 
 
 KILLED = """

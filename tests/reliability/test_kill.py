@@ -31,7 +31,8 @@ def test_an_adapter_is_the_old_or_the_new_one_whenever_its_save_is_killed(found)
     random, states = Counter(found["adapter"]["random"]), Counter(found["adapter"]["states"])
     steps = found["adapter"]["steps"]
     assert random["inside"] >= KILLS / 2, "most kills fell into a save"
-    assert random["old"] and random["new"]
+    assert random["old"], "some came before the rename"
+    assert random["left after one more save"] == 0, "what the killed ones left is gone"
     assert {"open", "os.chmod", "os.rename", "fsync"} <= set(steps)
     assert states["between renames"] == 1, "the instant between the two files was hit"
     assert states["old"] + states["new"] == len(steps) and states["old"] and states["new"]
