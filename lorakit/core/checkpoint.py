@@ -55,7 +55,7 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
             metadata = {"format": "pt", **write_note(note, tensors, replaces=_old_config(folder / CONFIG))}
             settings = json.dumps(fields, indent=2, sort_keys=True).encode()
             replace_files(folder, {WEIGHTS: to_bytes(tensors, metadata=metadata), CONFIG: settings}, alone)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise LoRAError(f"cannot write the adapter to {folder}: {error}") from error
     return folder
 

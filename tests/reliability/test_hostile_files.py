@@ -147,6 +147,9 @@ def test_a_name_that_leads_elsewhere_is_refused_before_any_file_is_touched(name,
 def test_a_path_that_the_system_refuses_is_a_lora_error(tmp_path):
     refused(build("gpt2"), tmp_path / ("x" * 5000), "cannot be read")
     refused(build("gpt2"), f"{tmp_path}/a\0b", "no adapter|cannot be read")
+    for path in (f"{tmp_path}/a\0b", tmp_path / ("x" * 5000)):
+        with pytest.raises(LoRAError, match="cannot write"):
+            lk.save_adapter(adapted(), path)
 
 
 # Bombs, loaded in a process that may not have more than a GiB beyond what it has once torch is loaded
@@ -322,12 +325,19 @@ def test_a_torch_file_with_one_byte_changed_loads_the_same_or_is_refused(tmp_pat
 
 
 def test_a_folder_made_for_a_save_that_failed_is_removed_again(tmp_path):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
     model = adapted()
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / CONFIG).mkdir()  # a folder, where the config should go
     with pytest.raises(LoRAError, match="cannot write"):
         lk.save_adapter(model, tmp_path / "there")
     assert [path.name for path in (tmp_path / "there").iterdir()] == [CONFIG]  # the weights were not replaced alone
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LoRAError, match="cannot write"):
+        patch.setattr(os, "fsync", full)
+        lk.save_adapter(model, tmp_path / "new" / "deep")
+    assert not (tmp_path / "new").exists()
 
 
 def test_metadata_of_other_programs_is_no_note_of_ours(folder):
