@@ -42,7 +42,7 @@ IGNORED = "nbval-ignore-output"
 SKIPPED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
 TRAINS = re.compile(r"\b(fit|train_and_score|optimizer\.step)\(")
 CHANGES = re.compile(
-    r"\b(load_base|inject|eject|\w+_adapter|set_scale|merge|unmerge|attach|fold|fit|train_\w+|copy_|look|add_up|step)\("
+    r"\b(load_base|\w+_at_hand|inject|eject|\w+_adapter|set_scale|merge|unmerge|attach|fold|fit|train_\w+|copy_|look|add_up|step)\("
 )
 LOSS = re.compile(r"^.*\b(?:loss|bits per byte)\b.*$", re.MULTILINE)
 SAYS_WHICH = re.compile(r"[Rr]un the cell under")
