@@ -1,5 +1,7 @@
 """A change of adapters waits for calls that other threads have under way, and holds new ones up: step by step."""
 
+import os
+import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -299,3 +301,33 @@ def test_a_function_named_generate_is_one_call(model):
     go_on.set()
     reader.join(SOON), writer.join(SOON)
     assert same_bits(*got[0])
+
+
+def test_ctrl_c_during_a_change_arrives_when_the_change_is_whole(model):
+    handler = signal.getsignal(signal.SIGINT)
+    for _ in range(200):
+        whole = False
+        with pytest.raises(KeyboardInterrupt), threads.nobody_inside(model, "test"):
+            signal.raise_signal(signal.SIGINT)
+            lk.set_adapter(model, None)
+            whole = True
+        assert whole and not threads.gate_of(model).closed and signal.getsignal(signal.SIGINT) is handler
+    lk.set_adapter(model, "law")
+
+
+def test_ctrl_c_ends_the_wait_for_another_thread_and_changes_nothing(model):
+    before, readers = snapshot(model), []
+    with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
+        begin = threading.Event()
+        reader, _ = run(lambda: begin.wait() and logits(model))
+        readers.append(reader)
+        begin.set()
+        assert arrived.wait(SOON)
+        threading.Timer(NEVER, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            lk.set_adapter(model, "sql")
+        assert reader.is_alive()
+        go_on.set()
+        reader.join(SOON)
+    assert_same(before, snapshot(model))
+    assert not threads.gate_of(model).closed

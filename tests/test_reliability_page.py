@@ -1,0 +1,41 @@
+"""docs/reliability.md says what was measured, and what was measured keeps the promises."""
+
+import json
+import re
+
+import pytest
+from reliability_page import PAGE, PROMISES, RESULTS, ROOT, page
+
+
+def found(name: str) -> dict:
+    return json.loads((RESULTS / f"reliability_{name}.json").read_text(encoding="utf-8"))
+
+
+def test_the_page_is_what_the_records_say():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/reliability_page.py"
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.title)
+def test_every_promise_names_tests_that_exist(promise):
+    for pattern in promise.tested:
+        assert list(ROOT.glob(pattern)), pattern
+
+
+def test_the_recorded_runs_are_as_large_as_promised():
+    assert found("conformance")["properties"] == 21 and found("conformance")["architectures"] >= 11
+    hostile = found("hostile")
+    assert hostile["cases"] >= 10_000
+    assert hostile["refused"] + hostile["harmless"] + hostile["as_written"] == hostile["cases"]
+    assert found("kills")["kills"] >= 200
+    storm, cycles = found("threads"), found("leaks")["cycles"]
+    assert storm["outputs"] >= 10_000 and storm["mixtures"] == 0 and not storm["errors"]
+    assert cycles["switch"]["cycles"] >= 5000, "of two switches each"
+    assert cycles["load_and_delete"]["cycles"] >= 1000
+    assert found("cell_order")["notebooks"] == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    assert found("cell_order")["unexpected"] == 0
+
+
+def test_no_figure_of_the_page_is_typed():
+    """What the templates say in digits is a limit of the code, never a result."""
+    typed = [text for promise in PROMISES for text in re.findall(r"\d+", promise.promised)]
+    assert typed == ["30"], typed  # seconds: threads.PATIENCE

@@ -1,0 +1,274 @@
+"""docs/reliability.md, from what `make soak` measured: python tools/reliability_page.py
+
+Every figure on the page is read from data/results/reliability_*.json; none is typed.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "data" / "results"
+PAGE = ROOT / "docs" / "reliability.md"
+
+HEAD = """\
+# Reliability: what is promised, and how it is tested
+
+Written by `python tools/reliability_page.py` from what `make soak` measured. `make test` runs the same tests at a
+smaller size. No figure on this page is typed.
+"""
+
+LIMITS = """\
+## Not promised
+
+- **A checksum is no signature.** It tells damage, not intent: whoever edits an adapter on purpose can compute it again.
+  PEFT's and loralib's files carry none, so there a changed number is loaded as it stands.
+- **Compiled models and threads.** A change waits for calls of a `torch.compile`d model that are under way, but compiled
+  code does not stop at the gate: do not start such calls while another thread changes adapters.
+- **Training in one thread, changing adapters in another.** Each call sees one state; a step is several calls.
+- **Calls that belong together** but are neither one call of a module nor inside a function named `generate` may see a
+  change between them. The call stacks do not say whose call it is: a change also waits for calls of other models.
+- **Other machines.** The same seed gives the same bits on one machine with one number of threads. Other processors,
+  versions of torch or GPUs round otherwise.
+- **Windows, and disks without locks.** There, two processes that save to one folder at once are not kept apart.
+"""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One section: what is promised, in which files it is tested, and the lines that state its figures.
+
+    name: of the record, data/results/reliability_<name>.json; None where there is nothing to count.
+    """
+
+    name: str | None
+    title: str
+    promised: str
+    tested: tuple[str, ...]
+    figures: Callable[[dict], list[str]] = lambda found: []
+
+
+def table(head: tuple[str, ...], rows: list[tuple]) -> list[str]:
+    """Markdown; the first column is text, the others are numbers."""
+    lines = [head, ("---", *["---:"] * (len(head) - 1)), *rows]
+    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+
+
+def counts(found: dict) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in found.items())
+
+
+def conformance(found: dict) -> list[str]:
+    return [
+        f"- {found['cases']:,} cases: {found['tests']} tests over {found['models']} models, that is "
+        f"{found['architectures']} architectures of transformers and {found['plain_modules']} plain modules, for all "
+        f"{found['properties']} properties of PEFT's suite.",
+        "",
+        *table(
+            ("worst over all models", "measured"), [(name, f"{value:.2g}") for name, value in found["worst"].items()]
+        ),
+    ]
+
+
+def hostile(found: dict) -> list[str]:
+    return [
+        f"- {found['cases']:,} damaged adapters: {found['refused']:,} refused with a `LoRAError`; "
+        f"{found['harmless']:,} loaded exactly as the original, the damage being to something without a meaning; "
+        f"{found['as_written']:,} of PEFT's and loralib's files, which carry no checksum, loaded as their bytes say. "
+        "Nothing else happened, and nothing was executed.",
+        f"- The slowest took {found['slowest_s']:.2f} s; memory grew by {found['peak_mib']:.0f} MiB at most.",
+        f"- Kinds of damage: {counts(found['kinds'])}.",
+    ]
+
+
+def threads(found: dict) -> list[str]:
+    return [
+        f"- {found['readers']} threads that call and generate, {found['writers']} that switch, scale, merge, unmerge, "
+        f"load, delete and eject at random: {found['outputs']:,} outputs under {found['changes']:,} changes "
+        f"({found['refused']:,} more were refused, as they did not fit what the other thread had just done): "
+        f"**{found['mixtures']} mixtures**, {len(found['errors'])} errors of any other kind.",
+        f"- The slowest change took {found['slowest_change_s']:.2f} s, waiting for generations included.",
+        "- With the gate taken out, the same storm meets mixtures within seconds; that is a test too.",
+    ]
+
+
+def leaks(found: dict) -> list[str]:
+    rows = [
+        (name.replace("_", " "), f"{row['cycles']:,}", row["objects_more"], f"{row['mib_more']:.2f}")
+        for name, row in found["cycles"].items()
+    ]
+    return table(("cycle", "times", "objects more", "MiB more"), rows)
+
+
+def kills(found: dict) -> list[str]:
+    adapter, first, run = found["adapter"], found["first_adapter"], found["checkpoint"]
+    steps = adapter["states"]
+    rows = [
+        (what, f"{found['kills']:,}", row["inside"], row.get("old", row.get("nothing")), row["new"])
+        for what, row in (
+            ("an adapter over another", adapter["random"]),
+            ("the first adapter of a folder", first["random"]),
+            ("the checkpoint of a training run", run["random"]),
+        )
+    ]
+    return [
+        *table(("SIGKILL while saving", "kills", "inside a save", "left the old", "left the new"), rows),
+        "",
+        "- Nothing else was ever found on the disk. A killed training run, resumed, ends with the losses and weights "
+        "of one that was never stopped, bit for bit.",
+        f"- A save of {adapter['milliseconds']:.1f} ms changes the disk in {len(adapter['steps'])} steps. Killed "
+        f"before each of them: {steps['old']} times the old adapter, {steps['new']} times the new one, "
+        f"{steps['between renames']} of these exactly between its two files.",
+        "- Whatever fails at whichever step (full disk, quota, read-only, no permission, a folder that vanishes, a "
+        "file in the place of a folder): a `LoRAError`, the old files intact, no temporary file left.",
+    ]
+
+
+def interrupts(found: dict) -> list[str]:
+    verbs = json.loads((RESULTS / "reliability_interrupted_verbs.json").read_text(encoding="utf-8"))
+    verbs = {name: row for name, row in verbs.items() if isinstance(row, dict) and "undone" in row}
+    undone, done = (sum(row[how] for row in verbs.values()) for how in ("undone", "done"))
+    stopped = sum(count for how, count in found.items() if str(how).endswith(": interrupted"))
+    return [
+        f"- {found['trials']} training runs with a Ctrl-C at a random instant, in every third a second one right after "
+        f"it: {stopped} stopped early. After every one the base was untouched to the bit, the model could be used, the "
+        "same cell run again gave the losses of an undisturbed run, and `resume` those of a run never stopped.",
+        f"- {undone + done:,} in {len(verbs)} verbs: {undone:,} left the model as it was, {done:,} left the verb done, "
+        "none left it half done.",
+    ]
+
+
+def numbers(found: dict) -> list[str]:
+    drift = [(count, *(f"{value:.1g}" for value in row.values())) for count, row in found["drift"].items()]
+    return [
+        f"- {found['runs']} kinds of training run, each done again in the same process and in {found['processes']} "
+        "fresh ones with other hash seeds: the same bits.",
+        "- Other numbers of threads add up in another order. Allowed, as a share of the largest logit: "
+        f"{found['forward_bound']:.1g}, and {found['trained_bound']:.1g} after {found['steps']} steps of training. "
+        "Measured, against one thread:",
+        "",
+        *table(("threads", "logits", "logits after training", "losses"), drift),
+    ]
+
+
+def cell_order(found: dict) -> list[str]:
+    return [
+        f"- {found['notebooks']} notebooks with {found['cells']} code cells: {found['runs_each_twice']:,} runs of "
+        f"cells twice in a row, {found['runs_all_twice']:,} with all of a notebook a second time in one kernel, "
+        f"{found['runs_back_up']:,} of one cell again after the last, {found['interrupts']:,} times Ctrl-C in a "
+        "training cell, which was then run again.",
+        f"- Surprises: **{found['unexpected']}**. {found['told_which_cell_first']:,} times a cell said which other "
+        "cell to run first.",
+    ]
+
+
+PROMISES = (
+    Promise(
+        "conformance",
+        "The same on every architecture",
+        """\
+What PEFT's own test suite checks of LoRA holds on every architecture in [supported.md](supported.md), and more tightly
+where LoRA allows it: unmerging, switching off and loading are exact to the bit, and merging stays within a bound
+derived from one rounding of each weight. Adapters go to PEFT and come from PEFT.""",
+        ("tests/conformance",),
+        conformance,
+    ),
+    Promise(
+        "hostile",
+        "Corrupt and hostile adapters",
+        """\
+`load_adapter` gives the adapter or a `LoRAError`, in bounded time and memory. It executes nothing. Where it refuses,
+the model is what it was, to the bit. Files that lorakit wrote carry a checksum: no changed bit goes unnoticed.""",
+        ("tests/reliability/test_fuzz_adapters.py", "tests/reliability/test_hostile_*.py"),
+        hostile,
+    ),
+    Promise(
+        "kills",
+        "Killed, full, read-only",
+        """\
+Killed at any instant, a folder that lorakit saves to holds the old adapter (or checkpoint) or the new one, whole. Two
+processes that save to one folder take turns. A disk that fails in the middle of training costs the checkpoint and not
+the run: training goes on, says so, and raises at the end with the history.""",
+        (
+            "tests/reliability/test_kill.py",
+            "tests/reliability/test_disk*.py",
+            "tests/reliability/test_hostile_writers.py",
+        ),
+        kills,
+    ),
+    Promise(
+        "interrupts",
+        "Ctrl-C",
+        """\
+Training stops between two steps, with the model as trained so far and a checkpoint, if one was asked for. Every verb is
+undone or done. In a notebook, the cell may simply be run again.""",
+        ("tests/reliability/test_interrupt_*.py", "tests/reliability/test_cell_order.py"),
+        interrupts,
+    ),
+    Promise(
+        "threads",
+        "Threads",
+        """\
+The output of a call of a model, or of a whole `generate`, is that of one state of its adapters: a change waits for
+calls that other threads have under way, and later calls wait for the change. Whoever has waited for 30 s gets a
+`LoRAError`, and nothing has changed. Ctrl-C during a change is held back until the change is whole.""",
+        ("tests/reliability/test_threads_*.py",),
+        threads,
+    ),
+    Promise(
+        "leaks",
+        "Memory",
+        "Switching, loading, deleting, merging, mixing and saving leave no object and no memory behind, however often.",
+        ("tests/reliability/test_leaks.py",),
+        leaks,
+    ),
+    Promise(
+        "cell_order",
+        "Cells in any order",
+        """\
+In every notebook, any cell may be run twice, and all of them twice in one kernel: nothing is injected twice, and exact
+results stay what they were. Where the order matters, the error names the cell to run first.""",
+        ("tests/reliability/test_cell_order.py",),
+        cell_order,
+    ),
+    Promise(
+        "numbers",
+        "Numbers",
+        """\
+The same seed gives the same result, bit for bit, on one CPU with one number of threads: whatever ran before, whatever
+state the global random generators are in.""",
+        ("tests/reliability/test_numbers.py",),
+        numbers,
+    ),
+    Promise(
+        None,
+        "Network, files, server",
+        """\
+Tests, what they start, and the notebooks' kernels are refused every connection to another machine and every look-up
+of its name, and notebooks every write outside the project and the system's temporary folder. `make lab` listens on this
+machine alone and wants its token. `make audit` compares the pinned versions with the published advisories.""",
+        ("tests/reliability/test_network_guard.py", "tests/reliability/test_notebook_server_network.py"),
+    ),
+)
+
+
+def page() -> str:
+    """The page as it should be now."""
+    lines = [HEAD]
+    for promise in PROMISES:
+        lines += [f"## {promise.title}", "", promise.promised, ""]
+        lines += ["Tested in " + ", ".join(f"`{path}`" for path in promise.tested) + ".", ""]
+        if promise.name is None:
+            continue
+        file = RESULTS / f"reliability_{promise.name}.json"
+        found = json.loads(file.read_text(encoding="utf-8"))
+        versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+        lines += [*promise.figures(found), ""]
+        lines += [f"<sub>Measured {found['date']} on {found['device']}, {versions}.</sub>", ""]
+    return "\n".join([*lines, LIMITS])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)}: written")
