@@ -53,13 +53,14 @@ class Gate:
 
         After True the model may have changed: look everything up anew. Raises LoRAError after PATIENCE seconds.
         """
-        me, deadline = threading.get_ident(), time.monotonic() + PATIENCE
+        me, deadline, waited = threading.get_ident(), time.monotonic() + PATIENCE, False
         with self.moved:
             if self.owner == me:
                 return False
             while self.closed:
                 if me in self.inside and _on_stack(self.inside[me]):
-                    return False
+                    return waited  # perhaps one change has passed, and this call was inside when the next began
+                waited = True
                 if not self.moved.wait(deadline - time.monotonic()):
                     raise LoRAError(f"another thread has been changing the model's adapters for {PATIENCE:g} s: retry")
             return True

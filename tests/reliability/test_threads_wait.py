@@ -331,3 +331,19 @@ def test_ctrl_c_ends_the_wait_for_another_thread_and_changes_nothing(model):
         reader.join(SOON)
     assert_same(before, snapshot(model))
     assert not threads.gate_of(model).closed
+
+
+def test_a_call_held_up_by_one_change_and_found_inside_by_the_next_looks_its_layer_up_anew(model):
+    gate, change = threads.gate_of(model), threads.nobody_inside(model, "test")
+    with change:
+        reader, got = run(lambda: model.transformer.h[0].mlp.c_fc(torch.ones(1, 1, 24)).detach())
+        reader.join(NEVER)
+        assert reader.is_alive()
+        lk.eject(model)
+        gate.moved.acquire()  # the reader, though woken, cannot go on yet
+    gate.closed, gate.owner, gate.inside = True, threading.get_ident(), threads._inside()
+    gate.moved.release()
+    reader.join(SOON)
+    gate.open()
+    with torch.no_grad():
+        assert same_bits(got[0], model.transformer.h[0].mlp.c_fc(torch.ones(1, 1, 24)))
