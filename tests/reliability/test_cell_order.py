@@ -1,6 +1,6 @@
 """Chapters hold up when cells are run twice, all again, after Ctrl-C, and back up; a cell that does not is found.
 
-Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, most of an hour on one core): every chapter.
+Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, about 25 minutes on one core): every chapter.
 """
 
 import asyncio
