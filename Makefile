@@ -59,10 +59,18 @@ notebooks-test: setup  ## run every notebook and compare its outputs
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
 
 SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
-soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size (an hour or two); rewrites docs/reliability.md
+soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size (an hour); rewrites docs/reliability.md
 	$(SOAK) tests/conformance
 	$(SOAK) -n 2 --dist loadfile tests/reliability
 	$(BIN)/python tools/reliability_page.py
+
+# --strict: a package whose advisories cannot be fetched is a failure, not "no known vulnerabilities".
+AUDIT := .cache/audit
+audit: setup  ## look the pinned versions up in the published advisories (needs a network)
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && \
+	  $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit; }
+	$(AUDIT)/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict --progress-spinner off || \
+	  { echo "audit: there are advisories above, or none could be fetched: then nothing was audited"; exit 1; }
 
 notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
@@ -100,4 +108,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup models lab test soak lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench gpu format clean
+.PHONY: help setup models lab test soak audit lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench gpu format clean
