@@ -104,24 +104,28 @@ def leaks(found: dict) -> list[str]:
 def kills(found: dict) -> list[str]:
     adapter, first, run = found["adapter"], found["first_adapter"], found["checkpoint"]
     steps = adapter["states"]
-    rows = [
-        (what, f"{found['kills']:,}", row["inside"], row.get("old", row.get("nothing")), row["new"])
-        for what, row in (
-            ("an adapter over another", adapter["random"]),
-            ("the first adapter of a folder", first["random"]),
-            ("the checkpoint of a training run", run["random"]),
-        )
-    ]
+    rows = []
+    for what, row in (
+        ("an adapter over another", adapter["random"]),
+        ("the first adapter of a folder", first["random"]),
+        ("the checkpoint of a training run", run["random"]),
+    ):
+        old, new = row.get("old", row.get("nothing")), row["new"]
+        rows.append((what, f"{found['kills']:,}", row["inside"], old, new, found["kills"] - old - new))
     return [
-        *table(("SIGKILL while saving", "kills", "inside a save", "left the old", "left the new"), rows),
+        *table(
+            ("SIGKILL while saving", "kills", "inside a save", "left the old", "left the new", "between two saves"),
+            rows,
+        ),
         "",
         "- Nothing else was ever found on the disk. A killed training run, resumed, ends with the losses and weights "
         "of one that was never stopped, bit for bit.",
         f"- A save of {adapter['milliseconds']:.1f} ms changes the disk in {len(adapter['steps'])} steps. Killed "
         f"before each of them: {steps['old']} times the old adapter, {steps['new']} times the new one, "
         f"{steps['between renames']} of these exactly between its two files.",
-        "- Whatever fails at whichever step (full disk, quota, read-only, no permission, a folder that vanishes, a "
-        "file in the place of a folder): a `LoRAError`, the old files intact, no temporary file left.",
+        "- Whatever fails at whichever step (full disk, quota, read-only, no permission, a file in the place of a "
+        "folder): a `LoRAError` and no temporary file left. What lies there is the old adapter, or, where only the "
+        "last rename or sync failed, the new one.",
     ]
 
 
@@ -154,12 +158,12 @@ def numbers(found: dict) -> list[str]:
 
 def cell_order(found: dict) -> list[str]:
     return [
-        f"- {found['notebooks']} notebooks with {found['cells']} code cells: {found['runs_each_twice']:,} runs of "
-        f"cells twice in a row, {found['runs_all_twice']:,} with all of a notebook a second time in one kernel, "
-        f"{found['runs_back_up']:,} of one cell again after the last, {found['interrupts']:,} times Ctrl-C in a "
-        "training cell, which was then run again.",
-        f"- Surprises: **{found['unexpected']}**. {found['told_which_cell_first']:,} times a cell said which other "
-        "cell to run first.",
+        f"- {found['notebooks']} notebooks with {found['cells']} code cells: {found['runs_each_twice']:,} runs in "
+        f"which each cell was run twice in a row, {found['runs_all_twice']:,} with all of a notebook a second time in "
+        f"one kernel, {found['runs_back_up']:,} of one cell again after the last, {found['interrupts']:,} times Ctrl-C "
+        "in a training cell, which was then run again.",
+        f"- Surprises: **{found['unexpected']}**. {found['told_which_cell_first']:,} times a cell said which to run "
+        "first.",
     ]
 
 
@@ -179,7 +183,8 @@ derived from one rounding of each weight. Adapters go to PEFT and come from PEFT
         "Corrupt and hostile adapters",
         """\
 `load_adapter` gives the adapter or a `LoRAError`, in bounded time and memory. It executes nothing. Where it refuses,
-the model is what it was, to the bit. Files that lorakit wrote carry a checksum: no changed bit goes unnoticed.""",
+the model is what it was, to the bit. Files that lorakit wrote carry a checksum: a changed bit in the tensors, or in a
+setting that decides what they compute, is refused.""",
         ("tests/reliability/test_fuzz_adapters.py", "tests/reliability/test_hostile_*.py"),
         hostile,
     ),
@@ -188,8 +193,9 @@ the model is what it was, to the bit. Files that lorakit wrote carry a checksum:
         "Killed, full, read-only",
         """\
 Killed at any instant, a folder that lorakit saves to holds the old adapter (or checkpoint) or the new one, whole. Two
-processes that save to one folder take turns. A disk that fails in the middle of training costs the checkpoint and not
-the run: training goes on, says so, and raises at the end with the history.""",
+processes that save an adapter to one folder take turns. A disk that fails in the middle of training costs the
+checkpoint and not the run: training goes on and says so; only where the last checkpoint cannot be written either does
+it raise, at the end, with the history.""",
         (
             "tests/reliability/test_kill.py",
             "tests/reliability/test_disk*.py",
@@ -201,8 +207,9 @@ the run: training goes on, says so, and raises at the end with the history.""",
         "interrupts",
         "Ctrl-C",
         """\
-Training stops between two steps, with the model as trained so far and a checkpoint, if one was asked for. Every verb is
-undone or done. In a notebook, the cell may simply be run again.""",
+The first Ctrl-C stops training between two steps, with the model as trained so far and a checkpoint, if one was asked
+for; a second one stops at once, without a checkpoint. Every verb is undone or done. In a notebook, the cell may simply
+be run again.""",
         ("tests/reliability/test_interrupt_*.py", "tests/reliability/test_cell_order.py"),
         interrupts,
     ),
@@ -219,7 +226,7 @@ calls that other threads have under way, and later calls wait for the change. Wh
     Promise(
         "leaks",
         "Memory",
-        "Switching, loading, deleting, merging, mixing and saving leave no object and no memory behind, however often.",
+        "Switching, loading, deleting, merging, mixing and saving leave nothing behind that grows with their number.",
         ("tests/reliability/test_leaks.py",),
         leaks,
     ),
@@ -245,9 +252,10 @@ state the global random generators are in.""",
         None,
         "Network, files, server",
         """\
-Tests, what they start, and the notebooks' kernels are refused every connection to another machine and every look-up
-of its name, and notebooks every write outside the project and the system's temporary folder. `make lab` listens on this
-machine alone and wants its token. `make audit` compares the pinned versions with the published advisories.""",
+Tests, what they start, and the notebooks' kernels are refused connections to other machines and look-ups of their
+names, and notebooks are refused writes outside the project, temporary folders and Jupyter's own, as far as these go
+through Python: libraries that open sockets or files in C are not seen. `make lab` listens on this machine alone and
+wants its token. `make audit` compares the pinned versions with the published advisories.""",
         ("tests/reliability/test_network_guard.py", "tests/reliability/test_notebook_server_network.py"),
     ),
 )

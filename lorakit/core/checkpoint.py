@@ -34,7 +34,7 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     Atomic: killed at any instant, the folder holds the old adapter or the new one, whole. Each file is replaced in
     one step, weights first; they carry a copy of the config, which load_adapter uses if the config came too late.
     Returns the folder. Raises LoRAError for an unknown adapter, values that are not finite, and a folder that
-    cannot be written; the old files are then untouched.
+    cannot be written; what lies there is then the old adapter (the new one if only the very last step failed).
     """
     state = state_of(model)
     model, name = unwrap(model), state.active if name is None else name

@@ -44,7 +44,9 @@ def _check_saved(modules: dict[str, nn.Module], saved: dict[str, dict[str, Tenso
         got = {key: tuple(value.shape) for key, value in tensors.items()}
         if need != got:
             wrong = {key for key in need.keys() | got.keys() if need.get(key) != got.get(key)}
-            lines = few([f"{key} {need.get(key, 'no such tensor')}, not {got.get(key, 'missing')}" for key in wrong])
+            lines = few(
+                [f"{key} {need.get(key, 'no such tensor')}, not {got.get(key, 'missing')}" for key in sorted(wrong)]
+            )
             raise LoRAError(f"the saved module {path} does not fit this model: it needs {lines}")
         for key, value in tensors.items():
             if not (value.dtype == own[key].dtype or (value.dtype in FLOATS and own[key].is_floating_point())):

@@ -61,8 +61,14 @@ def _compiled(expression: str, said: str):
         compiled = re.compile(expression)
         if plain:
             return True, compiled
-        import regex  # only here: most adapters need it never, and importing lorakit shall cost little
-
-        return False, regex.compile(expression)
+        return False, _with_a_clock().compile(expression)
+    except ImportError:
+        raise
     except Exception as error:  # re.error, regex.error, OverflowError, RecursionError, … by the way it is malformed
         raise LoRAError(f"pattern {shown(said)} is not a regular expression: {error}") from None
+
+
+def _with_a_clock():
+    import regex  # only here: most adapters need it never, and importing lorakit shall cost little
+
+    return regex

@@ -105,6 +105,7 @@ def test_many_cycles_leave_nothing_behind(cycle, served):
         cycle(model, folder)
     census(), resident()
     objects, memory, cycles = census(), resident(), size(*CYCLES[cycle])
+    objects["Counter"] += 1  # itself
     for _ in range(cycles):
         cycle(model, folder)
     grown = census() - objects
@@ -115,7 +116,8 @@ def test_many_cycles_leave_nothing_behind(cycle, served):
         "mib_more": round(megabytes, 2),
     }
     record("leaks", cycles=FIGURES)
-    # A leak of one object or of 1 kB a cycle is seen; what remains is the interpreter's own few.
+    # Objects: one in twenty cycles is seen. Memory: where it lies outside of objects, from about 1.5 kB a cycle in the
+    # full size; the allocator itself keeps up to 2 MiB.
     assert sum(grown.values()) < max(10, cycles / 20), grown.most_common(5)
     assert megabytes < 2 + cycles / 1024, f"{megabytes:.1f} MiB more after {cycles} cycles"
     assert_same(before, snapshot(model))
