@@ -133,6 +133,18 @@ def in_float64(model: nn.Module) -> nn.Module:
     return model.double()
 
 
+def with_buffers_of(model: nn.Module, kind: str) -> nn.Module:
+    """The untouched base, with the running statistics that training mode gathers with or without an adapter.
+
+    Nothing else of the model: a yardstick that takes its parameters from what it measures moves along with it.
+    """
+    plain = base(kind)
+    plain.load_state_dict(
+        {k: v for k, v in model.state_dict().items() if "running" in k or "batches" in k}, strict=False
+    )
+    return plain
+
+
 def loss_of(model: nn.Module) -> torch.Tensor:
     """Cross-entropy against fixed random labels, at every position where the model has several."""
     scores = logits(model, grad=True).flatten(0, -2).float()

@@ -2,7 +2,18 @@
 
 import pytest
 import torch
-from architectures import ARCHITECTURES, KINDS, adapted, base, in_float64, is_adapter, loss_of, train, two_adapters
+from architectures import (
+    ARCHITECTURES,
+    KINDS,
+    adapted,
+    base,
+    in_float64,
+    is_adapter,
+    loss_of,
+    train,
+    two_adapters,
+    with_buffers_of,
+)
 from tiny_models import fill, logits, main_input, same_bits, samples
 from torch.utils.checkpoint import checkpoint
 
@@ -33,15 +44,6 @@ def test_a_saved_head_moves_and_the_bases_own_head_does_not(kind):
         assert same_bits(parameter.detach(), before[path]) != moves, path
     lk.set_adapter(model, None)
     assert same_bits(logits(model), logits(with_buffers_of(model, kind)))
-
-
-def with_buffers_of(model, kind):
-    """The untouched base, with the running statistics that training mode gathers with or without an adapter."""
-    plain = base(kind)
-    plain.load_state_dict(
-        {k: v for k, v in model.state_dict().items() if "running" in k or "batches" in k}, strict=False
-    )
-    return plain
 
 
 @pytest.mark.parametrize("kind", KINDS)
