@@ -1,9 +1,11 @@
 """Sweeps: what a record holds, that finished runs are not done again, and what happens when one fails."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
+from processes import run_command
 
 from lorakit import lab
 from lorakit.core.errors import LoRAError
@@ -95,6 +97,41 @@ def test_half_a_last_line_is_done_again_and_any_other_broken_line_is_an_error(sm
     file.write_text("nonsense\n" + whole)
     with pytest.raises(LoRAError, match="line 1 is not JSON"):
         sweep.read(file)
+
+
+TWO_WRITERS = """
+import os, sys
+from pathlib import Path
+from lorakit.lab.sweep import _check_writable, append
+
+folder, children = Path(sys.argv[1]), []
+for writer in range(2):
+    if not (child := os.fork()):
+        for n in range(150):
+            append(folder / "rows.jsonl", {"writer": writer, "n": n})
+            _check_writable(folder / f"{n}.jsonl")
+            append(folder / f"{n}.jsonl", {"writer": writer})
+        os._exit(0)
+    children.append(child)
+assert not any(os.waitpid(child, 0)[1] for child in children)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="locks and forks")
+def test_two_processes_that_append_to_one_file_lose_no_record(tmp_path):
+    run_command(["-c", TWO_WRITERS, str(tmp_path)])
+    rows = sweep.read(tmp_path / "rows.jsonl")
+    assert sorted((row["writer"], row["n"]) for row in rows) == [(w, n) for w in range(2) for n in range(150)]
+    lost = [n for n in range(150) if len(sweep.read(tmp_path / f"{n}.jsonl")) != 2]
+    assert not lost, "two that start at once try whether they can write, and remove nothing"
+
+
+def test_trying_whether_records_can_be_written_leaves_no_file(tmp_path):
+    sweep._check_writable(tmp_path / "deep" / "rows.jsonl")
+    assert not list((tmp_path / "deep").iterdir())
+    (tmp_path / "rows.jsonl").mkdir()
+    with pytest.raises(LoRAError, match="choose another file"):
+        sweep._check_writable(tmp_path / "rows.jsonl")
 
 
 def test_a_diverged_run_is_recorded_with_its_reason_and_not_averaged(small, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ A run that is in the file already is not run again, so an interrupted sweep goes
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -28,6 +29,11 @@ from lorakit.lab.ray_runs import ray_results
 from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
 from lorakit.lab.tasks import TASKS
 from lorakit.study.head import head_parameters
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 @dataclass(frozen=True)
@@ -207,16 +213,19 @@ def append(file: Path, row: dict) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab", buffering=0) as lines:  # unbuffered: nothing is written after what failed
+            alone = _lock(lines)
             whole, torn = _ending(file)
             if torn and _is_json(torn):  # only the end of its line is missing
                 whole, line = whole + len(torn), b"\n" + line
-            lines.truncate(whole)
+            elif torn:
+                lines.truncate(whole)
             try:
                 while line:
                     line = line[lines.write(line) :]
                 os.fsync(lines.fileno())
             except BaseException:
-                lines.truncate(whole)
+                if alone:  # else it might cut off what another process wrote; half a line the next append removes
+                    lines.truncate(whole)
                 raise
     except OSError as error:
         raise LoRAError(
@@ -245,6 +254,17 @@ def read(file: str | Path) -> list[dict]:
     return rows
 
 
+def _lock(lines) -> bool:
+    """Wait until no other process appends to this file; until it is closed none does. False: no locks here."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(lines, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
 def _ending(file: Path) -> tuple[int, bytes]:
     """How many bytes the whole lines of a file take, and what stands behind the last of them."""
     content = file.read_bytes()
@@ -262,13 +282,11 @@ def _is_json(text: bytes) -> bool:
 
 def _check_writable(file: Path) -> None:
     """Better now than after the first run. Raises LoRAError."""
-    new = not file.exists()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab"):
+        # Not by making the file and removing it again: meanwhile another process may have begun to append to it.
+        with file.open("ab") if file.exists() else tempfile.TemporaryFile(dir=file.parent):
             pass
-        if new:  # a file without records would look like a sweep that was made
-            file.unlink()
     except OSError as error:
         raise LoRAError(f"no records can be written to {file}: {error}; choose another file") from error
 
