@@ -10,13 +10,14 @@ from torch import nn
 from lorakit.core.errors import LoRAError
 
 # The course's names for projections, as patterns over module paths. Architectures differ in spelling only,
-# so one table serves GPT-2, Llama-type, OPT, Phi, NeoX, BERT, RoBERTa, DeBERTa, ViT and T5.
+# so one table serves GPT-2, Llama-type, OPT, Phi, NeoX, Falcon, BLOOM, BERT, RoBERTa, DeBERTa, ViT and T5.
 # "c_attn" holds q, k and v side by side in one weight: there, "q" means the q slice of it.
 ALIASES = {
     "q": r"(.*\.)?(q_proj|query|query_proj|q_lin|q_attn|q)|(.*\.)?c_attn\.q",
     "k": r"(.*\.)?(k_proj|key|key_proj|k_lin|k)|(.*\.)?c_attn\.k",
     "v": r"(.*\.)?(v_proj|value|value_proj|v_lin|v)|(.*\.)?c_attn\.v",
-    "o": r"(.*\.)?((attn|attention|self_attn|crossattention)\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)|o)",
+    "o": r"(.*\.)?((attn|attention|self_attn|self_attention|crossattention)"
+    r"\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)|o)",
     "mlp": r"(.*\.)?(mlp\.[^.]+|layer\.\d+\.(intermediate|output)\.dense|fc1|fc2|ffn\.lin[12]"
     r"|DenseReluDense\.[^.]+)",
 }
@@ -157,7 +158,7 @@ def _no_match(target: str, modules: dict, projections: dict) -> str:
     named = [path for path in modules if path and matches_name(path, target)]
     if named and not any(path in projections for path in named):
         kind = type(modules[named[0]]).__name__
-        return f'target "{target}" is a {kind}: LoRA here adapts nn.Linear and Conv1D projections only'
+        return f'target "{target}" is of type {kind}: LoRA here adapts nn.Linear and Conv1D projections only'
     base, _, piece = target.rpartition(".")
     if piece in SLICES and any(matches_name(path, base) for path in projections):
         return (

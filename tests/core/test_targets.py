@@ -31,6 +31,8 @@ EXPECTED = {
     ("opt", ("mlp",)): {"fc1", "fc2"},
     ("neox", ("o",)): {"attention.dense"},
     ("neox", ("mlp",)): {"mlp.dense_h_to_4h", "mlp.dense_4h_to_h"},
+    ("falcon", ("o",)): {"self_attention.dense"},
+    ("bloom", ("o",)): {"self_attention.dense"},
     ("vit", ("q", "k", "v", "o")): {f"attention.{p}_proj" for p in "qkvo"},
     ("vit", ("mlp",)): {"mlp.fc1", "mlp.fc2"},
     ("roberta", ("q", "v")): {"self.query", "self.value"},
@@ -64,6 +66,12 @@ def test_all_linear_leaves_out_the_output_embedding():
         assert not any("lm_head" in t.path for t in find_targets(build(kind), ("all-linear",)))
 
 
+@pytest.mark.parametrize(("kind", "target", "of_type"), [("gpt2", "wte", "Embedding"), ("vit", "projection", "Conv2d")])
+def test_what_is_no_projection_is_refused_by_its_type(kind, target, of_type):
+    with pytest.raises(LoRAError, match=f'target "{target}" is of type {of_type}: LoRA here adapts nn.Linear'):
+        find_targets(build(kind), (target,))
+
+
 def test_one_layer_can_be_named():
     assert [t.path for t in find_targets(build("gpt2"), ("h.1.attn.c_attn",))] == ["transformer.h.1.attn.c_attn"]
 
@@ -78,7 +86,7 @@ def test_the_error_lists_what_there_is():
         find_targets(build("gpt2"), ("q_proj",))
 
 
-INTERLEAVED = [("neox", "query_key_value", piece) for piece in "qkv"]
+INTERLEAVED = [(kind, "query_key_value", piece) for kind in ("neox", "falcon", "bloom") for piece in "qkv"]
 INTERLEAVED += [("bigcode", "c_attn", piece) for piece in ("q", "k", "v", "c_attn.q")]
 
 

@@ -134,6 +134,18 @@ def bigcode(**changes) -> nn.Module:
     return tf.GPTBigCodeForCausalLM(tf.GPTBigCodeConfig(**{**settings, **off, **changes}))
 
 
+def falcon(**changes) -> nn.Module:
+    """q, k and v fused, with one k and one v for all heads: 24 -> 36; the attention is called self_attention."""
+    settings = dict(vocab_size=VOCAB, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=4)
+    return tf.FalconForCausalLM(tf.FalconConfig(**{**settings, "bos_token_id": 1, "eos_token_id": 2, **changes}))
+
+
+def bloom(**changes) -> nn.Module:
+    """q, k and v fused, head after head; the attention is called self_attention."""
+    settings = dict(vocab_size=VOCAB, hidden_size=WIDTH, n_layer=LAYERS, n_head=4, bos_token_id=1, eos_token_id=2)
+    return tf.BloomForCausalLM(tf.BloomConfig(**{**settings, **changes}))
+
+
 def vit(**changes) -> nn.Module:
     """Images in patches; no vocabulary. Its patch embedding is a convolution."""
     own = {key: value for key, value in BERT_LIKE.items() if key not in ("vocab_size", "max_position_embeddings")}
@@ -165,7 +177,7 @@ BUILDERS = {"plain": Plain, "nested": Nested}
 BUILDERS |= {
     builder.__name__: builder
     for builder in (
-        *(gpt2, llama, mistral, qwen2, phi, opt, neox, bigcode, gpt2_classifier),
+        *(gpt2, llama, mistral, qwen2, phi, opt, neox, bigcode, falcon, bloom, gpt2_classifier),
         *(bert, bert_classifier, roberta, deberta, vit),
     )
 }
