@@ -34,7 +34,7 @@ PROPERTIES = {
     3: Property(
         "merging does move the base",
         "1e-10",
-        "every adapted weight differs, and the logits by more than 1e-4 of their size",
+        "every adapted matrix differs, and the logits by more than 1e-4 of their size",
         ("test_merging_moves_the_weights_and_the_logits",),
     ),
     4: Property(
@@ -117,7 +117,7 @@ PROPERTIES = {
         "rows of the base bit for bit; what is refused changes nothing",
         (
             "test_every_row_of_a_mixed_batch_equals_that_row_alone_with_its_adapter",
-            "test_a_mixed_batch_without_adapters_is_the_base_bit_for_bit",
+            "test_rows_without_an_adapter_are_the_base_bit_for_bit",
             "test_mixed_generation_gives_each_prompt_its_own_tokens_and_scores",
             "test_what_cannot_be_mixed_is_refused_and_nothing_changes",
         ),
@@ -156,7 +156,8 @@ PROPERTIES = {
     19: Property(
         "the adapter's dtype",
         "float32, or the base's",
-        "float32 on every half-precision base, float64 on float64; outputs in the base's dtype, autocast or not",
+        "float32 on every half-precision base, float64 on float64; outputs in the base's dtype, autocast or not (a "
+        "float16 base, on a CPU, only without)",
         ("test_adapters_are_float32_and_outputs_keep_the_bases_dtype",),
     ),
     20: Property(
