@@ -100,17 +100,25 @@ def test_half_a_last_line_is_done_again_and_any_other_broken_line_is_an_error(sm
 
 
 TWO_WRITERS = """
-import os, sys
+import os, sys, time
 from pathlib import Path
-from lorakit.lab.sweep import _check_writable, append
+from lorakit.lab import sweep
 
+def slow_ending(file, real=sweep._ending):
+    found = real(file)
+    time.sleep(0.002)  # what the other writes in here must not be cut off
+    return found
+
+sweep._ending = slow_ending
 folder, children = Path(sys.argv[1]), []
+for n in range(0, 50, 2):  # a killed process has been here
+    (folder / f"{n}.jsonl").write_text('{"writer":')
 for writer in range(2):
     if not (child := os.fork()):
-        for n in range(150):
-            append(folder / "rows.jsonl", {"writer": writer, "n": n})
-            _check_writable(folder / f"{n}.jsonl")
-            append(folder / f"{n}.jsonl", {"writer": writer})
+        for n in range(50):
+            sweep.append(folder / "rows.jsonl", {"writer": writer, "n": n})
+            sweep._check_writable(folder / f"{n}.jsonl")
+            sweep.append(folder / f"{n}.jsonl", {"writer": writer})
         os._exit(0)
     children.append(child)
 assert not any(os.waitpid(child, 0)[1] for child in children)
@@ -121,9 +129,9 @@ assert not any(os.waitpid(child, 0)[1] for child in children)
 def test_two_processes_that_append_to_one_file_lose_no_record(tmp_path):
     run_command(["-c", TWO_WRITERS, str(tmp_path)])
     rows = sweep.read(tmp_path / "rows.jsonl")
-    assert sorted((row["writer"], row["n"]) for row in rows) == [(w, n) for w in range(2) for n in range(150)]
-    lost = [n for n in range(150) if len(sweep.read(tmp_path / f"{n}.jsonl")) != 2]
-    assert not lost, "two that start at once try whether they can write, and remove nothing"
+    assert sorted((row["writer"], row["n"]) for row in rows) == [(w, n) for w in range(2) for n in range(50)]
+    lost = [n for n in range(50) if len(sweep.read(tmp_path / f"{n}.jsonl")) != 2]
+    assert not lost, "new files, and ones whose last line is torn"
 
 
 def test_trying_whether_records_can_be_written_leaves_no_file(tmp_path):
