@@ -3,12 +3,13 @@
 `guard()` installs one audit hook. From then on this process refuses, with an error that names the host or the path,
 
 - to connect to, send to or look up any host but this machine's own (loopback, its own name, Unix sockets);
-- where LORAKIT_TEST_WRITES lists folders: to write, make, rename or remove files outside these, the temporary folder
-  and the places where Jupyter, IPython and matplotlib keep their own.
+- where LORAKIT_TEST_WRITES lists folders: to write, make, rename, remove or re-date files, or to change their mode or
+  owner, outside these, the temporary folder and the places where Jupyter, IPython and matplotlib keep their own.
 
 Proxy settings are dropped: a proxy on this machine would be a way out. `sitecustomize.py` beside this file guards the
 children too. Python's audit events see what goes through Python's own modules, which is all that lorakit, transformers
-and the Hub's client use; a library that opens sockets in C (zmq, gloo, Ray's core) is not seen.
+and the Hub's client use; a library that opens sockets in C (zmq, gloo, Ray's core) is not seen, nor is one that writes
+files in C or Rust (torch.save, safetensors): for these the tests look at what a chapter leaves in the home folder.
 """
 
 import errno
@@ -28,6 +29,10 @@ CHANGES = {
     "os.link": ((1,), None),
     "os.symlink": ((1,), 2),
     "os.truncate": ((0,), None),
+    "os.chmod": ((0,), 2),
+    "os.chown": ((0,), 3),
+    "os.utime": ((0,), 3),
+    "shutil.rmtree": ((0,), 1),  # it goes on by descriptors, which only /proc can name
     "sqlite3.connect": ((0,), None),
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

@@ -13,6 +13,7 @@ from outside import OutsideRefused, allowed_roots
 from processes import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
 ELSEWHERE = "198.51.100.7"  # set aside for documentation (RFC 5737): nobody answers there
 
 REACH_OUT = f"""
@@ -40,7 +41,7 @@ found = [
 """
 
 WRITE_OUT = """
-import os
+import os, shutil
 from pathlib import Path
 
 def refused(what):
@@ -59,7 +60,16 @@ refusals = [
     refused(lambda: os.remove(there / "old")),
     refused(lambda: open(there / "old", "a")),
     refused(lambda: os.symlink("x", there / "link")),
+    refused(lambda: os.chmod(there / "old", 0o600)),
+    refused(lambda: os.chmod("old", 0o600, dir_fd=os.open(there, os.O_RDONLY))),
+    refused(lambda: os.chown(there / "old", os.getuid(), os.getgid())),
+    refused(lambda: os.utime(there / "old", (1, 1))),
+    refused(lambda: shutil.copystat(__import__("outside").__file__, there / "old")),
+    refused(lambda: shutil.move(there / "old", Path("HERE") / "old")),
+    refused(lambda: shutil.rmtree(there)),
 ]
+os.readlink = lambda *_, **__: (_ for _ in ()).throw(OSError("no /proc on this machine"))
+refusals.append(refused(lambda: shutil.rmtree(there)))
 read = (there / "old").read_text()
 """
 
@@ -134,13 +144,21 @@ def test_writes_outside_the_project_are_refused_where_they_are_watched(tmp_path)
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir(), there.mkdir()
     (there / "old").write_text("as it was")
-    code = WRITE_OUT.replace("PLACE", str(there)) + "\nprint(refusals, read)"
+    as_it_was = (there / "old").stat()
+    code = WRITE_OUT.replace("PLACE", str(there)).replace("HERE", str(here)) + "\nprint(refusals, read)"
     code = f"import outside\noutside.allowed_roots = lambda: [{str(here)!r}]\n{code}"
     code += f"\nopen({str(here / 'new')!r}, 'w').close()"
     environment = os.environ | {"LORAKIT_TEST_WRITES": str(here)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split("]")[0].count("True") == 7 and "as it was" in done.stdout, done.stdout + done.stderr
+    said = done.stdout.split("]")[0]
+    assert said.count("True") == 15 and "False" not in said and "as it was" in done.stdout, done.stdout + done.stderr
     assert (here / "new").exists() and [path.name for path in there.iterdir()] == ["old"]
+    now = (there / "old").stat()
+    assert (now.st_mode, now.st_mtime_ns, now.st_ctime_ns) == (
+        as_it_was.st_mode,
+        as_it_was.st_mtime_ns,
+        as_it_was.st_ctime_ns,
+    )
 
 
 def test_a_notebook_that_writes_into_the_home_folder_is_refused(tmp_path):
@@ -148,6 +166,45 @@ def test_a_notebook_that_writes_into_the_home_folder_is_refused(tmp_path):
     code = f"try:\n    open({str(home)!r}, 'w')\nexcept OSError as error:\n    print(error)"
     said = run_cell(code, LORAKIT_TEST_WRITES=str(ROOT))
     assert "outside the folders that tests may write to" in said and not home.exists()
+
+
+def left_at_home(notebook: nbformat.NotebookNode, folder: Path, home: Path) -> list[str]:
+    """The files in a home folder that was empty before the notebook ran, but for those in the tools' own places."""
+    from nbclient import NotebookClient
+
+    home.mkdir()
+    places = ("HF_", "TORCH", "XDG_", "JUPYTER_", "IPYTHON", "MPLCONFIG", "TRANSFORMERS_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(places)} | {
+        "HOME": str(home),
+        "HF_HUB_OFFLINE": "1",
+        "LORAKIT_BUDGET": "fast",
+        "LORAKIT_WORKBOOK": str(folder / "workbook"),
+        "LORAKIT_TEST_WRITES": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, kernel_name="python3", timeout=300, resources=resources).execute(env=environment)
+    own = (".ipython", ".jupyter", ".local/share/jupyter", ".config/matplotlib", ".cache/matplotlib", ".matplotlib")
+    files = (path.relative_to(home).as_posix() for path in home.rglob("*") if not path.is_dir())
+    return sorted(file for file in files if not file.startswith((*own, "Library/Jupyter")))
+
+
+def test_a_chapter_that_saves_adapters_leaves_nothing_in_the_home_folder(tmp_path):
+    """Nor through torch or safetensors, whose writing no audit event tells: that is seen by what lies there after."""
+    from cell_order import own_place
+
+    save = """
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+torch.save(torch.ones(1), Path.home() / "seen.pt")
+save_file({"one": torch.ones(1)}, Path.home() / "seen.safetensors")
+"""
+    saving = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(save)])
+    assert left_at_home(saving, tmp_path, tmp_path / "seen") == ["seen.pt", "seen.safetensors"]
+    chapter = nbformat.read(ROOT / "notebooks" / "04_inside_gpt2.ipynb", as_version=4)
+    with own_place() as place:
+        assert left_at_home(chapter, place / "notebooks", tmp_path / "home") == []
 
 
 def test_without_the_variable_writes_are_not_watched_and_no_root_is_the_whole_disk(tmp_path):
