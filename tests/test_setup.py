@@ -74,3 +74,24 @@ def test_import_costs_little_more_than_torch():
     code = f"import sys, lorakit; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
+
+
+def test_make_audit_is_strict_and_runs_apart_from_the_environment_that_it_audits():
+    """Shown by `make -n`, which runs nothing: the audit itself needs a network."""
+    import shutil
+    import subprocess
+
+    if shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    done = subprocess.run(["make", "-n", "audit"], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    commands = done.stdout.replace("\\\n", " ")
+    (audit,) = re.findall(r"^(\S+/pip-audit) (.*)$", commands, re.MULTILINE)
+    program, options = Path(audit[0]), audit[1]
+    assert {"--strict", "--no-deps", "--disable-pip"} <= set(options.split()) and "-r constraints.txt" in options
+    assert "exit 1" in options.partition("||")[2]  # what it finds, or cannot find out, is a failure of `make audit`
+    own = program.parents[1]
+    assert own != Path(".venv") and f"-m venv {own} " in commands
+    assert re.search(rf"{re.escape(str(own))}/bin/python -m pip install .*\bpip-audit\b", commands)
+    assert not re.search(r"\.venv/bin/python -m pip install .*\bpip-audit\b", commands)
+    assert "pip-audit" not in PINS and "pip-audit" not in " ".join(sum(EXTRAS.values(), []))
