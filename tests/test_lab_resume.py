@@ -127,6 +127,87 @@ def test_a_damaged_checkpoint_is_named(make_tiny, tiny_tokenizer, tmp_path, file
         run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, resume=True)
 
 
+def damage_state(change):
+    def damage(place):
+        state = json.loads((place / "state.json").read_text())
+        (place / "state.json").write_text(json.dumps(change(state)))
+
+    return damage
+
+
+def damage_moments(change):
+    from safetensors.torch import load_file, save_file
+
+    def damage(place):
+        file = place / "optimizer.safetensors"
+        moments = {key: value.clone() for key, value in load_file(file).items()}
+        change(moments, sorted(moments))  # the first: "<parameter>|exp_avg"
+        save_file(moments, file)
+
+    return damage
+
+
+DAMAGES = {
+    "a list as the state": (damage_state(lambda state: []), "holds a list"),
+    "a state nested too deep": (lambda place: (place / "state.json").write_text("[" * 99_999), "recursion"),
+    "settings that are a list": (damage_state(lambda state: {**state, "settings": [1]}), "'settings' is .1."),
+    "rows that are a number": (damage_state(lambda state: {**state, "rows": 7}), "'rows' is 7"),
+    "rows of nothing": (damage_state(lambda state: {**state, "rows": [None] * 10}), "row of step 1 is None"),
+    "a step that is text": (damage_state(lambda state: {**state, "step": "10"}), "'step' is 10"),
+    "a step without its row": (damage_state(lambda state: {**state, "step": 9}), "step is 9 and it holds 10 rows"),
+    "a loss scale without fp16": (damage_state(lambda state: {**state, "scaler": {"scale": 1}}), "loss scale is"),
+    "a foreign moment": (
+        damage_moments(lambda m, keys: m.update({"x|exp_avg": m[keys[0]].clone()})),
+        "'x', which is not",
+    ),
+    "a moment of a foreign kind": (
+        damage_moments(lambda m, keys: m.update({f"{keys[0]}z": m[keys[0]] + 0})),
+        "exp_avgz",
+    ),
+    "a lost moment": (damage_moments(lambda m, keys: m.pop(keys[0])), "has the moments"),
+    "no moments": (damage_moments(lambda m, keys: m.clear()), "has the moments"),
+    "a moment cut short": (damage_moments(lambda m, keys: m.update({keys[0]: m[keys[0]][:1]})), "has the shape"),
+    "a moment in half precision": (damage_moments(lambda m, keys: m.update({keys[0]: m[keys[0]].half()})), "float16"),
+    "moments of NaN": (damage_moments(lambda m, keys: m[keys[0]].fill_(float("nan"))), "not finite"),
+    "squares below zero": (damage_moments(lambda m, keys: m[keys[1]].fill_(-1)), "below zero"),
+}
+
+
+@pytest.mark.parametrize("damage, message", DAMAGES.values(), ids=DAMAGES)
+def test_a_checkpoint_of_the_wrong_contents_is_refused_and_changes_nothing(
+    make_tiny, tiny_tokenizer, tmp_path, damage, message
+):
+    run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path)
+    damage(tmp_path / "step-000010")
+    model = adapted(make_tiny)
+    before = trained(model)
+    with pytest.raises(LoRAError, match=f"step-000010 (is damaged|has format).*{message}"):
+        run(model, tiny_tokenizer, checkpoint=tmp_path, resume=True)
+    assert all(torch.equal(value, before[name]) for name, value in trained(model).items())
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(make_tiny, tiny_tokenizer, tmp_path):
+    pytest.importorskip("fcntl")
+    first, second, refusals = adapted(make_tiny), adapted(make_tiny), []
+
+    def start_another(module, inputs):
+        if module.training and not refusals:
+            with pytest.raises(LoRAError, match="another run is writing its checkpoints to") as refused:
+                run(second, tiny_tokenizer, checkpoint=tmp_path)
+            refusals.append(refused)
+
+    expected = run(adapted(make_tiny), tiny_tokenizer, steps=4).losses
+    handle = first.register_forward_pre_hook(start_another)
+    history = run(first, tiny_tokenizer, steps=4, checkpoint=tmp_path, checkpoint_every=1)
+    handle.remove()
+    assert refusals and history.losses == expected
+    assert run(second, tiny_tokenizer, checkpoint=tmp_path).losses, "the folder is free again"
+    Stop(second, 2, RuntimeError("power cut"))
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(second, tiny_tokenizer, checkpoint=tmp_path)
+    run(second, tiny_tokenizer, checkpoint=tmp_path)
+
+
 def test_an_unfinished_checkpoint_is_not_seen(make_tiny, tiny_tokenizer, tmp_path, monkeypatch):
     """Killed while writing: the rename never came."""
     run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, steps=4, schedule="constant")

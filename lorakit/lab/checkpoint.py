@@ -13,17 +13,21 @@ not its step: a run that is started afresh writes lower steps than the one it re
 (one `.making`, the rest of one old checkpoint) the next save removes.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from lorakit.core.atomic import alone_in
 from lorakit.core.errors import LoRAError
+from lorakit.lab.checkpoint_parts import check_moments, check_state
 from lorakit.lab.shard import is_sharded
 
 FORMAT = 1
@@ -40,12 +44,32 @@ class CheckpointNotSaved(LoRAError):
         self.history = history
 
 
-def prepare_folder(folder: Path) -> None:
-    """Make sure that checkpoints can be written here, before hours of training. Raises CheckpointNotSaved."""
-    try:
-        _empty(folder).rmdir()
-    except OSError as error:
-        raise CheckpointNotSaved(f"no checkpoint can be written to {folder}: {error}; choose another folder") from error
+@contextlib.contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder meanwhile (not on Windows, nor on disks without locks).
+
+    Checkpoints can be written there: better found out now than after hours of training. Raises LoRAError where
+    another run is in it, CheckpointNotSaved where nothing can be written.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(alone_in(folder, seconds=0))
+            _empty(folder).rmdir()
+        except TimeoutError as error:
+            raise LoRAError(
+                f"another run is writing its checkpoints to {folder}: wait for it, stop it, or choose another folder"
+            ) from error
+        except OSError as error:
+            raise CheckpointNotSaved(
+                f"no checkpoint can be written to {folder}: {error}; choose another folder"
+            ) from error
+        yield
+
+
+def is_finished(folder: Path, steps: int) -> bool:
+    """Whether the checkpoint here is of a run of so many steps, or more: then nothing will be written."""
+    found = _found(folder)
+    return bool(found) and _whole_number(found[-1], "step") >= steps
 
 
 def save_checkpoint(folder: Path, step: int, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
@@ -59,7 +83,7 @@ def save_checkpoint(folder: Path, step: int, parameters: dict[str, nn.Parameter]
     try:
         making = _empty(folder)
         try:
-            number = 1 + max((_number(path) for path in folder.glob("step-*/state.json")), default=0)
+            number = 1 + max((_whole_number(path, "saved") for path in _found(folder)), default=0)
             _write(making, parameters, optimizer, {"format": FORMAT, "saved": number, "step": step, **state})
             old = list(folder.glob("step-*"))
             os.rename(making, _free(folder / f"step-{step:06d}"))
@@ -86,40 +110,45 @@ def load_checkpoint(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    found = sorted(folder.glob("step-*/state.json"), key=lambda path: (_number(path), path.parent.name))
+    found = _found(folder)
     if not found:
         return None
     place = found[-1].parent
     try:
         state = json.loads((place / "state.json").read_text(encoding="utf-8"))
+        if isinstance(state, dict) and state.get("format") != FORMAT:
+            raise LoRAError(f"the checkpoint {place} has format {state.get('format')!r}, this lorakit reads {FORMAT}")
+        check_state(state)
         trained = load_file(place / "trainable.safetensors")
         moments = load_file(place / "optimizer.safetensors")
-        different = {
-            key: (value, settings.get(key))
-            for key, value in state["settings"].items()
-            if key not in may_differ and settings.get(key) != value
-        }
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise LoRAError(f"the checkpoint {place} is damaged ({error}); delete it to start again") from error
-    if state.get("format") != FORMAT:
-        raise LoRAError(f"the checkpoint {place} has format {state.get('format')!r}, this lorakit reads {FORMAT}")
+    different = {
+        key: (value, settings.get(key))
+        for key, value in state["settings"].items()
+        if key not in may_differ and settings.get(key) != value
+    }
     if different:
         said = ", ".join(f"{key} was {old!r} and is now {new!r}" for key, (old, new) in different.items())
         raise LoRAError(f"cannot resume from {place}: {said}. Use the same settings, or resume=False to start again.")
     wrong = [name for name in parameters.keys() | trained.keys() if not _fits(parameters.get(name), trained.get(name))]
     if wrong:
         raise LoRAError(f"cannot resume from {place}: these trained tensors differ: {', '.join(sorted(wrong)[:5])}")
-    by_parameter: dict[str, dict[str, torch.Tensor]] = {name: {} for name in parameters}
+    by_parameter: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in moments.items():
         name, _, kind = key.rpartition("|")
-        by_parameter[name][kind] = value
+        by_parameter.setdefault(name, {})[kind] = value
+    try:
+        check_moments(by_parameter, parameters, may_be_none=settings.get("precision") == "fp16")
+    except ValueError as error:
+        raise LoRAError(f"the checkpoint {place} is damaged ({error}); delete it to start again") from error
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(trained[name])
             # "step" stays on the CPU, where AdamW keeps it; the moments lie beside their parameter.
             optimizer.state[parameter] = {
                 kind: value if kind == "step" else value.to(parameter.device)
-                for kind, value in by_parameter[name].items()
+                for kind, value in by_parameter.get(name, {}).items()
             }
     return state
 
@@ -172,11 +201,16 @@ def _free(place: Path) -> Path:
     return place if not place.exists() else next(name for name in names if not name.exists())
 
 
-def _number(state_file: Path) -> int:
-    """Which checkpoint of its folder this is, counted from 1; 0 for an unreadable one or one without a number."""
+def _found(folder: Path) -> list[Path]:
+    """The state.json of every checkpoint here, the newest last."""
+    return sorted(folder.glob("step-*/state.json"), key=lambda path: (_whole_number(path, "saved"), path.parent.name))
+
+
+def _whole_number(state_file: Path, name: str) -> int:
+    """`saved` (which checkpoint of its folder this is, from 1) or `step`; 0 where there is none that can be read."""
     try:
-        number = json.loads(state_file.read_text(encoding="utf-8"))["saved"]
-    except (OSError, ValueError, KeyError, TypeError):
+        number = json.loads(state_file.read_text(encoding="utf-8"))[name]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return 0
     return number if isinstance(number, int) else 0
 
@@ -192,13 +226,16 @@ def _fits(parameter, tensor) -> bool:
 
 
 def _to_disk(path: Path) -> None:
-    if os.name != "posix" and path.is_dir():  # only POSIX systems can open a folder to sync it
-        return
-    descriptor = os.open(path, os.O_RDONLY)
+    if path.is_dir():  # Windows cannot open a folder, some file systems cannot sync one: the rename is still atomic
+        with contextlib.suppress(OSError):
+            _sync(path, os.O_RDONLY)
+    else:
+        _sync(path, os.O_RDWR)  # Windows syncs nothing that was opened to be read
+
+
+def _sync(path: Path, how: int) -> None:
+    descriptor = os.open(path, how)
     try:
         os.fsync(descriptor)
-    except OSError:
-        if not path.is_dir():  # some file systems cannot sync a folder; the rename is still atomic
-            raise
     finally:
         os.close(descriptor)

@@ -3,6 +3,7 @@
 import math
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,8 +13,9 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab.checkpoint import (
     CheckpointNotSaved,
     base_fingerprint,
+    is_finished,
     load_checkpoint,
-    prepare_folder,
+    reserved,
     save_checkpoint,
 )
 from lorakit.lab.evaluate import context_length, evaluate, loss_of
@@ -112,8 +114,8 @@ def fit(
     scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
     history = History(settings=settings, device=_device_name(device), versions=versions())
     folder = Path(checkpoint) if checkpoint is not None else None
-    if folder is not None and processes.is_main_process:
-        prepare_folder(folder)
+    # A finished run that is resumed writes nothing, so its folder may be read-only.
+    writes = folder is not None and processes.is_main_process and not (resume and is_finished(folder, steps))
     first, unsaved = 0, None
 
     def save(step: int) -> CheckpointNotSaved | None:
@@ -132,7 +134,7 @@ def fit(
                 row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
 
     put_back = remember(model, parameters)
-    with PatientInterrupt() as ctrl_c:
+    with PatientInterrupt() as ctrl_c, reserved(folder) if writes else nullcontext():
         try:
             if folder is not None and resume:
                 # A constant learning rate is the same however long the run, so it may be made longer.
@@ -187,8 +189,8 @@ def fit(
                     if history.interrupted:
                         break
                     due = checkpoint_every and step % checkpoint_every == 0 and step < steps
-                    if due and (unsaved := save(step)):
-                        warnings.warn(f"{unsaved}. Training goes on and will try again", stacklevel=2)
+                    if due and (failed := save(step)):
+                        warnings.warn(f"{failed}. Training goes on and will try again", stacklevel=2)
                 unsaved = save(len(history.rows)) if len(history.rows) > first else None
         except KeyboardInterrupt:
             # Only a second Ctrl-C, or one outside the main thread, comes here: between nothing and anything, so the

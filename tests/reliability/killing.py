@@ -295,10 +295,10 @@ def checkpoint(home: Path, kills: int) -> dict:
         pause = random.uniform(0, 3 * times[0])
         kill_after(lambda: (run(fresh(), **options), signal.pause()), progress.newer_than(step), pause)
         begun, ended = progress.get()
-        found["inside"] += begun != ended
         step = look()
         assert step in (begun, ended), (step, begun, ended)
-        found["old" if step < begun else "new"] += begun != ended
+        found["inside"] += begun != ended
+        found["between saves" if begun == ended else "old" if step < begun else "new"] += 1
     left = sorted(path.name for path in folder.iterdir())
     fit_module.save_checkpoint = real
     assert run(fresh(), **options).losses == whole.losses, "the run that was killed so often ends elsewhere"
@@ -326,7 +326,8 @@ def restart(home: Path, kills: int) -> dict:
 
         def save(step=step) -> None:
             parameters, optimizer, state = states["new"]
-            files.save_checkpoint(folder, step, parameters, optimizer, state)
+            rows = [{**state["rows"][0], "step": number} for number in range(1, 1 + step)]
+            files.save_checkpoint(folder, step, parameters, optimizer, {**state, "rows": rows})
 
         for _, what in kill_at_each_step(folder, prepare, save):
             matches = []

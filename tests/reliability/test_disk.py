@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 
 import pytest
 import torch
@@ -208,6 +209,49 @@ def test_a_folder_that_cannot_be_written_is_found_before_training(tmp_path):
         run(model, checkpoint="/proc/nowhere")
     assert caught.value.history is None
     assert_same(before, snapshot(model))
+
+
+def test_a_finished_run_resumes_from_a_folder_that_cannot_be_written(tmp_path):
+    """A read-only disk: nothing has to be written, so nothing is."""
+    first, second = fresh(), fresh()
+    expected = run(first, checkpoint=tmp_path)
+    with watched(tmp_path, lambda what: fail_with(errno.EROFS)()):
+        assert run(second, checkpoint=tmp_path, resume=True).rows == expected.rows
+        with pytest.raises(lab.CheckpointNotSaved, match="choose another folder"):
+            run(fresh(), checkpoint=tmp_path)
+    assert all(torch.equal(value, trained(first)[name]) for name, value in trained(second).items())
+
+
+def test_files_are_synced_where_that_needs_them_open_for_writing(tmp_path, monkeypatch):
+    """As on Windows."""
+    fcntl = pytest.importorskip("fcntl")
+    real, synced = os.fsync, []
+
+    def windows_fsync(descriptor):
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if regular and fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        synced.append(regular)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", windows_fsync)
+    save_checkpoint(tmp_path)
+    assert synced.count(True) == 3
+
+
+def test_a_folder_that_cannot_be_opened_to_sync_it_costs_nothing(tmp_path, monkeypatch):
+    """The checkpoint has its name by then: an error would end the training for nothing."""
+    real, refused = os.open, []
+
+    def no_folders(path, flags, *rest, **options):
+        if flags == os.O_RDONLY and os.path.isdir(path) and not options:
+            refused.append(path)
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, flags, *rest, **options)
+
+    monkeypatch.setattr(os, "open", no_folders)
+    save_checkpoint(tmp_path)
+    assert tmp_path in refused and (tmp_path / "step-000001").is_dir()
 
 
 def test_half_a_record_never_reaches_a_sweeps_file_and_old_halves_are_mended(tmp_path):

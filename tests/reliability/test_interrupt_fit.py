@@ -13,9 +13,10 @@ from figures import record, size
 from interrupting import Pressing
 from killing import equal
 from processes import ROOT, run_command
-from runs import fresh, frozen, run, trained
+from runs import fit_module, fresh, frozen, run, trained
 
 import lorakit as lk
+from lorakit.lab.checkpoint import CheckpointNotSaved
 
 HERE = Path(__file__).parent
 TRIALS = size(9, 60)
@@ -65,3 +66,28 @@ def test_ctrl_c_before_any_line_of_the_loop_leaves_nothing_half_put_back(tmp_pat
         assert len(list(folder.iterdir())) == 1, press.where
         lk.eject(model)
     assert interrupted >= cases / 3
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
+def test_a_second_ctrl_c_after_a_checkpoint_that_failed_still_returns_the_history(tmp_path, monkeypatch):
+    """That failure has been a warning already; the run it did not stop is the reader's to keep."""
+
+    def full(folder, step, *rest):
+        raise CheckpointNotSaved(f"step {step}: disk full")
+
+    def press_twice(module, inputs):
+        calls.append(module.training)
+        if sum(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(fit_module, "save_checkpoint", full)
+    model, calls = fresh(), []
+    model.register_forward_pre_hook(press_twice)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.warns(UserWarning, match="step 2: disk full"):
+            history = run(model, checkpoint=tmp_path, checkpoint_every=2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert history.interrupted and len(history.rows) == 3

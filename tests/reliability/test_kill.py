@@ -47,6 +47,8 @@ def test_a_first_save_leaves_nothing_or_the_whole_adapter(found):
 def test_a_training_run_resumes_to_the_same_numbers_whenever_it_is_killed(found):
     random = Counter(found["checkpoint"]["random"])
     assert random["inside"] >= KILLS / 10 and random["old"]
+    assert random["old"] + random["new"] == random["inside"]
+    assert random["inside"] + random["between saves"] == KILLS, "every kill is counted, and once"
     assert len(found["checkpoint"]["left"]) <= 3, "one checkpoint, the rest of an old one, one unfinished"
     assert found["checkpoint"]["after"] == ["step-000016"], "the next save cleans up"
 
