@@ -8,7 +8,7 @@
     interrupt  in a fresh kernel: every cell that trains is stopped by Ctrl-C halfway, run again, and so to the end
 
 A cell that is compared by nbval must give its saved outputs each time, compared as nbval compares them. A cell that
-trains must give the same losses each time. Going back up, a cell may also stop and say which cell to run first.
+trains must give the same losses each time. Going back up, a cell may also stop and say which cells to run first.
 The notebooks are run from a copy, on the fast budget, without a network, with a workbook of their own.
 """
 
@@ -45,7 +45,7 @@ CHANGES = re.compile(
     r"\b(load_base|\w+_at_hand|inject|eject|\w+_adapter|set_scale|merge|unmerge|attach|fold|fit|train_\w+|copy_|look|add_up|step)\("
 )
 LOSS = re.compile(r"^.*\b(?:loss|bits per byte)\b.*$", re.MULTILINE)
-SAYS_WHICH = re.compile(r"[Rr]un the cell under")
+SAYS_WHICH = re.compile(r"[Rr]un the cells? under")
 QUICK = 2.0  # seconds: a slower cell is not run again on the way back up
 
 
@@ -66,7 +66,7 @@ class Report:
     cells: int = 0
     runs: dict[str, int] = field(default_factory=dict)  # mode -> times a cell was run
     interrupts: int = 0
-    told: int = 0  # times a cell, out of order, said which one to run first
+    told: int = 0  # times a cell, out of order, said which ones to run first
     seconds: float = 0
     findings: list[Finding] = field(default_factory=list)
 

@@ -4,6 +4,6 @@ from lorakit.core.errors import LoRAError
 
 
 def run_first(heading: str, *, ready: bool) -> None:
-    """Nothing where `ready`; otherwise a LoRAError that names the heading whose cell has to be run before this one."""
+    """Nothing where `ready`; otherwise a LoRAError that names the heading whose cells to run before this one."""
     if not ready:
-        raise LoRAError(f"Run the cell under '{heading}' first, then this one again: it goes on from there.")
+        raise LoRAError(f"Run the cells under '{heading}' first, from the top, then this one: it goes on from there.")

@@ -4,6 +4,8 @@ Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, about 25 minutes 
 """
 
 import asyncio
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -79,6 +81,10 @@ lk.merge(model)
 lk.unmerge(model)
 print("answers:", lab.generate_answers(model, tokenizer, [task.test[0].prompt], 4))
 """
+WAITING = (
+    "tensors moved",
+    "trained_logits = logits()",
+)  # the two cells of chapter 04 that need the training before them
 
 
 def page(folder: Path, text: str, *printed: str) -> Path:
@@ -132,6 +138,47 @@ def test_training_stopped_by_ctrl_c_in_a_kernel_resumes_to_the_losses_of_a_run_t
     (whole,), (half,) = found["never stopped"], found["stopped"]
     assert whole.startswith(half) and 4 <= len(half.split()) < len(whole.split()) == 49
     assert found["resumed"] == found["never stopped"]
+
+
+def chapter(name: str, place: Path) -> cell_order.Chapter:
+    (path,) = chosen([name])
+    return cell_order.Chapter(nbformat.read(path, as_version=4), place / "notebooks", cell_order.Report(path.name))
+
+
+def test_going_back_to_the_training_of_chapter_04_while_a_second_adapter_is_in_says_what_to_run():
+    """Both adapters of "The exact relation" are in the model then, and neither is the one that was just trained."""
+
+    async def go_back(found: cell_order.Chapter, environment: dict) -> list:
+        cells = found.notebook.cells
+        first = {name: i for i, cell in enumerate(cells) for name in WAITING if name in cell.source}
+        both = next(i for i in found.numbers if 'name="wide"' in cells[i].source)
+        async with found.client.async_setup_kernel(env=environment):
+            for number in [i for i in found.numbers if i <= both]:
+                assert await found.execute(number) is None, cells[number].source
+            return [await found.execute(first[name]) for name in WAITING]
+
+    with cell_order.own_place() as place:
+        environment = os.environ | {
+            "LORAKIT_WORKBOOK": f"{place}/workbook",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        }
+        errors = asyncio.run(go_back(chapter("04", place), environment))
+    for error in errors:
+        assert error is not None and error.ename == "LoRAError", error
+        assert "Run the cells under '4 · Frozen, and proved' first, from the top" in error.evalue
+
+
+def test_a_cell_that_goes_on_from_others_names_a_heading_above_it():
+    named = 0
+    for path in chosen([]):
+        headings = set()
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                headings |= set(re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE))
+            for heading in re.findall(r'run_first\("([^"]+)"', cell.source):
+                assert heading in headings, f"{path.name}: no heading {heading!r} above the cell that names it"
+                named += 1
+    assert named
 
 
 def test_chapters_pass_in_every_order():
