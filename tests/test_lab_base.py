@@ -1,5 +1,6 @@
 """Base models: where they are looked for, how they come back, and what a missing one says."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,27 @@ def test_the_hub_is_asked_only_where_a_network_is(monkeypatch):
     assert "no network" in hub.why_not()
     monkeypatch.setattr(hub.urllib.request, "getproxies", lambda: {"https": "http://proxy"})
     assert hub.hub_answers()
+
+
+@pytest.mark.parametrize("fails", [None, OSError("no such file"), ValueError("not a model")])
+def test_ctrl_c_during_a_load_arrives_once_it_ends_however_it_ends(tmp_path, fails):
+    def read(**where):
+        signal.raise_signal(signal.SIGINT)
+        if fails:
+            raise fails
+        return "model", "tokenizer"
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            base._read(str(tmp_path), read)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_was_read_is_not_read_again_though_it_be_empty(tmp_path):
+    calls = []
+    assert base._read(str(tmp_path), lambda **where: calls.append(where) or ()) == () and len(calls) == 1
 
 
 def test_importing_lorakit_imports_no_heavy_library():

@@ -95,15 +95,17 @@ def _read(source: str, read: Callable):
         # A model's code whose import is cut short cannot be imported again in this process: Ctrl-C waits for it.
         with PatientInterrupt() as ctrl_c:
             found = read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question over the net
-    except OSError:
-        if Path(source).is_dir() or not hub_answers():
+    except Exception as error:
+        if ctrl_c.asked:  # the reader wants no answer any more, so neither the reason why there is none
+            raise KeyboardInterrupt from error
+        if not isinstance(error, OSError) or Path(source).is_dir() or not hub_answers():
             raise
     finally:
         if bars:
             logging.enable_progress_bar()
     if ctrl_c.asked:
         raise KeyboardInterrupt
-    return found or read()
+    return read() if found is None else found
 
 
 def find_base(name: str) -> tuple[str, list[str]]:
