@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tools"))
 import support_table  # noqa: E402
 
 
-def tests_here() -> dict[str, bool]:
+def suite_tests() -> dict[str, bool]:
     """Every test of the suite's other files: does it run over the architectures?"""
     found = {}
     for path in HERE.glob("test_*.py"):
@@ -24,7 +24,7 @@ def tests_here() -> dict[str, bool]:
 
 def test_every_property_has_tests_that_run_over_the_architectures():
     assert list(PROPERTIES) == list(range(1, 22))
-    found = tests_here()
+    found = suite_tests()
     for number, each in PROPERTIES.items():
         assert each.tests and all(found[test] for test in each.tests), number
     named = {test for each in PROPERTIES.values() for test in each.tests} | set(MORE)
