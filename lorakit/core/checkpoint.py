@@ -96,13 +96,16 @@ def load_adapter(
 
 
 def _read_folder(model: nn.Module, folder: Path) -> Contents:
-    # The config first: a save that is under way replaces it last, and its weights know what config they replace.
-    settings = read_bytes(folder / CONFIG)
-    if not _holds_weights(folder):
-        pickled = os.path.lexists(folder / "adapter_model.bin")
-        hint = " (adapter_model.bin is a pickle: convert it with PEFT first)" * pickled
-        raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}{hint}")
-    tensors, metadata = read_tensors(folder / WEIGHTS, model)
+    for _ in range(10):
+        # The config first: a save that is under way replaces it last, and its weights know what config they replace.
+        settings = read_bytes(folder / CONFIG)
+        if not _holds_weights(folder):
+            pickled = os.path.lexists(folder / "adapter_model.bin")
+            hint = " (adapter_model.bin is a pickle: convert it with PEFT first)" * pickled
+            raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}{hint}")
+        tensors, metadata = read_tensors(folder / WEIGHTS, model)
+        if read_bytes(folder / CONFIG) == settings:  # otherwise others have saved in between, perhaps twice
+            break
     note = read_note(folder / WEIGHTS, metadata)
     fields = agreed_config(folder / CONFIG, settings, note)
     try:

@@ -49,9 +49,9 @@ class LoRAConfig:
             if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r < 2**31:
                 raise LoRAError(f"r must be a whole number of at least 1 (and below 2**31), got {shown(r)}")
         for alpha in (self.alpha, *self.alpha_pattern.values()):
-            if not _is_number(alpha) or alpha <= 0:
+            if not is_number(alpha) or alpha <= 0:
                 raise LoRAError(f"alpha must be a positive number, got {shown(alpha)}")
-        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
+        if not is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise LoRAError(f"dropout must be a probability in [0, 1), got {shown(self.dropout)}")
         if not isinstance(self.use_rslora, bool):
             raise LoRAError(f"use_rslora must be True or False, got {shown(self.use_rslora)}")
@@ -99,7 +99,7 @@ def _names(what: str, value) -> tuple[str, ...]:
     return names
 
 
-def _is_number(value) -> bool:
+def is_number(value) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return -LARGEST <= value <= LARGEST  # false for NaN; 10**400 has no float to ask math.isfinite about

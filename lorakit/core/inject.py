@@ -8,7 +8,7 @@ from torch import nn
 
 from lorakit.core.config import LoRAConfig, check_name
 from lorakit.core.errors import LoRAError
-from lorakit.core.layer import Adapter, LoRALayer, adapt, restore
+from lorakit.core.layer import OWN_NAMES, Adapter, LoRALayer, adapt, adapted_class, restore
 from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of
 from lorakit.core.switch import make_active
 from lorakit.core.targets import Target, above, base_modules, find_targets, matches_name, projection_shape
@@ -59,10 +59,29 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
             raise LoRAError(f"{target.path} is inside {owner}, which another adapter trains whole: adapt it elsewhere")
         if isinstance(target.module, LoRALayer) and target.path not in state.layers:
             raise LoRAError(f"{target.path} has adapters that were injected through another module: eject those first")
+        _refuse_unfit(target)
         r, alpha = config.rank_of(target.path), config.alpha_of(target.path)
         shape, scaling = projection_shape(target.module), config.scaling(r, alpha)
         adapters[target.path] = Adapter(shape, target.bounds, r, alpha, scaling, config.dropout, target.module.weight)
     return adapters
+
+
+def _refuse_unfit(target: Target) -> None:
+    """What would fail in the middle of attaching, or later, is found out before anything has changed."""
+    module = target.module
+    if isinstance(module, LoRALayer):
+        return
+    inside = {**vars(module), **module._parameters, **module._buffers, **module._modules}
+    if taken := sorted(OWN_NAMES & inside.keys()):
+        raise LoRAError(f"{target.path} has attributes of its own named {', '.join(taken)}, which lorakit needs there")
+    if any(p is not None and p.is_inference() for p in module._parameters.values()):
+        raise LoRAError(
+            f"{target.path} was made in torch.inference_mode: make the model outside it, or it cannot be adapted"
+        )
+    try:
+        adapted_class(type(module))
+    except Exception as error:  # what a class makes of being inherited from is up to that class
+        raise LoRAError(f"{target.path} is a {type(module).__name__}, which refuses subclasses: {error}") from error
 
 
 def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict[str, Adapter], trainable=True, saved=None):

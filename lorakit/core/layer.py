@@ -73,7 +73,7 @@ class LoRALayer:
     gate: Gate
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.compiler.is_compiling() and self.gate.closed and self.gate.wait():
+        if not torch.compiler.is_compiling() and ("gate" not in self.__dict__ or self.gate.closed and self.gate.wait()):
             return type(self).forward(self, x)  # the layer may have become a plain one meanwhile
         if self.rows is not None:
             return self._mixed_forward(x, *self.rows)
@@ -138,6 +138,10 @@ class LoRALayer:
         return _blank, (self.base_class,), self.__dict__
 
 
+OWN_ATTRIBUTES = ("live", "rows", "merged", "shape", "transposed", "lean", "gate")
+OWN_NAMES = {*OWN_ATTRIBUTES, "adapters", "base_weight"}
+
+
 @functools.cache
 def adapted_class(base_class: type) -> type:
     """The class of an adapted layer: LoRALayer in front of the layer's own class."""
@@ -167,5 +171,5 @@ def restore(module: nn.Module) -> None:
     """Give an adapted layer its own class back."""
     module.__class__ = module.base_class
     del module.adapters
-    for name in ("live", "rows", "merged", "shape", "transposed", "lean", "gate"):
+    for name in OWN_ATTRIBUTES:
         del module.__dict__[name]

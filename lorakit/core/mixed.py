@@ -1,5 +1,6 @@
 """One batch, a different adapter on every row."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -52,9 +53,9 @@ def mixed_batch(model: nn.Module, names: Sequence[str | None]) -> Iterator[nn.Mo
     finally:
         if began:
             try:
-                with nobody_inside(inner, "end a mixed batch"):
+                with nobody_inside(inner, "end a mixed batch", patience=math.inf):
                     _end(inner, state, active)
-            finally:  # never left mixing, not even where a thread will not leave the model
+            finally:  # never left mixing, not even where Ctrl-C ends the wait for a thread in the model
                 _end(inner, state, active)
 
 

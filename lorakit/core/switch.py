@@ -1,10 +1,9 @@
 """Which adapter acts, and how strongly."""
 
-import math
-
 from torch import nn
 
-from lorakit.core.errors import LoRAError
+from lorakit.core.config import is_number
+from lorakit.core.errors import LoRAError, shown
 from lorakit.core.state import ModelState, known, peek, refuse_if_busy, state_of
 from lorakit.core.threads import nobody_inside
 from lorakit.core.wrappers import unwrap
@@ -60,8 +59,8 @@ def set_scale(model: nn.Module, strength: float) -> None:
 
     Raises LoRAError if no adapter is active, strength is not a finite number, or the adapter is merged.
     """
-    if isinstance(strength, bool) or not isinstance(strength, int | float) or not math.isfinite(strength):
-        raise LoRAError(f"strength must be a finite number, got {strength!r}")
+    if not is_number(strength):
+        raise LoRAError(f"strength must be a finite number, got {shown(strength)}")
     with nobody_inside(unwrap(model), "change the scale"):
         state = state_of(model)
         refuse_if_busy(state, "change the scale")
@@ -89,5 +88,6 @@ def _put(model: nn.Module, path: str, module: nn.Module) -> None:
     if before is not module:
         old = next(before.parameters(), None)
         if old is not None:
-            module.to(device=old.device, dtype=old.dtype)
+            wide = old.is_floating_point() or old.is_complex()  # a quantized weight's dtype is no dtype for others
+            module.to(device=old.device, dtype=old.dtype if wide else None)
         children[leaf] = module.train(before.training)

@@ -6,29 +6,28 @@ and a reader pays one attribute check per layer. The stacks do not say whose cal
 for calls of other models that are under way.
 """
 
-import _signal  # what `signal` wraps in enums, which would be half of the time of a switch
 import functools
-import sys
+import os
 import threading
 import time
 import weakref
-from _signal import SIGINT
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import torch
 from torch import nn
 
+from lorakit.core import compiled
+from lorakit.core.ctrl_c import HeldCtrlC
 from lorakit.core.errors import LoRAError
+from lorakit.core.stacks import calls_under_way, is_under_way
 from lorakit.core.wrappers import unwrap
 
 PATIENCE = 30.0  # seconds that a change waits for threads inside, or a thread for a change, before it is refused
 POLL = 0.001  # seconds between two looks at who is still inside
-MODULE_CALL = nn.Module.__call__.__code__
 
 _gates: "weakref.WeakKeyDictionary[nn.Module, Gate]" = weakref.WeakKeyDictionary()
-_gates_lock = threading.Lock()
+_gates_lock = threading.RLock()  # a signal's handler may ask while its thread is asking
 
 
 class Gate:
@@ -39,7 +38,7 @@ class Gate:
     """
 
     def __init__(self) -> None:
-        self.closed, self.owner, self.inside = False, None, {}
+        self.closed, self.owner, self.inside, self.plain = False, None, {}, False
         self.verbs, self.moved = threading.RLock(), threading.Condition()
 
     def __deepcopy__(self, memo) -> "Gate":  # a copied model has a gate of its own, one for all of its layers
@@ -53,49 +52,66 @@ class Gate:
 
         After True the model may have changed: look everything up anew. Raises LoRAError after PATIENCE seconds.
         """
-        me, deadline, waited = threading.get_ident(), time.monotonic() + PATIENCE, False
+        # A little longer than the change may wait: where that is refused, the calls behind it go on.
+        deadline, waited = time.monotonic() + PATIENCE + 1, False
         with self.moved:
-            if self.owner == me:
+            if self.owner == threading.get_ident():
                 return False
             while self.closed:
-                if me in self.inside and _on_stack(self.inside[me]):
+                if self.lets_pass():
                     return waited  # perhaps one change has passed, and this call was inside when the next began
                 waited = True
                 if not self.moved.wait(deadline - time.monotonic()):
                     raise LoRAError(f"another thread has been changing the model's adapters for {PATIENCE:g} s: retry")
             return True
 
+    def lets_pass(self) -> bool:
+        """Is the thread that asks in a call that was under way when the gate was closed?"""
+        call = self.inside.get(threading.get_ident())
+        return call is not None and is_under_way(call)
+
     def hook(self, module: nn.Module, arguments) -> None:
         """A forward_pre_hook for modules that are no adapted layers."""
         if self.closed and not torch.compiler.is_compiling():
             self.wait()
 
-    def close(self, doing: str, ctrl_c: "_HeldCtrlC") -> None:
+    def close(self, doing: str, ctrl_c: HeldCtrlC, patience: float) -> None:
         """Hold new calls up and wait until those under way have returned."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
+        self.plain = compiled.run_as_plain()
         with self.moved:
             self.closed, self.owner = True, threading.get_ident()
-        inside = _inside()
-        while inside:
-            with self.moved:
-                self.inside = inside
-                self.moved.notify_all()
-            if time.monotonic() > deadline:
-                inside = now = None  # or the error's traceback would keep the variables of those calls alive
-                raise LoRAError(
-                    f"cannot {doing}: another thread has been inside a model for {PATIENCE:g} s (generating?). "
-                    "Nothing was changed: wait for that call to return, then try again"
-                )
-            ctrl_c.deliver()
-            time.sleep(POLL)
-            now = _inside()
-            inside = {thread: call for thread, call in inside.items() if now.get(thread) is call}
+        inside = calls_under_way()
+        try:
+            while inside:
+                with self.moved:
+                    self.inside = inside
+                    self.moved.notify_all()
+                if time.monotonic() > deadline:
+                    raise LoRAError(
+                        f"cannot {doing}: another thread has been inside a model for {PATIENCE:g} s (generating?). "
+                        "Nothing was changed: wait for that call to return, then try again"
+                    )
+                ctrl_c.deliver()
+                time.sleep(POLL)
+                now = calls_under_way()
+                inside = {thread: call for thread, call in inside.items() if now.get(thread) is call}
+        finally:  # an error's traceback would keep the variables of those calls alive
+            inside = now = None
         self.inside = {}
+
+    def renew(self) -> None:
+        """In a child process, where the threads that held or waited for anything are gone."""
+        if self.owner != threading.get_ident():
+            self.__init__()
 
     def open(self) -> None:
         with self.moved:
             self.closed, self.owner, self.inside = False, None, {}
             self.moved.notify_all()
+        if self.plain:
+            self.plain = False
+            compiled.run_as_compiled()
 
 
 def gate_of(model: nn.Module) -> Gate:
@@ -109,15 +125,24 @@ def gate_of(model: nn.Module) -> Gate:
 
 
 @contextmanager
-def one_verb(model: nn.Module, doing: str) -> Iterator[Gate]:
-    """One verb at a time on this model; readers go on. Raises LoRAError after PATIENCE seconds of waiting."""
-    gate = gate_of(model)
-    if not gate.verbs.acquire(timeout=PATIENCE):
-        raise LoRAError(f"cannot {doing}: another thread has been changing this model's adapters for {PATIENCE:g} s")
-    try:
-        yield gate
-    finally:
-        gate.verbs.release()
+def one_verb(model: nn.Module, doing: str, patience: float | None = None) -> Iterator[tuple[Gate, HeldCtrlC]]:
+    """One verb at a time on this model; readers go on, and Ctrl-C waits until the block's end.
+
+    Raises LoRAError after `patience` (PATIENCE) seconds of waiting for another thread's verb.
+    """
+    deadline = time.monotonic() + (PATIENCE if patience is None else patience)
+    with HeldCtrlC() as ctrl_c:
+        gate = gate_of(model)
+        while not gate.verbs.acquire(timeout=0.05):
+            ctrl_c.deliver()
+            if gate.lets_pass():  # each would wait for the other
+                raise LoRAError(f"cannot {doing} within a call of the model: another thread's change waits for its end")
+            if time.monotonic() > deadline:
+                raise LoRAError(f"cannot {doing}: another thread has been changing adapters for {PATIENCE:g} s")
+        try:
+            yield gate, ctrl_c
+        finally:
+            gate.verbs.release()
 
 
 def verb(doing: str) -> Callable:
@@ -135,14 +160,16 @@ def verb(doing: str) -> Callable:
 
 
 @contextmanager
-def nobody_inside(model: nn.Module, doing: str, new: Iterable[str] = ()) -> Iterator[None]:
+def nobody_inside(
+    model: nn.Module, doing: str, new: Iterable[str] = (), patience: float | None = None
+) -> Iterator[None]:
     """Within the block no other thread is inside the (unwrapped) model, and Ctrl-C waits until the block's end.
 
     Calls under way finish first, later ones wait. new: paths of modules that the block adapts for the first time.
     These, and those that modules_to_save names, do not know the gate: calls are held up at the modules above them.
-    Raises LoRAError after PATIENCE seconds of waiting, before the block has begun.
+    Raises LoRAError after `patience` (PATIENCE) seconds of waiting, before the block has begun.
     """
-    with one_verb(model, doing) as gate:
+    with one_verb(model, doing, patience) as (gate, ctrl_c):
         if gate.owner == threading.get_ident():  # inside another such block
             yield
             return
@@ -151,58 +178,25 @@ def nobody_inside(model: nn.Module, doing: str, new: Iterable[str] = ()) -> Iter
         above = {path[:i] for path in new for i, letter in enumerate(path) if letter == "."}
         above |= {""} if new else set()
         hooks = []
-        with _HeldCtrlC() as ctrl_c:
-            try:
-                for path in above:
-                    hooks.append(model.get_submodule(path).register_forward_pre_hook(gate.hook, prepend=True))
-                gate.close(doing, ctrl_c)
-                yield
-            finally:
-                gate.open()
-                for hook in hooks:
-                    hook.remove()
+        try:
+            for path in above:
+                hooks.append(model.get_submodule(path).register_forward_pre_hook(gate.hook, prepend=True))
+            gate.close(doing, ctrl_c, PATIENCE if patience is None else patience)
+            yield
+        finally:
+            gate.open()
+            for hook in hooks:
+                hook.remove()
 
 
-def _inside() -> dict[int, FrameType]:
-    """Every other thread that is inside a model, with the outermost of its calls.
-
-    Only code is looked at: reading another thread's variables crashes Python 3.11.
-    """
-    me, found = threading.get_ident(), {}
-    for thread, frame in sys._current_frames().items():
-        while thread != me and frame is not None:
-            if frame.f_code is MODULE_CALL or frame.f_code.co_name == "generate":
-                found[thread] = frame
-            frame = frame.f_back
-    return found
+def _after_fork() -> None:
+    """The child has one thread: whatever the others held or waited for is not there any more."""
+    global _gates_lock
+    _gates_lock = threading.RLock()
+    compiled.renew()
+    for gate in list(_gates.values()):
+        gate.renew()
 
 
-def _on_stack(call: FrameType) -> bool:
-    frame = sys._getframe()
-    while frame is not None and frame is not call:
-        frame = frame.f_back
-    return frame is call
-
-
-class _HeldCtrlC:
-    """Holds a Ctrl-C back until the block has ended: half a switch would be a mixture too."""
-
-    def __enter__(self) -> "_HeldCtrlC":
-        self.asked, self.handler = None, _signal.getsignal(SIGINT)
-        self.holds = threading.current_thread() is threading.main_thread() and callable(self.handler)
-        if self.holds:
-            _signal.signal(SIGINT, self._hold)
-        return self
-
-    def _hold(self, *signal_and_frame) -> None:
-        self.asked = signal_and_frame
-
-    def deliver(self) -> None:
-        if self.asked:
-            asked, self.asked = self.asked, None
-            self.handler(*asked)
-
-    def __exit__(self, *error) -> None:
-        if self.holds:
-            _signal.signal(SIGINT, self.handler)
-            self.deliver()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

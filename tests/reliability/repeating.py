@@ -4,11 +4,11 @@ import hashlib
 import json
 
 import torch
-from runs import END, TASK, Bytes, base, fresh, run, trained
 from tiny_models import build
 
 import lorakit as lk
 from lorakit import lab
+from runs import END, TASK, Bytes, base, fresh, run, trained
 
 RUNS = {
     "lora": {},

@@ -10,13 +10,13 @@ import stat
 import pytest
 import torch
 from disk_steps import At, watched
-from runs import fit_module, fresh, frozen, run, trained
 from tiny_models import assert_same, build, fill, snapshot
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
 from lorakit.lab.sweep import append, read
+from runs import fit_module, fresh, frozen, run, trained
 
 CODES = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
 

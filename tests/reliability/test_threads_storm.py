@@ -158,7 +158,7 @@ def test_every_output_under_concurrent_changes_is_that_of_one_state(folders):
 
 def test_without_the_gate_the_same_storm_sees_mixtures(folders, monkeypatch):
     """The check above can fail: this is what it is there to see."""
-    monkeypatch.setattr(threads, "_inside", dict)
+    monkeypatch.setattr(threads, "calls_under_way", dict)
     monkeypatch.setattr(threads.Gate, "wait", lambda self: False)
     seen = storm(slow(build("gpt2")), folders, outputs=100_000, seconds=3)
     assert seen["mixtures"] or seen["errors"], seen

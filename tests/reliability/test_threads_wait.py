@@ -32,6 +32,14 @@ def saved(model, tmp_path):
     return lk.save_adapter(model, tmp_path / "sql", name="sql")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_interrupts():
+    """Also where the tests were started in the background of a shell, which makes them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def run(function) -> tuple[threading.Thread, list]:
     """Start it in a thread; what it returns or raises comes into the list."""
     results = []
@@ -341,7 +349,7 @@ def test_a_call_held_up_by_one_change_and_found_inside_by_the_next_looks_its_lay
         assert reader.is_alive()
         lk.eject(model)
         gate.moved.acquire()  # the reader, though woken, cannot go on yet
-    gate.closed, gate.owner, gate.inside = True, threading.get_ident(), threads._inside()
+    gate.closed, gate.owner, gate.inside = True, threading.get_ident(), threads.calls_under_way()
     gate.moved.release()
     reader.join(SOON)
     gate.open()
