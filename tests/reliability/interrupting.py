@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from killing import PATIENCE, Progress, equal, fork
-from runs import Bytes, fresh, frozen, run, trained
+from training_runs import Bytes, fresh, frozen, run, trained
 
 import lorakit as lk
 from lorakit import lab

@@ -247,8 +247,9 @@ def first_adapter(home: Path, kills: int) -> dict:
 
 def checkpoint(home: Path, kills: int) -> dict:
     """A real `fit` that writes a checkpoint after each step, killed at random instants and resumed."""
+    from training_runs import fit_module, fresh, run, tensors_of
+
     import lorakit.lab.checkpoint as files
-    from runs import fit_module, fresh, run, tensors_of
 
     folder, progress, saves, real = home / "run", Progress(), {}, fit_module.save_checkpoint
     options = {"checkpoint": folder, "checkpoint_every": 1, "schedule": "constant", "steps": 16, "resume": True}
@@ -307,8 +308,9 @@ def checkpoint(home: Path, kills: int) -> dict:
 
 def restart(home: Path, kills: int) -> dict:
     """A run is started afresh where another one's checkpoint lies, at a lower, the same and a higher step."""
+    from training_runs import fresh, run, state_of, tensors_of
+
     import lorakit.lab.checkpoint as files
-    from runs import fresh, run, state_of, tensors_of
 
     folder, states, steps = home / "run", {}, {}
     for name, lr in (("old", 1e-2), ("new", 2e-2)):

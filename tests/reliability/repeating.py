@@ -5,10 +5,10 @@ import json
 
 import torch
 from tiny_models import build
+from training_runs import END, TASK, Bytes, base, fresh, run, trained
 
 import lorakit as lk
 from lorakit import lab
-from runs import END, TASK, Bytes, base, fresh, run, trained
 
 RUNS = {
     "lora": {},

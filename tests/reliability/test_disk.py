@@ -11,12 +11,12 @@ import pytest
 import torch
 from disk_steps import At, watched
 from tiny_models import assert_same, build, fill, snapshot
+from training_runs import fit_module, fresh, frozen, run, trained
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
 from lorakit.lab.sweep import append, read
-from runs import fit_module, fresh, frozen, run, trained
 
 CODES = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
 

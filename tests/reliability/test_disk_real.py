@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from processes import ROOT
-from runs import run
 from tiny_models import build, fill
+from training_runs import run
 
 import lorakit as lk
 from lorakit import lab
@@ -49,7 +49,7 @@ REALLY_FULL = """
 import sys, warnings
 from pathlib import Path
 from processes import ROOT
-from runs import fresh, run
+from training_runs import fresh, run
 import lorakit as lk
 from lorakit import lab
 

@@ -13,10 +13,10 @@ from figures import record, size
 from interrupting import Pressing
 from killing import equal
 from processes import ROOT, run_command
+from training_runs import fit_module, fresh, frozen, run, trained
 
 import lorakit as lk
 from lorakit.lab.checkpoint import CheckpointNotSaved
-from runs import fit_module, fresh, frozen, run, trained
 
 HERE = Path(__file__).parent
 TRIALS = size(9, 60)
