@@ -24,11 +24,13 @@ LIMITS = """\
 
 - **A checksum is no signature.** It tells damage, not intent: whoever edits an adapter on purpose can compute it again.
   PEFT's and loralib's files carry none, so there a changed number is loaded as it stands.
-- **Compiled models and threads.** A change waits for calls of a `torch.compile`d model that are under way, but compiled
-  code does not stop at the gate: do not start such calls while another thread changes adapters.
-- **Training in one thread, changing adapters in another.** Each call sees one state; a step is several calls.
-- **Calls that belong together** but are neither one call of a module nor inside a function named `generate` may see a
-  change between them. The call stacks do not say whose call it is: a change also waits for calls of other models.
+- **Threads, at the edges.** Each call sees one state; a training step, forward and backward, is several calls. Calls
+  that belong together but are neither one call of a module nor in a function named `generate` (a generator function or
+  a coroutine of that name does not count) may see a change between them. Calls of a compiled *function* that contains
+  the model are not waited for. A call that hands its work to threads of its own may be refused with the change.
+- **Other models.** The call stacks do not say whose call it is: a change also waits for calls of other models.
+- **Other signals.** Only Ctrl-C is held back. A handler of SIGALRM or SIGTERM that raises may do so within a change,
+  and a Ctrl-C in the microseconds in which `mixed_batch` ends may leave it on.
 - **Other machines.** The same seed gives the same bits on one machine with one number of threads. Other processors,
   versions of torch or GPUs round otherwise.
 - **Windows, and disks without locks.** There, two processes that save to one folder at once are not kept apart.
