@@ -7,16 +7,16 @@ import threading
 
 import pytest
 import torch
-from test_threads_wait import NEVER, SOON, ctrl_c_interrupts, model, paused_at, run, saved  # noqa: F401
 from tiny_models import assert_same, ids, logits, same_bits, snapshot
 from torch import nn
+from waiting import NEVER, SOON, paused_at, run
 
 import lorakit as lk
 from lorakit.core import threads
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_forked_during_a_change_is_not_held_up_by_it(model):  # noqa: F811
+def test_a_process_forked_during_a_change_is_not_held_up_by_it(model):
     ready, leave = threading.Event(), threading.Event()
 
     def hold():
@@ -42,7 +42,7 @@ def test_a_process_forked_during_a_change_is_not_held_up_by_it(model):  # noqa: 
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_compiled_calls_wait_for_a_change_too(model, saved):  # noqa: F811
+def test_compiled_calls_wait_for_a_change_too(model, saved):
     compiled = torch.compile(model, backend="eager")
     with torch.no_grad():
         compiled(input_ids=ids())
@@ -55,7 +55,7 @@ def test_compiled_calls_wait_for_a_change_too(model, saved):  # noqa: F811
         assert same_bits(got[0], compiled(input_ids=ids()).logits)
 
 
-def test_a_verb_within_a_call_that_another_change_waits_for_is_refused_at_once(model):  # noqa: F811
+def test_a_verb_within_a_call_that_another_change_waits_for_is_refused_at_once(model):
     arrived, go_on, refused = threading.Event(), threading.Event(), []
 
     def callback(tokens, scores):
@@ -77,7 +77,7 @@ def test_a_verb_within_a_call_that_another_change_waits_for_is_refused_at_once(m
     assert done == [None] and "within a call" in refused[0]
 
 
-def test_leaving_a_mixed_batch_waits_for_as_long_as_it_takes(model, monkeypatch):  # noqa: F811
+def test_leaving_a_mixed_batch_waits_for_as_long_as_it_takes(model, monkeypatch):
     monkeypatch.setattr(threads, "PATIENCE", 0.1)
     readers = []
     with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
@@ -94,7 +94,7 @@ def test_leaving_a_mixed_batch_waits_for_as_long_as_it_takes(model, monkeypatch)
     assert same_bits(got[0], rows)
 
 
-def test_a_verb_in_a_verb_lets_ctrl_c_end_its_wait(model):  # noqa: F811
+def test_a_verb_in_a_verb_lets_ctrl_c_end_its_wait(model):
     before, readers = snapshot(model), []
     with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
         begin = threading.Event()
@@ -111,7 +111,7 @@ def test_a_verb_in_a_verb_lets_ctrl_c_end_its_wait(model):  # noqa: F811
     assert_same(before, snapshot(model))
 
 
-def test_a_handler_that_steps_aside_at_the_first_ctrl_c_is_not_put_back(model):  # noqa: F811
+def test_a_handler_that_steps_aside_at_the_first_ctrl_c_is_not_put_back(model):
     def politely(*_):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -125,7 +125,7 @@ def test_a_handler_that_steps_aside_at_the_first_ctrl_c_is_not_put_back(model): 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_layer_that_was_taken_out_between_two_instructions_of_its_call_is_looked_up_anew(model):  # noqa: F811
+def test_a_layer_that_was_taken_out_between_two_instructions_of_its_call_is_looked_up_anew(model):
     """The call has fetched the adapted layer's forward, and meanwhile the layer is a plain one again."""
     layer = model.transformer.h[0].mlp.c_fc
     forward = layer.forward
@@ -168,7 +168,7 @@ def test_a_layer_that_cannot_be_adapted_is_refused_before_anything_changes(make,
     assert_same(before, snapshot(net))
 
 
-def test_a_strength_without_a_float_is_refused(model):  # noqa: F811
+def test_a_strength_without_a_float_is_refused(model):
     with pytest.raises(lk.LoRAError, match="finite number"):
         lk.set_scale(model, 10**400)
 

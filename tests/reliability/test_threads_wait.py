@@ -4,74 +4,14 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
 
 import pytest
 import torch
 from tiny_models import assert_same, build, fill, ids, logits, same_bits, snapshot
-from torch import nn
+from waiting import NEVER, SOON, paused_at, run
 
 import lorakit as lk
 from lorakit.core import threads
-
-SOON, NEVER = 10.0, 0.15  # seconds: by then it has happened; by then it would have, if nothing held it up
-
-
-@pytest.fixture
-def model():
-    """GPT-2 with the adapters "law" (active) and "sql"."""
-    model = build("gpt2")
-    for seed, name in enumerate(("sql", "law")):
-        lk.inject(model, lk.LoRAConfig(r=2, targets=("q", "v", "mlp")), name=name)
-        fill(model, name, seed=seed + 1)
-    return model
-
-
-@pytest.fixture
-def saved(model, tmp_path):
-    return lk.save_adapter(model, tmp_path / "sql", name="sql")
-
-
-@pytest.fixture(autouse=True)
-def ctrl_c_interrupts():
-    """Also where the tests were started in the background of a shell, which makes them ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def run(function) -> tuple[threading.Thread, list]:
-    """Start it in a thread; what it returns or raises comes into the list."""
-    results = []
-
-    def work():
-        try:
-            results.append(function())
-        except BaseException as error:
-            results.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread, results
-
-
-@contextmanager
-def paused_at(module: nn.Module, in_thread: list):
-    """The first call of `module` by the thread in the list stops until .set(): yields (arrived, go on)."""
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def stop(*_):
-        if threading.current_thread() in in_thread and not arrived.is_set():
-            arrived.set()
-            assert go_on.wait(60)
-
-    handle = module.register_forward_pre_hook(stop)
-    try:
-        yield arrived, go_on
-    finally:
-        go_on.set()
-        handle.remove()
-
 
 CHANGES = {
     "set_adapter": lambda model, folder: lk.set_adapter(model, "sql"),
