@@ -27,7 +27,8 @@ LIMITS = """\
 - **Threads, at the edges.** Each call sees one state; a training step, forward and backward, is several calls. Calls
   that belong together but are neither one call of a module nor in a function named `generate` (a generator function or
   a coroutine of that name does not count) may see a change between them. Calls of a compiled *function* that contains
-  the model are not waited for. A call that hands its work to threads of its own may be refused with the change.
+  the model are not waited for, and other compiled calls run as plain code during a change, which may round otherwise.
+  A call that hands its work to threads of its own may be refused with the change.
 - **Other models.** The call stacks do not say whose call it is: a change also waits for calls of other models.
 - **Other signals.** Only Ctrl-C is held back. A handler of SIGALRM or SIGTERM that raises may do so within a change,
   and a Ctrl-C in the microseconds in which `mixed_batch` ends may leave it on.
@@ -79,7 +80,7 @@ def hostile(found: dict) -> list[str]:
         f"{found['harmless']:,} loaded exactly as the original, the damage being to something without a meaning; "
         f"{found['as_written']:,} of PEFT's and loralib's files, which carry no checksum, loaded as their bytes say. "
         "Nothing else happened, and nothing was executed.",
-        f"- The slowest took {found['slowest_s']:.2f} s; memory grew by {found['peak_mib']:.0f} MiB at most.",
+        f"- The slowest took {found['slowest_s']:.2f} s; memory rose by at most {found['peak_mib']:.0f} MiB.",
         f"- Kinds of damage: {counts(found['kinds'])}.",
     ]
 
