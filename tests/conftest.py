@@ -18,6 +18,7 @@ sys.path.append(GUARD)
 if GUARD not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [GUARD, os.environ.get("PYTHONPATH")]))
 from outside import guard  # noqa: E402
+from tiny_gpt2 import make_tiny_model  # noqa: E402
 
 guard()
 
@@ -54,27 +55,6 @@ def tiny_model():
 def make_tiny():
     """The function behind `tiny_model`, for tests that need several."""
     return make_tiny_model
-
-
-def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128):
-    import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=257,
-        n_positions=context,
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        resid_pdrop=dropout,
-        embd_pdrop=dropout,
-        attn_pdrop=dropout,
-        bos_token_id=256,
-        eos_token_id=256,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return GPT2LMHeadModel(config).eval()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from safetensors import safe_open
 
 WORK = """
 import json, sys
-from conftest import make_tiny_model
+from tiny_gpt2 import make_tiny_model
 from transformers import AutoTokenizer
 import lorakit as lk
 from lorakit import lab
