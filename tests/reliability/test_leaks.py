@@ -117,7 +117,8 @@ def test_many_cycles_leave_nothing_behind(cycle, served):
     }
     record("leaks", cycles=FIGURES)
     # Objects: one in twenty cycles is seen. Memory: where it lies outside of objects, from about 1.5 kB a cycle in the
-    # full size; the allocator itself keeps up to 2 MiB.
+    # full size; the allocator itself keeps up to 2 MiB. (A load leaves about 1 kB here: safe_open.get_tensor of
+    # safetensors 0.8 keeps an integer for every tensor, also when it is called alone.)
     assert sum(grown.values()) < max(10, cycles / 20), grown.most_common(5)
     assert megabytes < 2 + cycles / 1024, f"{megabytes:.1f} MiB more after {cycles} cycles"
     assert_same(before, snapshot(model))
