@@ -9,7 +9,7 @@ from processes import run_command
 
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab import Example, Task, experiments, results, sweep
+from lorakit.lab import Example, Task, experiments, json_lines, results, sweep
 from lorakit.lab.records import best_lr, load, select, summarise, value
 from lorakit.lab.sweep import Run, run_one
 
@@ -78,7 +78,7 @@ def test_a_finished_run_is_not_done_again_and_an_interrupted_sweep_goes_on(small
     monkeypatch.setattr(sweep, "run_one", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         sweep.sweep(runs, file, progress=False)
-    assert len(sweep.read(file)) == 2
+    assert len(json_lines.read(file)) == 2
     monkeypatch.setattr(sweep, "run_one", real)
     before = len(small)
     rows = sweep.sweep(runs, file, progress=False)
@@ -91,34 +91,34 @@ def test_half_a_last_line_is_done_again_and_any_other_broken_line_is_an_error(sm
     sweep.sweep([LORA], file, progress=False)
     whole = file.read_text()
     file.write_text(whole + whole[:50])
-    assert len(sweep.read(file)) == 1
-    sweep.append(file, {"run": 2})
+    assert len(json_lines.read(file)) == 1
+    json_lines.append(file, {"run": 2})
     assert file.read_text() == whole + '{"run": 2}\n'
     file.write_text("nonsense\n" + whole)
     with pytest.raises(LoRAError, match="line 1 is not JSON"):
-        sweep.read(file)
+        json_lines.read(file)
 
 
 TWO_WRITERS = """
 import os, sys, time
 from pathlib import Path
-from lorakit.lab import sweep
+from lorakit.lab import json_lines
 
-def slow_ending(file, real=sweep._ending):
+def slow_ending(file, real=json_lines._ending):
     found = real(file)
     time.sleep(0.002)  # what the other writes in here must not be cut off
     return found
 
-sweep._ending = slow_ending
+json_lines._ending = slow_ending
 folder, children = Path(sys.argv[1]), []
 for n in range(0, 50, 2):  # a killed process has been here
     (folder / f"{n}.jsonl").write_text('{"writer":')
 for writer in range(2):
     if not (child := os.fork()):
         for n in range(50):
-            sweep.append(folder / "rows.jsonl", {"writer": writer, "n": n})
-            sweep._check_writable(folder / f"{n}.jsonl")
-            sweep.append(folder / f"{n}.jsonl", {"writer": writer})
+            json_lines.append(folder / "rows.jsonl", {"writer": writer, "n": n})
+            json_lines.check_writable(folder / f"{n}.jsonl")
+            json_lines.append(folder / f"{n}.jsonl", {"writer": writer})
         os._exit(0)
     children.append(child)
 assert not any(os.waitpid(child, 0)[1] for child in children)
@@ -128,18 +128,18 @@ assert not any(os.waitpid(child, 0)[1] for child in children)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="locks and forks")
 def test_two_processes_that_append_to_one_file_lose_no_record(tmp_path):
     run_command(["-c", TWO_WRITERS, str(tmp_path)])
-    rows = sweep.read(tmp_path / "rows.jsonl")
+    rows = json_lines.read(tmp_path / "rows.jsonl")
     assert sorted((row["writer"], row["n"]) for row in rows) == [(w, n) for w in range(2) for n in range(50)]
-    lost = [n for n in range(50) if len(sweep.read(tmp_path / f"{n}.jsonl")) != 2]
+    lost = [n for n in range(50) if len(json_lines.read(tmp_path / f"{n}.jsonl")) != 2]
     assert not lost, "new files, and ones whose last line is torn"
 
 
 def test_trying_whether_records_can_be_written_leaves_no_file(tmp_path):
-    sweep._check_writable(tmp_path / "deep" / "rows.jsonl")
+    json_lines.check_writable(tmp_path / "deep" / "rows.jsonl")
     assert not list((tmp_path / "deep").iterdir())
     (tmp_path / "rows.jsonl").mkdir()
     with pytest.raises(LoRAError, match="choose another file"):
-        sweep._check_writable(tmp_path / "rows.jsonl")
+        json_lines.check_writable(tmp_path / "rows.jsonl")
 
 
 def test_a_diverged_run_is_recorded_with_its_reason_and_not_averaged(small, tmp_path, monkeypatch):

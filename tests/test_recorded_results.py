@@ -3,9 +3,10 @@
 import pytest
 
 from lorakit.lab.experiments import EXPERIMENTS
+from lorakit.lab.json_lines import read
 from lorakit.lab.records import RESULTS, select, value
 from lorakit.lab.results import index
-from lorakit.lab.sweep import Run, read
+from lorakit.lab.sweep import Run
 
 NAMES = list(EXPERIMENTS)
 

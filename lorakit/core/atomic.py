@@ -1,6 +1,7 @@
 """Write files so that no reader, and no crash, ever sees half of one."""
 
 import contextlib
+import math
 import os
 import tempfile
 import time
@@ -23,9 +24,9 @@ def alone_in(folder: Path, seconds: float = 30.0):
     folder.mkdir(parents=True, exist_ok=True)
     handle, alone = None, False
     try:
-        if fcntl is not None:
+        if fcntl is not None:  # and a folder can be opened
             handle = os.open(folder, os.O_RDONLY)
-            alone = _lock(handle, folder, time.monotonic() + seconds)
+            alone = lock(handle, folder, seconds)
         yield alone
     except BaseException:
         for path in made:
@@ -37,14 +38,21 @@ def alone_in(folder: Path, seconds: float = 30.0):
             os.close(handle)  # and the lock with it, as when the process dies
 
 
-def _lock(handle: int, folder: Path, until: float) -> bool:
+def lock(handle: int, place: Path, seconds: float = math.inf) -> bool:
+    """Wait for an open file or folder to be this process's alone, until it is closed. False: there are no locks here.
+
+    Raises TimeoutError, which names the place, after so many seconds.
+    """
+    if fcntl is None:
+        return False
+    until = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() > until:
-                raise TimeoutError(f"another process is still saving to {folder}") from None
+                raise TimeoutError(f"another process is still saving to {place}") from None
             time.sleep(0.01)
         except OSError:  # no locks on this disk
             return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
+from lorakit.lab.json_lines import read
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "last_loss", "seconds")
@@ -25,8 +26,6 @@ class Summary:
 
 def load(name: str) -> list[dict]:
     """The records of data/results/<name>.jsonl, without the runs that diverged. Raises LoRAError where it is absent."""
-    from lorakit.lab.sweep import read
-
     file = RESULTS / f"{name}.jsonl"
     if not file.is_file():
         raise LoRAError(f"there is no recorded sweep {file.name} in data/results: make it with `make results`")

@@ -12,8 +12,9 @@ from pathlib import Path
 import lorakit as lk
 from lorakit.lab.budget import budget
 from lorakit.lab.experiments import EXPERIMENTS, Experiment
+from lorakit.lab.json_lines import append, read
 from lorakit.lab.records import RESULTS
-from lorakit.lab.sweep import Run, append, read, sweep
+from lorakit.lab.sweep import Run, sweep
 
 GPU = "_gpu"  # `make gpu` puts it behind the name of a sweep: the same runs, from another device
 

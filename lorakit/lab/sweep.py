@@ -6,9 +6,6 @@
 A run that is in the file already is not run again, so an interrupted sweep goes on where it stopped.
 """
 
-import json
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,16 +21,12 @@ from lorakit.lab.classification import Classification
 from lorakit.lab.evaluate import evaluate
 from lorakit.lab.fit import fit
 from lorakit.lab.history import versions
+from lorakit.lab.json_lines import append, check_writable, read
 from lorakit.lab.methods import METHODS, prepare
 from lorakit.lab.ray_runs import ray_results
 from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
 from lorakit.lab.tasks import TASKS
 from lorakit.study.head import head_parameters
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +185,7 @@ def sweep(
     done = {Run.of(row): row for row in read(file)}
     missing = [run for run in dict.fromkeys(runs) if run not in done]
     if missing:
-        _check_writable(file)
+        check_writable(file)
         from tqdm.auto import tqdm
 
         with tqdm(total=len(missing), desc=file.stem, disable=not progress) as bar:
@@ -202,93 +195,6 @@ def sweep(
                 bar.update()
                 bar.set_postfix_str(str(run))
     return [done[run] for run in runs]
-
-
-def append(file: Path, row: dict) -> None:
-    """Write a record behind the others, whole or not at all; what a killed process left of one goes away first.
-
-    Raises LoRAError, with the records before it untouched, where the file cannot be written.
-    """
-    line = json.dumps(row).encode() + b"\n"
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab", buffering=0) as lines:  # unbuffered: nothing is written after what failed
-            alone = _lock(lines)
-            whole, torn = _ending(file)
-            if torn and _is_json(torn):  # only the end of its line is missing
-                whole, line = whole + len(torn), b"\n" + line
-            elif torn:
-                lines.truncate(whole)
-            try:
-                while line:
-                    line = line[lines.write(line) :]
-                os.fsync(lines.fileno())
-            except BaseException:
-                if alone:  # else it might cut off what another process wrote; half a line the next append removes
-                    lines.truncate(whole)
-                raise
-    except OSError as error:
-        raise LoRAError(
-            f"a record cannot be written to {file}: {error}. The finished runs before it are kept: make room, and the "
-            "same call goes on"
-        ) from error
-
-
-def read(file: str | Path) -> list[dict]:
-    """The records in a file of JSON lines; none where there is no such file. Half a last line is left out.
-
-    Raises LoRAError where any other line is not a record.
-    """
-    file = Path(file)
-    if not file.is_file():
-        return []
-    rows = []
-    lines = file.read_bytes().splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            if number == len(lines) and not line.endswith(b"\n"):  # killed while it wrote: that run is done again
-                break
-            raise LoRAError(f"{file}, line {number} is not JSON ({error}): mend or remove that line") from error
-    return rows
-
-
-def _lock(lines) -> bool:
-    """Wait until no other process appends to this file; until it is closed none does. False: no locks here."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(lines, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
-
-
-def _ending(file: Path) -> tuple[int, bytes]:
-    """How many bytes the whole lines of a file take, and what stands behind the last of them."""
-    content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    return whole, content[whole:]
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_writable(file: Path) -> None:
-    """Better now than after the first run. Raises LoRAError."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Not by making the file and removing it again: meanwhile another process may have begun to append to it.
-        with file.open("ab") if file.exists() else tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise LoRAError(f"no records can be written to {file}: {error}; choose another file") from error
 
 
 def _results(runs: list[Run], processes: int, keep, device, cluster: str | None = None):

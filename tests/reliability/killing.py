@@ -351,7 +351,7 @@ def restart(home: Path, kills: int) -> dict:
 def records(home: Path, kills: int) -> dict:
     """A history and a sweep's file, killed before each change."""
     from lorakit.lab.history import History
-    from lorakit.lab.sweep import append, read
+    from lorakit.lab.json_lines import append, read
 
     old, new = History(rows=[{"step": 1, "loss": 0.5}]), History(rows=[{"step": n, "loss": 0.25} for n in range(999)])
     found = {"history": Counter(), "sweep": Counter()}

@@ -11,7 +11,8 @@ from lorakit.lab.base import find_base
 from lorakit.lab.experiments import Experiment
 from lorakit.lab.gpu.cells import Budget, measured
 from lorakit.lab.gpu.sizes import Sizes
-from lorakit.lab.sweep import Run, read, sweep
+from lorakit.lab.json_lines import read
+from lorakit.lab.sweep import Run, sweep
 
 WHAT = "fine-tuning SmolLM2: the runs of the sweeps smollm2_*, each scored on validation and test"
 COLUMNS = ("sweep", "task", "method", "r", "lr", "steps", "seed", "seconds", "metrics")
