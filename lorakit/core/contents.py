@@ -55,11 +55,13 @@ def _check_saved(modules: dict[str, nn.Module], saved: dict[str, dict[str, Tenso
                 raise LoRAError(f"{path}.{key} holds values that are not finite numbers in {own[key].dtype}")
 
 
-def check_floats(tensors: dict[str, Tensor]) -> None:
-    """Raise LoRAError naming the tensors that are not floating-point numbers of the usual kinds."""
-    bad = [f"{key} ({value.dtype})" for key, value in tensors.items() if value.dtype not in FLOATS]
-    if bad:
-        raise LoRAError(f"A and B must be floating point, of 16, 32 or 64 bits; the adapter's file has: {few(bad)}")
+def check_matrix(key: str, value: Tensor, shape: tuple[int, int], r: int) -> None:
+    """Raise LoRAError unless this A or B has the shape that the model and r need, and numbers of a usual kind."""
+    if tuple(value.shape) != shape:
+        raise LoRAError(f"{key} has shape {tuple(value.shape)}, this model and r = {r} need {shape}")
+    if value.dtype not in FLOATS:
+        bad = few([f"{key} ({value.dtype})"])
+        raise LoRAError(f"A and B must be floating point, of 16, 32 or 64 bits; the adapter's file has: {bad}")
 
 
 def check_finite(tensors: dict[str, Tensor]) -> None:

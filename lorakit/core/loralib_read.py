@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
-from lorakit.core.contents import Contents, check_floats, check_values, few
+from lorakit.core.contents import Contents, check_matrix, check_values, few
 from lorakit.core.errors import LoRAError, shown
 from lorakit.core.targets import base_modules, find_targets, matches_name, projection_shape
-from lorakit.core.untrusted import header_allowance, keys_allowance, largest_adapter, read_tensors, size_of
+from lorakit.core.untrusted import read_tensors, room_for, size_of
 
 # What torch.save names in the pickle of a dict of tensors.
 PLAIN = re.compile(r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch \w+Storage|torch Size")
@@ -38,10 +38,7 @@ def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Con
         n, R = max(len(target.slices), 1), config.rank_of(target.path)
         widths = sum(stop - start for start, stop in target.bounds)
         for ab, shape in (("A", (n * R, projection_shape(target.module)[0])), ("B", (widths, R))):
-            got = tuple(tensors[f"{target.path}.lora_{ab}"].shape)
-            if got != shape:
-                raise LoRAError(f"{target.path}.lora_{ab} has shape {got}, this model and r = {R} need {shape}")
-            check_floats({f"{target.path}.lora_{ab}": tensors[f"{target.path}.lora_{ab}"]})
+            check_matrix(f"{target.path}.lora_{ab}", tensors[f"{target.path}.lora_{ab}"], shape, R)
     weights = {t.path: (tensors[f"{t.path}.lora_A"], tensors[f"{t.path}.lora_B"]) for t in targets}
     contents = Contents(config, targets, weights, saved)
     check_values(model, contents)
@@ -50,11 +47,12 @@ def read_loralib(model: nn.Module, path: Path, config: LoRAConfig | None) -> Con
 
 def _read_torch(path: Path, model: nn.Module) -> dict[str, Tensor]:
     """A dict of tensors that torch.save wrote, each no larger than what the file holds for it."""
-    size = size_of(path, largest_adapter(model))
+    room = room_for(model)
+    size = size_of(path, room.file)
     try:
-        archive = _copy_archive(path, size, header_allowance(model))
+        archive = _copy_archive(path, size, room.header)
         tensors = torch.load(archive, map_location="cpu", weights_only=True)
-        if not isinstance(tensors, dict) or len(tensors) > keys_allowance(model):
+        if not isinstance(tensors, dict) or len(tensors) > room.tensors:
             raise ValueError("it is not a dict of as many tensors as this model can use")
         for key, value in tensors.items():
             if not isinstance(key, str) or type(value) not in (Tensor, nn.Parameter):

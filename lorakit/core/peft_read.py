@@ -5,7 +5,7 @@ import re
 from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
-from lorakit.core.contents import Contents, check_floats, few
+from lorakit.core.contents import Contents, check_matrix, few
 from lorakit.core.errors import LoRAError, shown
 from lorakit.core.patterns import Patience
 from lorakit.core.peft_fields import check_fields, expected_paths
@@ -67,10 +67,8 @@ def from_peft(model: nn.Module, fields: dict, tensors: dict[str, Tensor], slices
         module, R = modules[path], read.rank_of(path, patience)
         in_features, out_features = projection_shape(module)
         A, B = found[path]["A"], found[path]["B"]
-        for key, tensor, shape in (("lora_A", A, (R, in_features)), ("lora_B", B, (out_features, R))):
-            if tuple(tensor.shape) != shape:
-                raise LoRAError(f"{path}.{key} has shape {tuple(tensor.shape)}, this model and r = {R} need {shape}")
-        check_floats({f"{path}.lora_A": A, f"{path}.lora_B": B})
+        check_matrix(f"{path}.lora_A", A, (R, in_features), R)
+        check_matrix(f"{path}.lora_B", B, (out_features, R), R)
         target = Target(path, module, tuple(slices.get(path, ())))
         if target.slices and R % len(target.slices):
             raise LoRAError(f"{path} is marked as {len(target.slices)} slices, but its rank {R} is no multiple of that")

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -58,18 +59,18 @@ def read_object(text: bytes | str) -> dict:
 
 def read_tensors(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a safetensors file; their values stay on the disk until they are looked at."""
-    header_limit, most_keys = header_allowance(model), keys_allowance(model)
+    room = room_for(model)
     try:
-        if size_of(path, largest_adapter(model)) is None:
+        if size_of(path, room.file) is None:
             raise ValueError("there is no such file")
         with open(path, "rb") as file:
             header = int.from_bytes(file.read(8), "little")
-        if header > header_limit:
-            raise ValueError(f"its header claims {header:,} bytes, and {header_limit:,} is the most that fits here")
+        if header > room.header:
+            raise ValueError(f"its header claims {header:,} bytes, and {room.header:,} is the most that fits here")
         with safe_open(path, framework="pt", device="cpu") as file:
             keys = list(file.keys())
-            if len(keys) > most_keys:
-                raise ValueError(f"it holds {len(keys):,} tensors, and this model has room for {most_keys:,}")
+            if len(keys) > room.tensors:
+                raise ValueError(f"it holds {len(keys):,} tensors, and this model has room for {room.tensors:,}")
             return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
     except LoRAError:
         raise
@@ -77,25 +78,24 @@ def read_tensors(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], dict[
         raise LoRAError(f"{path} cannot be read as safetensors: {error}") from error
 
 
-def keys_allowance(model: nn.Module) -> int:
-    """More tensors than any adapter of this model has: A and B of each projection, and every tensor of the model."""
-    return sum(2 + len(module._parameters) + len(module._buffers) for _, module in base_modules(model))
+class Room(NamedTuple):
+    """More than any adapter of a model takes: bytes of the file, bytes of what describes its tensors, tensors."""
+
+    file: int
+    header: int
+    tensors: int
 
 
-def header_allowance(model: nn.Module) -> int:
-    """More bytes than the keys and the notes of any adapter of this model take."""
-    return 2**20 + sum(2000 + 20 * len(path) for path, _ in base_modules(model))
-
-
-def largest_adapter(model: nn.Module) -> int:
-    """More bytes than any adapter of this model takes: every projection at full rank, every module saved whole."""
-    modules = [module for _, module in base_modules(model)]
-    shapes = [projection_shape(module) for module in modules if is_projection(module)]
+def room_for(model: nn.Module) -> Room:
+    """Room for every projection at full rank and every module saved whole, in float64, with long names and notes."""
+    modules = dict(base_modules(model))
+    shapes = [projection_shape(module) for module in modules.values() if is_projection(module)]
     rank = len(SLICES) * max((min(shape) for shape in shapes), default=0)  # slices of a fused one each have their own
     lora = sum(rank * (in_features + out_features) for in_features, out_features in shapes)
-    whole = [tensor for module in modules for kind in (module._parameters, module._buffers) for tensor in kind.values()]
+    whole = [tensor for m in modules.values() for kind in (m._parameters, m._buffers) for tensor in kind.values()]
     saved = sum(tensor.numel() for tensor in whole if tensor is not None)
-    return header_allowance(model) + 8 * (lora + saved)  # 8 bytes: float64
+    header = 2**20 + sum(2000 + 20 * len(path) for path in modules)
+    return Room(file=header + 8 * (lora + saved), header=header, tensors=2 * len(modules) + len(whole))
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict:
