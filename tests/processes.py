@@ -14,17 +14,31 @@ LAUNCHERS = {
 }
 
 
-def run_command(command: list[str], **environment: str) -> str:
-    """Run it in the checkout with one thread and no GPU; returns its output. An exit code but 0 fails the test."""
-    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH")]
-    paths = os.pathsep.join(filter(None, paths))
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment}
-    environment["CUDA_VISIBLE_DEVICES"] = ""
+def environment_of_children(**more: str) -> dict[str, str]:
+    """One thread, no GPU, the modules that tests share; what guards this process guards its children too."""
+    folders = [ROOT, ROOT / "tests", ROOT / "tests" / "core", ROOT / "tests" / "reliability"]
+    paths = os.pathsep.join(filter(None, [*map(str, folders), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **more, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run_command(command: list[str], timeout: float = 300, **environment: str) -> str:
+    """Run it in the checkout, with that environment; returns its output. An exit code but 0 fails the test."""
     done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment_of_children(**environment),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def figures_of(script: Path, *arguments, **environment: str) -> dict:
+    """Run a script that prints a line of JSON; returns what that says."""
+    said = run_command([str(script), *map(str, arguments)], **environment)
+    return json.loads(said[said.index("{") :].splitlines()[0])
 
 
 def launch(folder: Path, script: str, processes: int, launcher: str = "torchrun") -> list[dict]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from markdown_table import markdown_table
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "data" / "results"
 PAGE = ROOT / "docs" / "reliability.md"
@@ -52,12 +54,6 @@ class Promise:
     figures: Callable[[dict], list[str]] = lambda found: []
 
 
-def table(head: tuple[str, ...], rows: list[tuple]) -> list[str]:
-    """Markdown; the first column is text, the others are numbers."""
-    lines = [head, ("---", *["---:"] * (len(head) - 1)), *rows]
-    return ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
-
-
 def counts(found: dict) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in found.items())
 
@@ -68,8 +64,10 @@ def conformance(found: dict) -> list[str]:
         f"{found['architectures']} architectures of transformers and {found['plain_modules']} plain modules, for all "
         f"{found['properties']} properties of PEFT's suite.",
         "",
-        *table(
-            ("worst over all models", "measured"), [(name, f"{value:.2g}") for name, value in found["worst"].items()]
+        markdown_table(
+            ("worst over all models", "measured"),
+            [(name, f"{value:.2g}") for name, value in found["worst"].items()],
+            numbers=True,
         ),
     ]
 
@@ -101,7 +99,7 @@ def leaks(found: dict) -> list[str]:
         (name.replace("_", " "), f"{row['cycles']:,}", row["objects_more"], f"{row['mib_more']:.2f}")
         for name, row in found["cycles"].items()
     ]
-    return table(("cycle", "times", "objects more", "MiB more"), rows)
+    return [markdown_table(("cycle", "times", "objects more", "MiB more"), rows, numbers=True)]
 
 
 def kills(found: dict) -> list[str]:
@@ -116,9 +114,10 @@ def kills(found: dict) -> list[str]:
         old, new = row.get("old", row.get("nothing")), row["new"]
         rows.append((what, f"{found['kills']:,}", row["inside"], old, new, found["kills"] - old - new))
     return [
-        *table(
+        markdown_table(
             ("SIGKILL while saving", "kills", "inside a save", "left the old", "left the new", "between two saves"),
             rows,
+            numbers=True,
         ),
         "",
         "- Nothing else was ever found on the disk. A killed training run, resumed, ends with the losses and weights "
@@ -155,7 +154,7 @@ def numbers(found: dict) -> list[str]:
         f"{found['forward_bound']:.1g}, and {found['trained_bound']:.1g} after {found['steps']} steps of training. "
         "Measured, against one thread:",
         "",
-        *table(("threads", "logits", "logits after training", "losses"), drift),
+        markdown_table(("threads", "logits", "logits after training", "losses"), drift, numbers=True),
     ]
 
 

@@ -22,6 +22,7 @@ import test_conformance_mixed as mixing  # noqa: E402
 import test_conformance_peft as with_peft  # noqa: E402
 import torch  # noqa: E402
 from architectures import ARCHITECTURES, HALVES, Architecture, base  # noqa: E402
+from markdown_table import markdown_table  # noqa: E402
 from properties import MORE, PROPERTIES  # noqa: E402
 from test_checkpoint import edit_config, edit_weights  # noqa: E402
 from tiny_models import assert_same, build, logits, snapshot  # noqa: E402
@@ -213,11 +214,6 @@ def refusal(ask: Callable) -> str:
     raise AssertionError("this is not refused")
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def versions() -> str:
     return f"transformers {version('transformers')}, peft {version('peft')}"
 
@@ -242,7 +238,7 @@ bfloat16 here, float32 below). **mixed batch**: every row gives what it gives al
 rounding (20 eps). **PEFT**: adapters saved by either load in the other with the same logits (within 3e-6 relative),
 with alpha / r and alpha / sqrt(r), rank_pattern and alpha_pattern, and a saved head where the model has one.
 
-{table(head, rows)}
+{markdown_table(head, rows)}
 
 GPT-2 holds q, k and v side by side in `c_attn`: there a name means a slice, saved for PEFT as one adapter with a
 block-diagonal B. Other fused projections are adapted whole, by name.
@@ -251,14 +247,14 @@ block-diagonal B. Other fused projections are adapted whole, by name.
 
 Refused means a `LoRAError` that says so, with the model as it was.
 
-{table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()])}
+{markdown_table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()])}
 
 ## What is tested on every one of these models
 
 By our count, PEFT's own test suite checks {len(PROPERTIES)} properties of LoRA. Each is checked here too, or what
 lorakit promises in its place, on all {len(ARCHITECTURES)} models wherever it has a meaning there.
 
-{table(["", "property", "PEFT's tolerance", "lorakit's"], checks)}
+{markdown_table(["", "property", "PEFT's tolerance", "lorakit's"], checks)}
 
 The tests in `tests/conformance` that check them, by the property's number:
 
@@ -266,7 +262,7 @@ The tests in `tests/conformance` that check them, by the property's number:
 
 And beside those:
 
-{table(["test", "what it shows"], [[f"`{test}`", what] for test, what in MORE.items()])}
+{markdown_table(["test", "what it shows"], [[f"`{test}`", what] for test, what in MORE.items()])}
 """
 
 

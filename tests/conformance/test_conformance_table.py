@@ -1,15 +1,13 @@
 """The table of properties names tests that exist, and docs/supported.md says what happens now."""
 
 import ast
-import sys
 from pathlib import Path
 
 import pytest
+import support_table
 from properties import MORE, PROPERTIES
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "tools"))
-import support_table  # noqa: E402
 
 
 def suite_tests() -> dict[str, bool]:

@@ -6,7 +6,6 @@ Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, about 25 minutes 
 import asyncio
 import os
 import re
-import sys
 from pathlib import Path
 
 import nbformat
@@ -15,7 +14,6 @@ from figures import SOAK, record
 
 pytest.importorskip("nbclient")
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
 import cell_order  # noqa: E402
 
 from notebooks import chosen, from_percent, write  # noqa: E402

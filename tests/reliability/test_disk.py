@@ -10,26 +10,21 @@ import stat
 import pytest
 import torch
 from disk_steps import At, watched
+from saving import adapted, contents
 from tiny_models import assert_same, build, fill, snapshot
 from training_runs import fit_module, fresh, frozen, run, trained
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab.sweep import append, read
+from lorakit.lab.json_lines import append, read
 
 CODES = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO]
 
 
 @pytest.fixture
 def model():
-    model = lk.inject(build("gpt2"), lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="a")
-    fill(model, "a")
-    return model
-
-
-def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return adapted()
 
 
 def fail_with(code):

@@ -9,38 +9,33 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from processes import ROOT
-from tiny_models import build, fill
+from processes import environment_of_children
+from saving import adapted, contents
+from tiny_models import fill
 from training_runs import run
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab.sweep import append
-
-HERE = Path(__file__).parent
+from lorakit.lab.json_lines import append
 
 
 @pytest.fixture
 def model():
-    model = lk.inject(build("gpt2"), lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="a")
-    fill(model, "a")
-    return model
+    return adapted()
 
 
 def test_a_disk_that_is_really_full(tmp_path):
     """A file system of 256 KiB in a namespace of its own: training fills it, and goes on."""
     script = tmp_path / "full.py"
     script.write_text(REALLY_FULL)
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "core", HERE)))
     mount = f"mount -t tmpfs -o size=256k none {shlex.quote(str(tmp_path / 'disk'))}"
     (tmp_path / "disk").mkdir()
     in_namespace = ["unshare", "-m", "sh", "-c"]
     if not shutil.which("unshare") or subprocess.run([*in_namespace, mount], capture_output=True).returncode:
         pytest.skip("mounting a small file system needs Linux and root")
     python = f"{shlex.quote(sys.executable)} {shlex.quote(str(script))} {shlex.quote(str(tmp_path / 'disk'))}"
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = f"{mount} && {python}"
+    command, environment = f"{mount} && {python}", environment_of_children()
     done = subprocess.run([*in_namespace, command], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "as it was" in done.stdout, done.stdout + done.stderr
 
@@ -48,7 +43,6 @@ def test_a_disk_that_is_really_full(tmp_path):
 REALLY_FULL = """
 import sys, warnings
 from pathlib import Path
-from processes import ROOT
 from training_runs import fresh, run
 import lorakit as lk
 from lorakit import lab
@@ -101,10 +95,6 @@ def test_somebody_elses_folder_is_refused(model):
         assert contents(folder) == before
     finally:
         shutil.rmtree(folder)
-
-
-def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refused_to_nobody(model, folder) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from fuzz_originals import torch_bytes
+from processes import environment_of_children
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_checkpoint import CONFIG, FIRST, WEIGHTS, adapted, edit_config, edit_weights, refused
@@ -19,8 +20,6 @@ from tiny_models import build, logits, same_bits
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
-
-TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -181,10 +180,8 @@ for path in sys.argv[1:]:
 
 def caged(paths):
     """Load each in a process with little memory: its (seconds, MiB, message)."""
-    places = os.pathsep.join(map(str, (TESTS / "core", TESTS.parent)))
-    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", CAGE, *map(str, paths)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment_of_children(), capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from figures import size
+from processes import environment_of_children
 
-TESTS = Path(__file__).resolve().parents[1]
 SAVES = size(bounded=60, full=1500)  # of each of two savers
 
 CROWD = """
@@ -49,11 +48,9 @@ print(dict(seen), sorted(os.listdir(folder)))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_two_savers_and_a_reader_in_one_folder_never_meet_a_mixture(tmp_path):
-    paths = os.pathsep.join(map(str, (TESTS / "core", TESTS.parent)))
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", CROWD, str(tmp_path / "shared"), str(SAVES)],
-        env=environment,
+        env=environment_of_children(),
         capture_output=True,
         text=True,
         timeout=900,

@@ -1,6 +1,5 @@
 """Ctrl-C in training: the model is usable, the base untouched, and both a new start and `resume` give the same run."""
 
-import json
 import os
 import signal
 import threading
@@ -12,7 +11,7 @@ import torch
 from figures import record, size
 from interrupting import Pressing
 from killing import equal
-from processes import ROOT, run_command
+from processes import figures_of
 from training_runs import fit_module, fresh, frozen, run, trained
 
 import lorakit as lk
@@ -24,9 +23,7 @@ TRIALS = size(9, 60)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="interrupts forked children")
 def test_ctrl_c_at_any_instant_leaves_a_usable_model_and_a_run_that_can_go_on(tmp_path):
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "core", HERE)))
-    said = run_command([str(HERE / "interrupting.py"), str(tmp_path), str(TRIALS)], PYTHONPATH=paths)
-    found = json.loads(said[said.index("{") :].splitlines()[0])
+    found = figures_of(HERE / "interrupting.py", tmp_path, TRIALS)
     record("interrupts", **found)
     counted = Counter(found)
     assert counted["once: interrupted"] + counted["twice: interrupted"] >= TRIALS / 4

@@ -1,13 +1,12 @@
 """Killed at any instant (SIGKILL), what lies on the disk is the old state or the new one, whole."""
 
-import json
 import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from figures import record, size
-from processes import ROOT, run_command
+from processes import figures_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
 HERE = Path(__file__).parent
@@ -19,10 +18,7 @@ KILLS = size(20, 200)
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """The figures that killing.py prints; it fails, and so do these tests, at the first mixture that it meets."""
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "core", HERE)))
-    folder = tmp_path_factory.mktemp("killed")
-    said = run_command([str(HERE / "killing.py"), str(folder), str(KILLS)], PYTHONPATH=paths)
-    found = json.loads(said[said.index("{") :].splitlines()[0])
+    found = figures_of(HERE / "killing.py", tmp_path_factory.mktemp("killed"), KILLS)
     record("kills", kills=KILLS, **found)
     return found
 

@@ -13,7 +13,6 @@ from outside import OutsideRefused, allowed_roots
 from processes import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
 ELSEWHERE = "198.51.100.7"  # set aside for documentation (RFC 5737): nobody answers there
 
 REACH_OUT = f"""

@@ -1,7 +1,5 @@
 """The same seed gives the same numbers: bit for bit with one thread count, within a stated drift with another."""
 
-import json
-import os
 import random
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import numpy
 import pytest
 import torch
 from figures import record, size
-from processes import ROOT, run_command
+from processes import figures_of
 from repeating import RUNS, numbers, with_threads
 
 # Matrix products are added up in other blocks by other numbers of threads, so their last bits differ; nothing else
@@ -39,14 +37,10 @@ def test_a_run_done_again_gives_the_same_bits_whatever_came_before(name, one_thr
 
 
 def test_fresh_processes_give_the_same_bits_whatever_their_hash_seed(one_thread):
-    folders = (ROOT, ROOT / "tests", ROOT / "tests" / "core", Path(__file__).parent)
-    paths = os.pathsep.join([*map(str, folders), os.environ.get("PYTHONPATH", "")])
-    script = str(Path(__file__).parent / "repeating.py")
+    script = Path(__file__).parent / "repeating.py"
     here = {name: numbers(name) for name in RUNS}
     for seed in range(1, 1 + size(1, 4)):
-        said = run_command([script], PYTHONPATH=paths, PYTHONHASHSEED=str(seed))
-        there = json.loads(said[said.index("{") :].splitlines()[0])
-        assert there == here, f"PYTHONHASHSEED={seed}"
+        assert figures_of(script, PYTHONHASHSEED=str(seed)) == here, f"PYTHONHASHSEED={seed}"
 
 
 def test_other_thread_counts_give_the_same_numbers_within_the_stated_drift():

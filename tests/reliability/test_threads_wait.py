@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 from tiny_models import assert_same, build, fill, ids, logits, same_bits, snapshot
-from waiting import NEVER, SOON, paused_at, run
+from waiting import NEVER, SOON, run, stopping_at
 
 import lorakit as lk
 from lorakit.core import threads
@@ -26,31 +26,29 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_change_waits_for_a_forward_that_another_thread_has_under_way(change, model, saved):
-    if change == "unmerge":
+@pytest.fixture(params=CHANGES)
+def change(request, model, saved):
+    """Each change in turn, of a model that is ready for it."""
+    if request.param == "unmerge":
         lk.merge(model)
-    old, readers = logits(model), []
-    with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
-        begin = threading.Event()
-        reader, got = run(lambda: begin.wait() and logits(model))
-        readers.append(reader)
-        begin.set()
-        assert arrived.wait(SOON)
-        writer, done = run(lambda: CHANGES[change](model, saved))
+    return lambda: CHANGES[request.param](model, saved)
+
+
+def test_a_change_waits_for_a_forward_that_another_thread_has_under_way(change, model):
+    old = logits(model)
+    with stopping_at(model.transformer.h[1]) as stop:
+        reader, got = stop.call(lambda: logits(model))
+        writer, done = run(change)
         writer.join(NEVER)
         assert writer.is_alive(), "the change did not wait for the forward"
-        go_on.set()
+        stop.go_on.set()
         reader.join(SOON), writer.join(SOON)
     assert not isinstance(done[0], BaseException), done[0]
     assert same_bits(got[0], old), "the output mixes two states"
     assert not same_bits(logits(model), old)
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_change_waits_for_the_whole_of_a_generation(change, model, saved):
-    if change == "unmerge":
-        lk.merge(model)
+def test_a_change_waits_for_the_whole_of_a_generation(change, model):
     arrived, go_on = threading.Event(), threading.Event()
 
     def between_tokens(tokens, scores):
@@ -63,7 +61,7 @@ def test_a_change_waits_for_the_whole_of_a_generation(change, model, saved):
     old = torch.stack(model.generate(ids(), **options).logits)
     reader, got = run(lambda: torch.stack(model.generate(ids(), logits_processor=[between_tokens], **options).logits))
     assert arrived.wait(SOON)
-    writer, done = run(lambda: CHANGES[change](model, saved))
+    writer, done = run(change)
     late, _ = run(lambda: time.sleep(0.05) or model.generate(ids(), **options))
     writer.join(NEVER)
     assert writer.is_alive(), "the change did not wait for the generation"
@@ -74,10 +72,7 @@ def test_a_change_waits_for_the_whole_of_a_generation(change, model, saved):
     assert same_bits(got[0], old), "the generation mixes two states"
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_call_that_begins_during_a_change_sees_all_of_it(change, model, saved, monkeypatch):
-    if change == "unmerge":
-        lk.merge(model)
+def test_a_call_that_begins_during_a_change_sees_all_of_it(change, model, monkeypatch):
     old, halfway, go_on = logits(model), threading.Event(), threading.Event()
     writers, closes = [], threads.Gate.close
 
@@ -89,7 +84,7 @@ def test_a_call_that_begins_during_a_change_sees_all_of_it(change, model, saved,
 
     monkeypatch.setattr(threads.Gate, "close", close)
     begin = threading.Event()
-    writer, done = run(lambda: begin.wait() and CHANGES[change](model, saved))
+    writer, done = run(lambda: begin.wait() and change())
     writers.append(writer)
     begin.set()
     assert halfway.wait(SOON)
@@ -110,21 +105,17 @@ def test_the_first_adapter_of_a_model_comes_between_two_calls(tmp_path):
     lk.inject(donor, lk.LoRAConfig(r=2, targets=("q", "mlp")))
     fill(donor, "default")
     folder = lk.save_adapter(donor, tmp_path)
-    model, readers = build("gpt2"), []
+    model = build("gpt2")
     old = logits(model)
-    with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
-        begin = threading.Event()
-        reader, got = run(lambda: begin.wait() and logits(model))
-        readers.append(reader)
-        begin.set()
-        assert arrived.wait(SOON)
+    with stopping_at(model.transformer.h[1]) as stop:
+        reader, got = stop.call(lambda: logits(model))
         writer, _ = run(lambda: lk.load_adapter(model, folder))
         writer.join(NEVER)
         late, later = run(lambda: logits(model))
         direct, hidden = run(lambda: model.transformer.h[1].mlp(torch.ones(1, 1, 24)).detach())
         late.join(NEVER)
         assert writer.is_alive() and late.is_alive() and direct.is_alive()
-        go_on.set()
+        stop.go_on.set()
         for thread in (reader, writer, late, direct):
             thread.join(SOON)
     assert same_bits(got[0], old)
@@ -142,39 +133,28 @@ def test_a_saved_head_and_its_adapter_change_together():
         with torch.no_grad():
             model.classifier.weight.normal_(generator=torch.Generator().manual_seed(len(name) + ord(name[0])))
     lk.set_adapter(model, "one")
-    old, readers = logits(model), []
-    with paused_at(model.bert.encoder.layer[1], readers) as (arrived, go_on):
-        begin = threading.Event()
-        reader, got = run(lambda: begin.wait() and logits(model))
-        readers.append(reader)
-        begin.set()
-        assert arrived.wait(SOON)
+    old = logits(model)
+    with stopping_at(model.bert.encoder.layer[1]) as stop:
+        reader, got = stop.call(lambda: logits(model))
         writer, _ = run(lambda: lk.set_adapter(model, "two"))
         writer.join(NEVER)
-        go_on.set()
+        stop.go_on.set()
         reader.join(SOON), writer.join(SOON)
     assert same_bits(got[0], old)
     assert lk.active_adapter(model) == "two" and not same_bits(logits(model), old)
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_change_that_would_wait_too_long_is_refused_and_changes_nothing(change, model, saved, monkeypatch):
-    if change == "unmerge":
-        lk.merge(model)
+def test_a_change_that_would_wait_too_long_is_refused_and_changes_nothing(change, model, monkeypatch):
     monkeypatch.setattr(threads, "PATIENCE", 0.1)
-    before, readers = snapshot(model), []
-    with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
-        begin = threading.Event()
-        reader, _ = run(lambda: begin.wait() and logits(model))
-        readers.append(reader)
-        begin.set()
-        assert arrived.wait(SOON)
+    before = snapshot(model)
+    with stopping_at(model.transformer.h[1]) as stop:
+        reader, _ = stop.call(lambda: logits(model))
         with pytest.raises(lk.LoRAError, match="another thread has been inside a model"):
-            CHANGES[change](model, saved)
-        go_on.set()
+            change()
+        stop.go_on.set()
         reader.join(SOON)
     assert_same(before, snapshot(model))
-    CHANGES[change](model, saved)
+    change()
 
 
 def test_a_call_that_would_wait_too_long_for_a_change_is_refused(model, monkeypatch):
@@ -192,7 +172,7 @@ def test_a_call_that_would_wait_too_long_for_a_change_is_refused(model, monkeypa
 def test_a_mixed_batch_begins_and_ends_between_the_calls_of_other_threads(model):
     lk.set_adapter(model, None)
     old, mixed_now, leave = logits(model), threading.Event(), threading.Event()
-    names, readers = ["law", "sql", None], []
+    names = ["law", "sql", None]
 
     def mix():
         with lk.mixed_batch(model, names):
@@ -200,15 +180,11 @@ def test_a_mixed_batch_begins_and_ends_between_the_calls_of_other_threads(model)
             assert leave.wait(60)
             return logits(model)
 
-    with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
-        begin = threading.Event()
-        reader, got = run(lambda: begin.wait() and logits(model))
-        readers.append(reader)
-        begin.set()
-        assert arrived.wait(SOON)
+    with stopping_at(model.transformer.h[1]) as stop:
+        reader, got = stop.call(lambda: logits(model))
         mixer, rows = run(mix)
         assert not mixed_now.wait(NEVER)
-        go_on.set()
+        stop.go_on.set()
         assert mixed_now.wait(SOON)
     assert same_bits(got[0], old)
     with pytest.raises(lk.LoRAError, match="mixed_batch"):  # refused at once: the block may take as long as it likes
@@ -264,18 +240,14 @@ def test_ctrl_c_during_a_change_arrives_when_the_change_is_whole(model):
 
 
 def test_ctrl_c_ends_the_wait_for_another_thread_and_changes_nothing(model):
-    before, readers = snapshot(model), []
-    with paused_at(model.transformer.h[1], readers) as (arrived, go_on):
-        begin = threading.Event()
-        reader, _ = run(lambda: begin.wait() and logits(model))
-        readers.append(reader)
-        begin.set()
-        assert arrived.wait(SOON)
+    before = snapshot(model)
+    with stopping_at(model.transformer.h[1]) as stop:
+        reader, _ = stop.call(lambda: logits(model))
         threading.Timer(NEVER, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             lk.set_adapter(model, "sql")
         assert reader.is_alive()
-        go_on.set()
+        stop.go_on.set()
         reader.join(SOON)
     assert_same(before, snapshot(model))
     assert not threads.gate_of(model).closed

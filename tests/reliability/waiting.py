@@ -1,6 +1,7 @@
 """Start something in a thread, and stop a thread in the middle of a model."""
 
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -10,6 +11,43 @@ SOON, NEVER = 10.0, 0.15  # seconds: by then it has happened; by then it would h
 
 def run(function) -> tuple[threading.Thread, list]:
     """Start it in a thread; what it returns or raises comes into the list."""
+    thread, results = _in_a_thread(function)
+    thread.start()
+    return thread, results
+
+
+class Stop:
+    """A place in a model where calls of one thread stop: see `stopping_at`."""
+
+    def __init__(self) -> None:
+        self.reader, self.arrived, self.go_on = None, threading.Event(), threading.Event()
+
+    def call(self, function) -> tuple[threading.Thread, list]:
+        """Start it in a thread, as `run` does, and come back once that has stopped there."""
+        self.reader, results = _in_a_thread(function)
+        self.reader.start()
+        assert self.arrived.wait(SOON)
+        return self.reader, results
+
+    def hook(self, *_) -> None:
+        if threading.current_thread() is self.reader and not self.arrived.is_set():
+            self.arrived.set()
+            assert self.go_on.wait(60)
+
+
+@contextmanager
+def stopping_at(module: nn.Module) -> Iterator[Stop]:
+    """Within the block, what `.call` starts stops where it first comes to this module, until `.go_on.set()`."""
+    stop = Stop()
+    handle = module.register_forward_pre_hook(stop.hook)
+    try:
+        yield stop
+    finally:
+        stop.go_on.set()
+        handle.remove()
+
+
+def _in_a_thread(function) -> tuple[threading.Thread, list]:
     results = []
 
     def work():
@@ -18,24 +56,4 @@ def run(function) -> tuple[threading.Thread, list]:
         except BaseException as error:
             results.append(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread, results
-
-
-@contextmanager
-def paused_at(module: nn.Module, in_thread: list):
-    """The first call of `module` by the thread in the list stops until .set(): yields (arrived, go on)."""
-    arrived, go_on = threading.Event(), threading.Event()
-
-    def stop(*_):
-        if threading.current_thread() in in_thread and not arrived.is_set():
-            arrived.set()
-            assert go_on.wait(60)
-
-    handle = module.register_forward_pre_hook(stop)
-    try:
-        yield arrived, go_on
-    finally:
-        go_on.set()
-        handle.remove()
+    return threading.Thread(target=work, daemon=True), results
