@@ -1,14 +1,21 @@
 """lorakit: Low-Rank Adaptation, measured. The public verbs; the course in notebooks/ is built on them."""
 
-from lorakit.core.checkpoint import load_adapter, save_adapter
+from importlib import import_module
+
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
-from lorakit.core.inject import delete_adapter, eject, inject
 from lorakit.core.merge import is_merged, merge, unmerge
-from lorakit.core.mixed import mixed_batch
-from lorakit.core.switch import active_adapter, adapter_names, set_adapter, set_scale
-from lorakit.lab.base import load_base
-from lorakit.study.parameter_table import parameter_table
+from lorakit.core.model import (
+    active_adapter,
+    adapter_names,
+    delete_adapter,
+    eject,
+    inject,
+    set_adapter,
+    set_scale,
+)
+from lorakit.core.using import using
+from lorakit.files.save_load import load_adapter, save_adapter
 
 __version__ = "0.1.0"
 
@@ -24,10 +31,19 @@ __all__ = [
     "load_adapter",
     "load_base",
     "merge",
-    "mixed_batch",
     "parameter_table",
     "save_adapter",
     "set_adapter",
     "set_scale",
     "unmerge",
+    "using",
 ]
+
+# What core and files do without: loaded when it is asked for.
+_LATER = {"load_base": "lorakit.lab.base", "parameter_table": "lorakit.study.parameter_table"}
+
+
+def __getattr__(name: str):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -99,7 +99,7 @@ def test_a_pooler_that_was_never_pretrained_is_said(tmp_path):
     with pytest.warns(UserWarning, match=r"no pretrained bert.pooler.*modules_to_save=\('classifier', 'bert.pooler'\)"):
         model, _ = load(folder)
     lk.inject(model, lk.LoRAConfig(r=1, alpha=1, targets=("q",), modules_to_save=("classifier", "bert.pooler")))
-    assert model.bert.pooler.dense.weight.requires_grad
+    assert model.bert.pooler.adapters["default"].dense.weight.requires_grad
 
 
 def test_an_encoder_is_no_language_model_and_the_error_says_what_it_is(tmp_path):

@@ -123,7 +123,7 @@ def test_the_model_with_adapters_is_compiled_as_one_graph_and_what_there_is_no_t
     assert said["full"] == {"not_done": "no time left of the part's 0 s to compile it"}
 
 
-def test_a_mixed_batch_is_timed_against_peft_and_one_adapter(tiny_run):
+def test_mixed_rows_is_timed_against_peft_and_one_adapter(tiny_run):
     rows = whole(tiny_run("mixed")["mixed"], {"adapters", "phase", "ms", "ratio"})
     assert {row["job"] for row in rows} == {"base", "one adapter", "mixed", "peft mixed"}
     assert {row["phase"] for row in rows} == {"prefill", "decode"}

@@ -28,7 +28,7 @@ def test_the_recorded_runs_are_as_large_as_promised():
     assert hostile["refused"] + hostile["harmless"] + hostile["as_written"] == hostile["cases"]
     assert found("kills")["kills"] >= 200
     storm, cycles = found("threads"), found("leaks")["cycles"]
-    assert storm["outputs"] >= 10_000 and storm["mixtures"] == 0 and not storm["errors"]
+    assert storm["outputs"] >= 20_000 and storm["wrong"] == 0 and not storm["errors"]
     assert cycles["switch"]["cycles"] >= 5000, "of two switches each"
     assert cycles["load_and_delete"]["cycles"] >= 1000
     assert found("cell_order")["notebooks"] == len(list((ROOT / "notebooks").glob("*.ipynb")))
@@ -36,6 +36,5 @@ def test_the_recorded_runs_are_as_large_as_promised():
 
 
 def test_no_figure_of_the_page_is_typed():
-    """What the templates say in digits is a limit of the code, never a result."""
     typed = [text for promise in PROMISES for text in re.findall(r"\d+", promise.promised)]
-    assert typed == ["30"], typed  # seconds: threads.PATIENCE
+    assert not typed

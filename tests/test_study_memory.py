@@ -131,7 +131,9 @@ def test_lora_keeps_two_thirds_of_what_full_fine_tuning_keeps_in_a_block():
     d = 768 * 8 * 128 * 4  # bytes of one tensor as wide as the model
     small = 4 * 8 * 128 * (4 + 12)  # the norms' means and deviations, attention's sums
     assert total(kept_by_block(model, full)) == 16 * d + small
-    assert total(kept_by_block(model, lora)) == 11 * d + small + 4 * 8 * 128 * 16  # and A x of q and v
+    assert (
+        total(kept_by_block(model, lora)) == 11 * d + small + 4 * 8 * 128 * 16 + 4 * 16 * 3 * 768
+    )  # A x and B of q, v
     assert total(kept_by_block(model, lora, first=True)) < total(kept_by_block(model, lora))
 
 

@@ -26,17 +26,20 @@ LIMITS = """\
 
 - **A checksum is no signature.** It tells damage, not intent: whoever edits an adapter on purpose can compute it again.
   PEFT's and loralib's files carry none, so there a changed number is loaded as it stands.
-- **Threads, at the edges.** Each call sees one state; a training step, forward and backward, is several calls. Calls
-  that belong together but are neither one call of a module nor in a function named `generate` (a generator function or
-  a coroutine of that name does not count) may see a change between them. Calls of a compiled *function* that contains
-  the model are not waited for, and other compiled calls run as plain code during a change, which may round otherwise.
-  A call that hands its work to threads of its own may be refused with the change.
-- **Other models.** The call stacks do not say whose call it is: a change also waits for calls of other models.
-- **Other signals.** Only Ctrl-C is held back. A handler of SIGALRM or SIGTERM that raises may do so within a change,
-  and a Ctrl-C in the microseconds in which `mixed_batch` ends may leave it on.
+- **Surgery while others run.** `inject`, `load_adapter`, `delete_adapter`, `eject`, `merge`, `unmerge` change modules
+  and want the model to themselves: nothing waits for a call that another thread has under way, and nothing stops one.
+- **The default, switched under a call.** `set_adapter` and `set_scale` replace one reference, which a call in another
+  thread reads layer by layer: without `using` it may begin with one adapter and end with another.
+- **Threads that a call starts itself** see the default, not their starter's `using`. `nn.DataParallel` works in such
+  threads and is refused.
+- **Files made to do harm.** No pickle is executed, but an archive for loralib may be made to unpack to more than the
+  memory holds, a regular expression in a config to run for ever, and torch itself does not notice every damage to its
+  own archives. Open files of people whom you trust.
+- **Power failures.** Files are on the disk before they take their places; that the renames are is left to the system.
+- **Other signals.** A handler of SIGALRM or SIGTERM that raises within a verb is treated as a Ctrl-C is: what was begun
+  is undone or finished. A second one in the middle of that may leave it half done.
 - **Other machines.** The same seed gives the same bits on one machine with one number of threads. Other processors,
-  versions of torch or GPUs round otherwise.
-- **Windows, and disks without locks.** There, two processes that save to one folder at once are not kept apart.
+  versions of torch or GPUs round otherwise. Locks keep one user's processes on one machine apart, and no others.
 """
 
 
@@ -85,12 +88,10 @@ def hostile(found: dict) -> list[str]:
 
 def threads(found: dict) -> list[str]:
     return [
-        f"- {found['readers']} threads that call and generate, {found['writers']} that switch, scale, merge, unmerge, "
-        f"load, delete and eject at random: {found['outputs']:,} outputs under {found['changes']:,} changes "
-        f"({found['refused']:,} more were refused, as they did not fit what the other thread had just done): "
-        f"**{found['mixtures']} mixtures**, {len(found['errors'])} errors of any other kind.",
-        f"- The slowest change took {found['slowest_change_s']:.2f} s, waiting for generations included.",
-        "- With the gate taken out, the same storm meets mixtures within seconds; that is a test too.",
+        f"- {found['readers']} threads that call and generate, each call inside `using` with an adapter, none, or one "
+        f"per row, and {found['writers']} that switch and scale the default: {found['outputs']:,} outputs under "
+        f"{found['switches']:,} switches: **{found['wrong']} of a wrong adapter**, {len(found['errors'])} errors.",
+        "- With `set_adapter` in the place of `using` the same storm meets wrong adapters at once; that is a test too.",
     ]
 
 
@@ -127,7 +128,7 @@ def kills(found: dict) -> list[str]:
         f"{steps['between renames']} of these exactly between its two files.",
         "- Whatever fails at whichever step (full disk, quota, read-only, no permission, a file in the place of a "
         "folder): a `LoRAError` and no temporary file left. What lies there is the old adapter, or, where only the "
-        "last rename or sync failed, the new one.",
+        "last rename failed, the new one.",
     ]
 
 
@@ -184,8 +185,8 @@ derived from one rounding of each weight. Adapters go to PEFT and come from PEFT
         "hostile",
         "Corrupt and hostile adapters",
         """\
-`load_adapter` gives the adapter or a `LoRAError`, in bounded time and memory. It executes nothing. Where it refuses,
-the model is what it was, to the bit. Files that lorakit wrote carry a checksum: a changed bit in the tensors, or in a
+`load_adapter` gives the adapter or a `LoRAError`. It executes nothing. Where it refuses, the model is what it was, to
+the bit. Files that lorakit wrote carry a checksum: a changed bit in the tensors, or in a
 setting that decides what they compute, is refused.""",
         ("tests/reliability/test_fuzz_adapters.py", "tests/reliability/test_hostile_*.py"),
         hostile,
@@ -219,17 +220,16 @@ be run again.""",
         "threads",
         "Threads",
         """\
-The output of a call of a model, or of a whole `generate`, is that of one state of its adapters: a change waits for
-calls that other threads have under way, and later calls wait for the change. Whoever has waited for 30 s gets a
-`LoRAError`, and nothing has changed. Ctrl-C during a change is held back until the change is whole.""",
-        ("tests/reliability/test_threads_*.py",),
+Inside `lk.using` a thread sees its own choice and nobody else's: two threads with different adapters never meet each
+other's, whatever a third does to the model's default.""",
+        ("tests/reliability/test_threads.py",),
         threads,
     ),
     Promise(
         "leaks",
         "Memory",
         """\
-Switching, deleting, merging, mixing and saving leave nothing behind that grows with their number. Loading leaves no
+Switching, using, deleting, merging and saving leave nothing behind that grows with their number. Loading leaves no
 object of lorakit's either; safetensors' own reader keeps a few bytes of every tensor that it hands out: that grows
 below.""",
         ("tests/reliability/test_leaks.py",),

@@ -77,7 +77,7 @@ def merge_cell(kind: str) -> str:
 
 def mixed_cell(kind: str) -> str:
     """Yes, except on the projections where a mixed batch is refused: found by trying each by itself."""
-    succeeds(lambda: mixing.test_every_row_of_a_mixed_batch_equals_that_row_alone_with_its_adapter(kind, torch.float32))
+    succeeds(lambda: mixing.test_every_row_of_mixed_rows_equals_that_row_alone_with_its_adapter(kind, torch.float32))
     refused = {}
     for target in find_targets(base(kind), ("all-linear",)):
         name = where(target)
@@ -86,7 +86,7 @@ def mixed_cell(kind: str) -> str:
         model = base(kind)
         lk.inject(model, LoRAConfig(r=1, targets=(target.path,)), name="a")
         try:
-            with lk.mixed_batch(model, ["a", None, "a"]):
+            with lk.using(model, ["a", None, "a"]):
                 logits(model)
         except LoRAError:
             refused[name] = True
@@ -174,7 +174,7 @@ def read(**fields) -> None:
 
 def mix(model: nn.Module, *targets: str, **fields) -> None:
     attempt(model, *targets, **fields)
-    with refused_whole(model), lk.mixed_batch(model, ["default"] * 3):
+    with refused_whole(model), lk.using(model, ["default"] * 3):
         logits(model)
 
 

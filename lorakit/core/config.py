@@ -2,15 +2,14 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from lorakit.core.errors import LoRAError, shown
-from lorakit.core.patterns import Patience, check_patterns
 
-SMALLEST, LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # the normal numbers of float32
+LARGEST = 1e28
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,11 @@ class LoRAConfig:
 
     def __post_init__(self) -> None:
         for name in ("targets", "modules_to_save"):
-            object.__setattr__(self, name, _names(name, getattr(self, name)))
+            given = getattr(self, name) or ()
+            names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (None,)
+            if not all(isinstance(each, str) and each for each in names):
+                raise LoRAError(f"{name} must be module names, got {shown(given)}")
+            object.__setattr__(self, name, names)
         if not self.targets:
             raise LoRAError('targets is empty: name at least one projection, e.g. targets=("q", "v")')
         for name in ("rank_pattern", "alpha_pattern"):
@@ -49,65 +52,54 @@ class LoRAConfig:
             if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r < 2**31:
                 raise LoRAError(f"r must be a whole number of at least 1 (and below 2**31), got {shown(r)}")
         for alpha in (self.alpha, *self.alpha_pattern.values()):
-            if not is_number(alpha) or alpha <= 0:
-                raise LoRAError(f"alpha must be a positive number, got {shown(alpha)}")
+            if not is_number(alpha) or alpha < 1 / LARGEST:
+                raise LoRAError(f"alpha must be a positive number that float32 can hold, got {shown(alpha)}")
         if not is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise LoRAError(f"dropout must be a probability in [0, 1), got {shown(self.dropout)}")
         if not isinstance(self.use_rslora, bool):
             raise LoRAError(f"use_rslora must be True or False, got {shown(self.use_rslora)}")
-        check_patterns((*self.rank_pattern, *self.alpha_pattern))
+        for pattern in (*self.rank_pattern, *self.alpha_pattern):
+            matches_pattern(pattern, "")
 
-    def rank_of(self, path: str, patience: Patience | None = None) -> int:
+    def rank_of(self, path: str) -> int:
         """The rank on the module at this path, rank_pattern considered."""
-        return _by_pattern(self.rank_pattern, path, self.r, patience)
+        return next((r for pattern, r in self.rank_pattern.items() if matches_pattern(pattern, path)), self.r)
 
-    def alpha_of(self, path: str, patience: Patience | None = None) -> float:
+    def alpha_of(self, path: str) -> float:
         """The alpha on the module at this path, alpha_pattern considered."""
-        return _by_pattern(self.alpha_pattern, path, self.alpha, patience)
+        found = (alpha for pattern, alpha in self.alpha_pattern.items() if matches_pattern(pattern, path))
+        return next(found, self.alpha)
 
     def scaling(self, r: int | None = None, alpha: float | None = None) -> float:
-        """What B A x is multiplied by: alpha / r, or alpha / sqrt(r) with use_rslora.
-
-        Raises LoRAError where float32, in which adapters compute, would hold zero or infinity for it.
-        """
+        """What B A x is multiplied by: alpha / r, or alpha / sqrt(r) with use_rslora."""
         r = self.r if r is None else r
         alpha = self.alpha if alpha is None else alpha
-        scaling = alpha / math.sqrt(r) if self.use_rslora else alpha / r
-        if not SMALLEST <= scaling <= LARGEST:
-            raise LoRAError(
-                f"alpha = {alpha:g} with r = {r} scales the update by {scaling:g}: float32 cannot hold that"
-            )
-        return scaling
+        return alpha / math.sqrt(r) if self.use_rslora else alpha / r
+
+
+def matches_pattern(pattern: str, path: str) -> bool:
+    """PEFT's rule for rank_pattern and alpha_pattern: does the regular expression fit the path, or its end at a dot?
+
+    Raises LoRAError where it is none.
+    """
+    try:
+        return re.match(rf"(.*\.)?({pattern})$", path) is not None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise LoRAError(f"pattern {shown(pattern)} is not a regular expression: {error}") from None
 
 
 def check_name(name: str) -> None:
     """Raise LoRAError for what cannot be an adapter's name: it becomes a module's name, and may name a subfolder."""
-    good = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]+", name) and not hasattr(nn.ModuleDict(), name)
-    if not good or len(name) > 200:
+    good = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", name)
+    try:
+        nn.ModuleDict({name: nn.Identity()} if good else {})
+    except KeyError:  # torch refuses the names of a module's own attributes, such as "keys" or "training"
+        good = False
+    if not good:
         says = "is made of letters, digits, _ and - (200 at most), and is no method's name"
         raise LoRAError(f"an adapter's name {says}: got {shown(name)}")
 
 
-def _names(what: str, value) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else value
-    try:
-        names = tuple(names or ())
-    except TypeError:
-        names = (None,)
-    if not all(isinstance(name, str) and name for name in names):
-        raise LoRAError(f"{what} must be module names, got {shown(value)}")
-    return names
-
-
 def is_number(value) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return -LARGEST <= value <= LARGEST  # false for NaN; 10**400 has no float to ask math.isfinite about
-
-
-def _by_pattern(patterns: Mapping, path: str, default, patience: Patience | None):
-    patience = patience or Patience()
-    for pattern, value in patterns.items():  # PEFT's rule: the first pattern that fits the end of the name
-        if patience.fits_end(pattern, path):
-            return value
-    return default
+    """A real number, neither NaN nor beyond what float32 holds after a division by any r."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST

@@ -1,6 +1,6 @@
 """The one family of errors that lorakit raises on purpose."""
 
-LONGEST = 2000  # characters of a message
+import reprlib
 
 
 class LoRAError(Exception):
@@ -10,27 +10,12 @@ class LoRAError(Exception):
     """
 
     def __init__(self, message: str = ""):
-        super().__init__(_fit_to_print(str(message)))
+        # Messages quote files that nobody vouches for: no megabytes, and no control characters for a terminal to obey.
+        half = 1000  # what is wrong stands at the start, and what to do at the end
+        message = message if len(message) <= 2 * half else f"{message[: half - 2]} … {message[1 - half :]}"
+        super().__init__("".join(c if c.isprintable() or c == "\n" else "?" for c in message))
 
 
-def shown(value, limit: int = 100) -> str:
-    """A value as a message quotes it: its repr, cut short."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of many thousand digits; lists in lists in lists
-        return f"a {type(value).__name__} too large to show"
-    return text if len(text) <= limit else f"{text[: limit - 20]} … ({len(text)} characters)"
-
-
-def _fit_to_print(message: str) -> str:
-    """Messages quote files that nobody vouches for: no megabytes, and no control characters for a terminal to obey."""
-    if len(message) <= LONGEST and message.isprintable():
-        return message
-    message = _cut(message)
-    return _cut("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in message))
-
-
-def _cut(message: str) -> str:
-    """Without its middle, if it is too long: what is wrong stands at the start, and what to do at the end."""
-    half = LONGEST // 2 - 2
-    return message if len(message) <= LONGEST else f"{message[:half]} … {message[-half:]}"
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100
+shown = _short.repr  # a value as a message quotes it, cut short

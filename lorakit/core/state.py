@@ -1,61 +1,143 @@
-"""What lorakit remembers about a model: one plain object on it, copied and pickled along with it."""
+"""What lorakit remembers about a model, and what acts in it now.
 
+What acts is a value: a forward reads one small immutable `Choice`, and a switch replaces it by one assignment. Every
+adapted layer of a model holds the same `Switch`, which holds the model's default. `using` puts another choice in its
+place for the thread that calls it, and for no other.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
-from lorakit.core.layer import LoRALayer
-from lorakit.core.threads import Gate
-from lorakit.core.wrappers import unwrap
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One adapter per row of a batch of count rows, or of count * beams: then `beams` rows for each name in turn."""
+
+    count: int
+    beams: int
+    stacks: dict[nn.Module, tuple[Tensor, Tensor]]  # by layer: A (rows, R, k) and scaling * B (rows, d, R)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The adapter that acts (None: the bare base), how strongly, and whether it is folded into the weights already."""
+
+    name: str | None = None
+    strength: float = 1.0
+    merged: bool = False
+    rows: Rows | None = None
+    of_thread: bool = False  # made by `using`
+
+    def refuse_training(self) -> None:
+        """Raise LoRAError where a forward in train mode would be followed by a backward pass that is not right."""
+        if self.rows is not None:
+            raise LoRAError("using one adapter per row is for inference: call model.eval() first")
+        if self.merged and torch.is_grad_enabled():
+            raise LoRAError("the adapter is merged into the weights: call unmerge(model) before training")
+        if self.of_thread and torch.is_grad_enabled():  # gradient checkpointing computes again in another thread
+            raise LoRAError("lk.using is for inference: to train an adapter, leave it and call set_adapter")
+
+
+class _Thread(threading.local):
+    """The choices of the `using` blocks that a thread is in, innermost first; the tuple is replaced, never changed."""
+
+    chosen: tuple[tuple["Switch", Choice], ...] = ()
+
+
+# The module's and not a layer's: layers are copied and pickled. (A ContextVar would do, but breaks compiled graphs.)
+THREAD = _Thread()
+
+
+class Switch:
+    """Shared by all adapted layers of a model. default: what acts in every thread that is not inside `using`."""
+
+    def __init__(self) -> None:
+        self.default = Choice()
+
+    def now(self) -> Choice:
+        """What acts in this thread."""
+        for switch, choice in THREAD.chosen:
+            if switch is self:
+                return choice
+        return self.default
 
 
 @dataclass
 class ModelState:
-    """layers: path -> adapted layer, in the model's order. saved: adapter -> path -> its own copy of a module.
+    """What lorakit remembers about a model, kept on it as `_lorakit` and copied along with it."""
 
-    originals: the modules that those copies stand in for. trainable: the adapters that train when active.
-    was_trainable: names of the parameters that required gradients before the first adapter came.
-    guard: while merged, the hook that refuses load_state_dict. gate: holds threads up while adapters change.
-    """
+    switch: Switch = field(default_factory=Switch)  # what acts; shared with the layers
+    layers: dict[str, nn.Module] = field(default_factory=dict)  # the LoRALayers by path, in the model's order
+    saved: dict[str, nn.Module] = field(default_factory=dict)  # the SavedModules by path
+    configs: dict[str, LoRAConfig] = field(default_factory=dict)  # by adapter, oldest first
+    strengths: dict[str, float] = field(default_factory=dict)  # what set_scale said of an adapter
+    trainable: set[str] = field(default_factory=set)  # the adapters that train when active
+    was_trainable: frozenset[str] = frozenset()  # parameters that required gradients before the first adapter
+    guard: RemovableHandle | None = None  # while merged, the hook that refuses load_state_dict
 
-    layers: dict[str, LoRALayer] = field(default_factory=dict)
-    configs: dict[str, LoRAConfig] = field(default_factory=dict)
-    saved: dict[str, dict[str, nn.Module]] = field(default_factory=dict)
-    originals: dict[str, nn.Module] = field(default_factory=dict)
-    trainable: set[str] = field(default_factory=set)
-    was_trainable: frozenset[str] = frozenset()
-    active: str | None = None
-    merged: bool = False
-    mixing: bool = False
-    guard: RemovableHandle | None = None
-    gate: Gate = field(default_factory=Gate)
+    @property
+    def active(self) -> str | None:
+        return self.switch.default.name
+
+    @property
+    def merged(self) -> bool:
+        return self.switch.default.merged
+
+    @property
+    def inside(self) -> bool:
+        """Is this thread inside `using` of the model?"""
+        return any(switch is self.switch for switch, _ in THREAD.chosen)
+
+    def parts_of(self, name: str | None, where: dict[str, nn.Module]) -> dict[str, nn.Module]:
+        """What the adapter has in these modules (layers or saved): an Adapter, or a copy trained whole, by path."""
+        found = {path: module._modules.get("adapters", {}) for path, module in where.items()}
+        return {path: adapters[name] for path, adapters in found.items() if name in adapters}
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside torch.compile's or DistributedDataParallel's wrapper, so that names carry no prefix."""
+    while "_orig_mod" in model._modules or type(model).__name__ in ("DistributedDataParallel", "DataParallel"):
+        model = model._modules.get("_orig_mod") or model.module
+    return model
 
 
 def peek(model: nn.Module) -> ModelState | None:
     """The model's state, or None where no adapter was ever injected."""
-    return unwrap(model).__dict__.get("_lorakit")
+    return vars(unwrap(model)).get("_lorakit")
 
 
-def state_of(model: nn.Module) -> ModelState:
-    """The model's state; raises LoRAError where there is none."""
+def state_of(model: nn.Module, name: str | None = None, doing: str | None = None) -> ModelState:
+    """The model's state. Raises LoRAError where there is none, or no adapter of this name, or it cannot change now.
+
+    doing: the change that is wanted, which waits while an adapter is merged or inside this thread's own `using`.
+    """
     state = peek(model)
     if state is None:
         raise LoRAError("this model has no adapters: call inject(model, config) or load_adapter(model, folder) first")
+    if name is not None and (not isinstance(name, str) or name not in state.configs):
+        have = ", ".join(map(repr, state.configs)) or "none"
+        raise LoRAError(f"there is no adapter named {name!r} here; this model has: {have}")
+    if doing and state.merged:
+        raise LoRAError(f"cannot {doing} while an adapter is merged: call unmerge(model) first")
+    if doing and state.inside:
+        raise LoRAError(f"cannot {doing} inside lk.using: leave the with block first")
     return state
 
 
-def known(state: ModelState, name: str) -> None:
-    if not isinstance(name, str) or name not in state.configs:
-        have = ", ".join(map(repr, state.configs)) or "none"
-        raise LoRAError(f"there is no adapter named {name!r} here; this model has: {have}")
-
-
-def refuse_if_busy(state: ModelState, doing: str) -> None:
-    """Changes are refused while the adapter is merged or a mixed batch runs; nothing is ever half done."""
-    if state.merged:
-        raise LoRAError(f"cannot {doing} while an adapter is merged: call unmerge(model) first")
-    if state.mixing:
-        raise LoRAError(f"cannot {doing} inside mixed_batch: leave the with block first")
+@contextmanager
+def whole(finish: Callable[[], None]) -> Iterator[None]:
+    """Around a commit in many steps: whatever interrupts it, Ctrl-C too, `finish` makes the model whole again."""
+    try:
+        yield
+    except BaseException:
+        finish()
+        raise

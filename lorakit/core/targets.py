@@ -1,13 +1,14 @@
 """Which modules an adapter goes to: from "q" or "c_proj" or "c_attn.q" to the model's own modules."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.core.layer import SLICES, Adapted
 
 # The course's names for projections, as patterns over module paths. Architectures differ in spelling only,
 # so one table serves GPT-2, Llama-type, OPT, Phi, NeoX, Falcon, BLOOM, BERT, RoBERTa, DeBERTa, ViT and T5.
@@ -21,7 +22,6 @@ ALIASES = {
     "mlp": r"(.*\.)?(mlp\.[^.]+|layer\.\d+\.(intermediate|output)\.dense|fc1|fc2|ffn\.lin[12]"
     r"|DenseReluDense\.[^.]+)",
 }
-SLICES = ("q", "k", "v")
 # Other projections that hold q, k and v: head after head (GPT-NeoX, BLOOM), or in widths of their own (Phi-3, Falcon).
 FUSED = re.compile(r"query_key_value|qkv_proj|qkv|Wqkv|W_pack|c_attn")
 # They call it c_attn too, and as wide, but put each head's rows of q, k and v together: a third of it is no "q".
@@ -36,30 +36,21 @@ class Target:
     module: nn.Module
     slices: tuple[str, ...] = ()
 
-    @property
-    def bounds(self) -> tuple[tuple[int, int], ...]:
-        """(start, stop) of each adapted range of output features."""
-        in_features, out_features = projection_shape(self.module)
-        if not self.slices:
-            return ((0, out_features),)
-        starts = [SLICES.index(name) * in_features for name in self.slices]
-        return tuple((start, start + in_features) for start in starts)
-
 
 def is_conv1d(module: nn.Module) -> bool:
-    """GPT-2's Conv1D: a linear layer that stores its weight as (in, out). Known by name: core is torch only."""
+    """GPT-2's Conv1D: a linear layer that stores its weight as (k, d). Known by name: core is torch only."""
     return any(cls.__name__ == "Conv1D" for cls in type(module).__mro__) and hasattr(module, "nf")
+
+
+def projection_shape(module: nn.Module) -> tuple[int, int]:
+    """(k, d), the input and output features of a Linear or a Conv1D."""
+    if is_conv1d(module):
+        return module.weight.shape[0], module.weight.shape[1]
+    return module.in_features, module.out_features
 
 
 def is_projection(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear) or is_conv1d(module)
-
-
-def projection_shape(module: nn.Module) -> tuple[int, int]:
-    """(in, out) features of a Linear or a Conv1D."""
-    if is_conv1d(module):
-        return module.weight.shape[0], module.weight.shape[1]
-    return module.in_features, module.out_features
 
 
 def is_fused(path: str, module: nn.Module, model: nn.Module) -> bool:
@@ -67,8 +58,8 @@ def is_fused(path: str, module: nn.Module, model: nn.Module) -> bool:
     parent, _, leaf = path.rpartition(".")
     if leaf != "c_attn" or type(model.get_submodule(parent)).__name__ in INTERLEAVED:
         return False
-    in_features, out_features = projection_shape(module)
-    return out_features == len(SLICES) * in_features
+    k, d = projection_shape(module)
+    return d == len(SLICES) * k
 
 
 def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -81,7 +72,7 @@ def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         seen.add(module)
         yield path, module
         for name, child in module._modules.items():
-            if child is not None and not (name == "adapters" and "live" in module.__dict__):  # a LoRALayer's
+            if child is not None and not (name == "adapters" and isinstance(module, Adapted)):
                 yield from walk(f"{path}.{name}" if path else name, child)
 
     return walk("", model)
@@ -91,23 +82,36 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
     """The model's projections named by targets, in the model's order; raises LoRAError if a name fits nothing."""
     modules = dict(base_modules(model))
     projections = {path: module for path, module in modules.items() if is_projection(module)}
+    pieces = [(path, "") for path in projections]
+    pieces += [
+        (path, piece) for path, module in projections.items() if is_fused(path, module, model) for piece in SLICES
+    ]
     chosen: dict[str, set[str]] = {}  # path -> slices, "" for the whole
     for target in targets:
-        found = _match(target, model, projections, exclude)
+        if target == "all-linear":
+            head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+            left_out = {path for path in projections for at in above(path) if any(matches_name(at, n) for n in exclude)}
+            found = [(path, "") for path, m in projections.items() if m is not head and path not in left_out]
+        else:
+            found = [(path, piece) for path, piece in pieces if _fits(f"{path}.{piece}" if piece else path, target)]
         if not found:
             raise LoRAError(_no_match(target, modules, projections))
         for path, piece in found:
             chosen.setdefault(path, set()).add(piece)
-    result = []
-    for path, module in projections.items():
-        pieces = chosen.get(path)
-        if not pieces:
-            continue
-        if "" in pieces and len(pieces) > 1:
+    for path, slices in chosen.items():
+        if "" in slices and len(slices) > 1:
             raise LoRAError(f"targets name both the whole of {path} and slices of it: choose one")
-        _refuse_bypassed(path, module, modules)
-        result.append(Target(path, module, tuple(s for s in SLICES if s in pieces)))
-    return result
+        _refuse_bypassed(path, projections[path], modules)
+    return [
+        Target(path, module, tuple(piece for piece in SLICES if piece in chosen[path]))
+        for path, module in projections.items()
+        if path in chosen
+    ]
+
+
+def _fits(name: str, target: str) -> bool:
+    """Is this projection, or slice of one, meant by a name of the course ("q") or by its own name or a suffix of it?"""
+    return matches_name(name, target) or re.fullmatch(ALIASES.get(target, "(?!)"), name) is not None
 
 
 def matches_name(path: str, name: str) -> bool:
@@ -121,37 +125,9 @@ def endings(path: str) -> list[str]:
     return [".".join(parts[i:]) for i in range(len(parts))]
 
 
-def listed(paths: list[str], names: Iterable[str]) -> list[str]:
-    """The paths that one of these names names; the cost does not grow with paths times names."""
-    names = set(names)
-    return [path for path in paths if not names.isdisjoint(endings(path))]
-
-
 def above(path: str) -> list[str]:
     """The path and the paths of the modules it is inside: "a.b.c" -> ["a", "a.b", "a.b.c"]."""
     return [path[:i] for i, letter in enumerate(path) if letter == "."] + [path]
-
-
-def _match(target: str, model: nn.Module, projections: dict, exclude: Sequence[str]) -> list[tuple[str, str]]:
-    if target == "all-linear":
-        head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        return [
-            (path, "")
-            for path, module in projections.items()
-            if module is not head and not any(matches_name(at, name) for name in exclude for at in above(path))
-        ]
-    found = [(path, "") for path in projections if matches_name(path, target)]
-    pattern = ALIASES.get(target)
-    base, _, piece = target.rpartition(".")
-    for path, module in projections.items():
-        names = [(path, "")] if pattern else []
-        if is_fused(path, module, model):
-            names += [(path, s) for s in SLICES if pattern or (s == piece and matches_name(path, base))]
-        for name, s in names:
-            full = f"{name}.{s}" if s else name
-            if not pattern or re.fullmatch(pattern, full):
-                found.append((name, s))
-    return list(dict.fromkeys(found))
 
 
 def _no_match(target: str, modules: dict, projections: dict) -> str:
@@ -159,38 +135,29 @@ def _no_match(target: str, modules: dict, projections: dict) -> str:
     if named and not any(path in projections for path in named):
         kind = type(modules[named[0]]).__name__
         return f'target "{target}" is of type {kind}: LoRA here adapts nn.Linear and Conv1D projections only'
-    base, _, piece = target.rpartition(".")
-    if piece in SLICES and any(matches_name(path, base) for path in projections):
-        return (
-            f'"{target}" asks for a slice of {base}, but {base} does not hold q, k and v side by side, each as '
-            f'wide as its input: adapt the whole of it with targets=("{base}",)'
-        )
     leaves = sorted({path.rsplit(".", 1)[-1] for path in projections})
-    fused = next((leaf for leaf in leaves if FUSED.fullmatch(leaf)), None)
-    if target in SLICES and fused:
+    base, _, piece = target.rpartition(".")
+    fused = base if base in leaves else next((leaf for leaf in leaves if FUSED.fullmatch(leaf)), None)
+    if piece in SLICES and fused:
         return (
-            f'"{target}" is a part of {fused} in this model, which does not hold q, k and v side by side, each as wide '
-            f'as its input, but in another order or other widths: adapt the whole of it with targets=("{fused}",)'
+            f'"{target}" is a slice of {fused}, which in this model does not hold q, k and v side by side, each as '
+            f'wide as its input: adapt the whole of it with targets=("{fused}",)'
         )
     return f'target "{target}" fits no projection of this model; it has: {", ".join(leaves) or "none at all"}'
 
 
 def _refuse_bypassed(path: str, module: nn.Module, modules: dict) -> None:
-    """Some torch layers read a projection's weight without calling it: an adapter there would do nothing, silently."""
+    """Raise LoRAError where the projection is not called, or not with the adapter: it would do nothing, silently."""
+    kinds = {type(modules[at]) for at in above(path)} | {type(modules[""])}
+    why = None
     if "forward" in vars(module):
-        raise LoRAError(
-            f"{path} has had its forward replaced (by accelerate's device_map hooks?), so an adapter there would have "
-            "no effect: inject first, or take the replacement off"
-        )
-    parents = [modules[at] for at in above(path)] + [modules[""]]
-    if any(isinstance(parent, nn.MultiheadAttention) for parent in parents):
-        raise LoRAError(
-            f"{path} is inside nn.MultiheadAttention, which uses its weight without calling it, so an adapter "
-            "there would have no effect: target other projections"
-        )
-    fast = torch.backends.mha.get_fastpath_enabled()
-    if fast and any(isinstance(parent, nn.TransformerEncoderLayer) for parent in parents):
-        raise LoRAError(
-            f"{path} is inside nn.TransformerEncoderLayer, whose fast path skips its projections in eval mode: "
+        why = "has had its forward replaced (by accelerate's device_map hooks?): inject first, or take that off"
+    elif any(issubclass(kind, nn.MultiheadAttention) for kind in kinds):
+        why = "is inside nn.MultiheadAttention, which uses its weight without calling it: target other projections"
+    elif torch.backends.mha.get_fastpath_enabled() and any(issubclass(k, nn.TransformerEncoderLayer) for k in kinds):
+        why = (
+            "is inside nn.TransformerEncoderLayer, whose fast path skips it in eval mode: "
             "call torch.backends.mha.set_fastpath_enabled(False) first"
         )
+    if why:
+        raise LoRAError(f"an adapter on {path} would have no effect, because it {why}")

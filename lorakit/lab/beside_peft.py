@@ -122,6 +122,6 @@ def mixed_jobs(base, ours, theirs, batch: torch.Tensor, per_row: list[str], cach
     jobs = {
         "base": job(base),
         "one adapter": job(ours),
-        "mixed": job(ours, lambda: lk.mixed_batch(ours, per_row)),
+        "mixed": job(ours, lambda: lk.using(ours, per_row)),
     }
     return jobs | ({} if theirs is None else {"peft mixed": job(theirs, adapter_names=per_row)})

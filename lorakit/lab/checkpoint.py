@@ -25,8 +25,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lorakit.core.atomic import alone_in
 from lorakit.core.errors import LoRAError
+from lorakit.files.folder import locked
 from lorakit.lab.checkpoint_parts import check_moments, check_state
 from lorakit.lab.shard import is_sharded
 
@@ -46,14 +46,15 @@ class CheckpointNotSaved(LoRAError):
 
 @contextlib.contextmanager
 def reserved(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder meanwhile (not on Windows, nor on disks without locks).
+    """Make a folder and keep other runs of this machine out of it meanwhile.
 
     Checkpoints can be written there: better found out now than after hours of training. Raises LoRAError where
     another run is in it, CheckpointNotSaved where nothing can be written.
     """
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(alone_in(folder, seconds=0))
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder, seconds=0))
             _empty(folder).rmdir()
         except TimeoutError as error:
             raise LoRAError(

@@ -5,8 +5,8 @@ import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lorakit.core.atomic import replace_files
 from lorakit.core.errors import LoRAError
+from lorakit.files.folder import replace_files
 
 
 @dataclass

@@ -5,8 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from lorakit.core.atomic import lock
 from lorakit.core.errors import LoRAError
+from lorakit.files.folder import locked
 
 
 def append(file: Path, row: dict) -> None:
@@ -17,8 +17,7 @@ def append(file: Path, row: dict) -> None:
     line = json.dumps(row).encode() + b"\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("ab", buffering=0) as lines:  # unbuffered: nothing is written after what failed
-            alone = lock(lines.fileno(), file)
+        with locked(file), file.open("ab", buffering=0) as lines:  # unbuffered: nothing is written after what failed
             whole, torn = _ending(file)
             if torn and _is_json(torn):  # only the end of its line is missing
                 whole, line = whole + len(torn), b"\n" + line
@@ -29,8 +28,7 @@ def append(file: Path, row: dict) -> None:
                     line = line[lines.write(line) :]
                 os.fsync(lines.fileno())
             except BaseException:
-                if alone:  # else it might cut off what another process wrote; half a line the next append removes
-                    lines.truncate(whole)
+                lines.truncate(whole)
                 raise
     except OSError as error:
         raise LoRAError(

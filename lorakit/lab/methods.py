@@ -6,11 +6,11 @@ from pathlib import Path
 
 from torch import nn
 
-from lorakit.core.checkpoint import load_adapter
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
-from lorakit.core.inject import inject
 from lorakit.core.merge import merge
+from lorakit.core.model import inject
+from lorakit.files.save_load import load_adapter
 from lorakit.lab.classification import class_loss
 from lorakit.lab.evaluate import answer_loss
 from lorakit.lab.step import Objective

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from lorakit.core.checkpoint import load_adapter
 from lorakit.core.merge import merge
+from lorakit.files.save_load import load_adapter
 from lorakit.lab.base import load_base
 from lorakit.lab.evaluate import evaluate
 from lorakit.lab.methods import ADAPTERS, TEACHERS

@@ -28,7 +28,7 @@ def fill(model: nn.Module, count: int, config: lk.LoRAConfig = CONFIG) -> list[s
             lk.inject(model, config, name=name, seed=number)
             generator = torch.Generator().manual_seed(number)
             for layer in state_of(model).layers.values():
-                B = layer.live.lora_B.data
+                B = layer.active.lora_B.data
                 B.copy_(0.02 * torch.randn(B.shape, generator=generator))
     return names
 

@@ -36,7 +36,7 @@ def write_tokens(model: nn.Module, ids: Tensor, tokens: int, **more) -> Tensor:
 def write_texts(model: nn.Module, tokenizer, prompts: Sequence[str], names: Sequence[str | None], tokens: int = 48):
     """A list of texts: the likeliest continuation of each prompt, row i through adapter names[i], in one mixed batch.
 
-    Texts come without surrounding blanks, up to the end-of-text token. Raises LoRAError as mixed_batch does, and where
+    Texts come without surrounding blanks, up to the end-of-text token. Raises LoRAError as lk.using does, and where
     there is not one name per prompt.
     """
     if len(names) != len(prompts):
@@ -45,7 +45,7 @@ def write_texts(model: nn.Module, tokenizer, prompts: Sequence[str], names: Sequ
     lengths = [len(ids) for ids in (encode_prompts(prompts, tokenizer) if prompts else [])]
     order = sorted(range(len(prompts)), key=lambda row: -lengths[row])
     texts = [""] * len(prompts)
-    with evaluating(model), lk.mixed_batch(model, [names[row] for row in order]):
+    with evaluating(model), lk.using(model, [names[row] for row in order]):
         found = generate_answers(model, tokenizer, [prompts[row] for row in order], tokens, batch_size=len(order))
     for row, text in zip(order, found, strict=True):
         texts[row] = text
@@ -54,7 +54,7 @@ def write_texts(model: nn.Module, tokenizer, prompts: Sequence[str], names: Sequ
 
 def mixed(model: nn.Module, ids: Tensor, names: Sequence[str | None], tokens: int) -> Tensor:
     """All rows in one batch, each through its own adapter."""
-    with lk.mixed_batch(model, names):
+    with lk.using(model, names):
         return write_tokens(model, ids, tokens)
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.fingerprint import sample_of
 from lorakit.core.merge import is_merged
 from lorakit.core.state import peek
 from lorakit.core.targets import base_modules, is_projection
+from lorakit.files.note import sample_of
 from lorakit.lab.processes import this_process
 
 

@@ -242,7 +242,7 @@ def _curve(history) -> dict[str, list]:
 
 
 def _keep(model, run: Run, folder: Path) -> None:
-    from lorakit.core.checkpoint import save_adapter
+    from lorakit.files.save_load import save_adapter
 
     if run.method != "lora":
         raise LoRAError(f"keep saves adapters, and {run} has none: leave keep out")

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from lorakit.core.atomic import replace_files
+from lorakit.files.folder import locked, replace_files
 
 MEASURED = "measured.json"
 PATIENCE = 5  # seconds to wait for another notebook that is writing
@@ -38,13 +38,11 @@ def update(name: str, change: Callable[[dict], None]) -> dict:
     A folder that cannot be written, or a file that is no JSON, is said in a warning, and the content is still
     returned: a chapter goes on without its workbook. A damaged file is kept beside the new one as `<name>.damaged`.
     """
-    from filelock import FileLock, Timeout
-
     home = folder()
     content: dict = {}
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / f".{name}.lock", timeout=PATIENCE):
+        with locked(home / name, PATIENCE):
             content = read(name)
             if not content and (home / name).is_file() and (home / name).read_bytes().strip() not in (b"", b"{}"):
                 os.replace(home / name, home / f"{name}.damaged")
@@ -53,7 +51,7 @@ def update(name: str, change: Callable[[dict], None]) -> dict:
                 )
             change(content)
             replace_files(home, {name: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()})
-    except (OSError, Timeout) as error:
+    except OSError as error:  # TimeoutError is one
         warnings.warn(f"the workbook in {home} cannot be written, nothing is kept: {error}", stacklevel=2)
         change(content)
     return content

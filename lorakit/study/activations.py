@@ -205,6 +205,8 @@ def kept_by_block(model: Decoder, step: Training, first: bool = False) -> list[K
     norm("ln_1")
     slices = 1 if "c_attn" in step.targets else sum(s in step.targets for s in SLICES)
     product("c_attn", d, *SLICES, "c_attn", adapters=slices)
+    in_slices = not step.full and slices and "c_attn" not in step.targets
+    keep("c_attn", "B, block-diagonal", 3 * d * slices * step.r, in_slices, max(4, item))
     keep("attention", "q, k and v", (d + 2 * (model.key_width or d)) * tokens, flows)
     if step.attention == "eager":
         keep("attention", "the weights", model.heads * tokens * step.length, flows)

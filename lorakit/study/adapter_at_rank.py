@@ -7,7 +7,7 @@ from torch.nn import Module
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import is_merged
-from lorakit.core.switch import active_adapter
+from lorakit.core.model import active_adapter
 from lorakit.study.adapter_factors import adapter_updates, attached, pieces_of
 
 

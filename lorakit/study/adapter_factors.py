@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer
-from lorakit.core.switch import active_adapter
-from lorakit.core.targets import SLICES
-from lorakit.core.wrappers import unwrap
+from lorakit.core.model import active_adapter
+from lorakit.core.state import unwrap
 from lorakit.study.rank import Factors
 
 
@@ -69,6 +68,5 @@ def attached(model: nn.Module, name: str | None) -> list[tuple[str, Adapter]]:
 
 def pieces_of(path: str, adapter: Adapter) -> list[tuple[str, slice, slice]]:
     """For each adapted slice: its path ("….c_attn.q"), its rows of lora_A and its rows of lora_B."""
-    starts = [start for start, _ in adapter.bounds]
-    names = [path] if adapter.whole else [f"{path}.{SLICES[start // adapter.in_features]}" for start in starts]
+    names = [f"{path}.{piece}" for piece in adapter.slices] or [path]
     return [(name, inner, rows) for name, (_, inner, rows) in zip(names, adapter.pieces, strict=True)]

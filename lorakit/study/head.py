@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from lorakit.core.wrappers import unwrap
+from lorakit.core.state import unwrap
 
 
 def head_modules(model: nn.Module) -> tuple[str, ...]:
@@ -21,6 +21,7 @@ def head_modules(model: nn.Module) -> tuple[str, ...]:
 
 
 def head_parameters(model: nn.Module) -> int:
-    """How many parameters the head has (of the active adapter, where adapters have heads of their own)."""
+    """How many parameters the head has: the base's, which every adapter's own copy of it has too."""
     model = unwrap(model)
-    return sum(p.numel() for name in head_modules(model) for p in model.get_submodule(name).parameters())
+    parameters = (pair for name in head_modules(model) for pair in model.get_submodule(name).named_parameters())
+    return sum(p.numel() for name, p in parameters if not name.startswith("adapters."))

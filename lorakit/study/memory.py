@@ -102,7 +102,8 @@ def _moments(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[
             below += total(kept_by_block(model, step))
         done = one_block * (model.layers - 1 - index) + (2 * d * item if step.full else 0)
         product = d * m * item if step.full else 0
-        grads = wide + gelu + (wide if model.gelu_parts > 1 else 0)
+        both = 0 if step.full or not step.trains("mlp") else wide  # the gradient by way of W0 and that by way of A
+        grads = wide + gelu + max(both, wide if model.gelu_parts > 1 else 0)
         found[f"backward of block {index}, MLP"] = (done, below + table + stream + grads + product)
         if step.attention == "eager":
             scores = model.heads * step.tokens * step.length * item

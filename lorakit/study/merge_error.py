@@ -81,7 +81,7 @@ def layer_errors(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[LayerEr
     layers = {path: layer for path, layer in layers.items() if path in seen}
     apart = {path: layer(seen[path]) for path, layer in layers.items()}
     weights = {path: _oriented(layer, layer.weight).double() for path, layer in layers.items()}
-    adapters = {path: layer.live for path, layer in layers.items()}
+    adapters = {path: layer.active for path, layer in layers.items()}
     merge(model)
     try:
         return [
@@ -95,11 +95,12 @@ def layer_errors(model: nn.Module, inputs: Mapping[str, Tensor]) -> list[LayerEr
 def _layer_error(path: str, layer, adapter, W0: Tensor, x: Tensor, apart: Tensor) -> LayerError:
     u, u32 = unit_roundoff(layer.weight.dtype), unit_roundoff(torch.float32)
     cast = u if layer.weight.dtype != torch.float32 else 0.0  # A, B and A x are rounded to the base's dtype
-    reached = torch.cat([torch.arange(*bound) for bound in adapter.bounds]).to(x.device)  # outputs
+    every = torch.arange(adapter.out_features, device=x.device)
+    reached = torch.cat([every[outputs] for outputs, _, _ in adapter.pieces])  # the outputs that the adapter reaches
     A, B = adapter.lora_A.double(), adapter.full_B().double()[reached]  # (n*r, in), (reached, n*r)
     W0, rows = W0[reached], x.reshape(-1, x.shape[-1]).double()  # (reached, in), (tokens, in)
-    s, inner, inputs = abs(adapter.scaling), A.shape[0], A.shape[1]
-    delta = adapter.scaling * (B @ A)
+    scaling, inner, inputs = adapter.scaling * layer.switch.default.strength, A.shape[0], A.shape[1]
+    s, delta = abs(scaling), scaling * (B @ A)
     exact = W0 + delta
     stored = _oriented(layer, layer.weight).double()[reached]
     bias = 0 if layer.bias is None else layer.bias.double()[reached]
@@ -167,7 +168,7 @@ def _active_layers(model: nn.Module) -> dict:
         raise LoRAError("no adapter is active, so there is nothing to merge: call set_adapter(model, name) first")
     if model.training:
         raise LoRAError("the model is in training mode, where dropout would count as an error: call model.eval() first")
-    return {path: layer for path, layer in state.layers.items() if layer.live is not None}
+    return {path: layer for path, layer in state.layers.items() if layer.active is not None}
 
 
 def _oriented(layer, weight: Tensor) -> Tensor:

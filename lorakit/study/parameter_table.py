@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lorakit.core.wrappers import unwrap
+from lorakit.core.state import unwrap
 
 
 @dataclass(frozen=True)

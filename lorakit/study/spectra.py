@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import LoRALayer
+from lorakit.core.state import unwrap
 from lorakit.core.targets import SLICES
-from lorakit.core.wrappers import unwrap
 from lorakit.study.rank import energy, singular_values
 
 CONV1D = ("c_attn", "c_proj", "c_fc", "q_attn")  # the layers that GPT-2 makes as Conv1D
@@ -101,8 +101,8 @@ def weight_matrices(source: nn.Module | Mapping[str, Tensor], effective: bool = 
         if isinstance(layer, LoRALayer):
             if layer.merged and not effective:
                 W = layer.base_weight.T if layer.transposed else layer.base_weight
-            elif effective and not layer.merged and layer.live is not None:
-                W = W + layer.live.delta_weight().detach().to(W.dtype)
+            elif effective and not layer.merged and layer.active is not None:
+                W = W + layer.delta_weight().detach().to(W.dtype)
         matrices[path] = W
         if name == "c_attn" and W.shape[0] == len(SLICES) * W.shape[1]:
             matrices |= {f"{path}.{part}": piece for part, piece in zip(SLICES, W.chunk(len(SLICES)), strict=True)}

@@ -116,7 +116,7 @@ PROPERTIES = {
         "20 eps relative in float32 (2.4e-6), 3 eps in bfloat16; generated tokens equal, their scores within 20 eps; "
         "rows of the base bit for bit; what is refused changes nothing",
         (
-            "test_every_row_of_a_mixed_batch_equals_that_row_alone_with_its_adapter",
+            "test_every_row_of_mixed_rows_equals_that_row_alone_with_its_adapter",
             "test_rows_without_an_adapter_are_the_base_bit_for_bit",
             "test_mixed_generation_gives_each_prompt_its_own_tokens_and_scores",
             "test_what_cannot_be_mixed_is_refused_and_nothing_changes",
@@ -126,7 +126,7 @@ PROPERTIES = {
         "a mixed batch takes less than twice a plain one's time",
         "2.0 x, timed",
         "no clock: exactly as many tensor operations with three adapters in the batch as with one",
-        ("test_a_mixed_batch_takes_as_many_operations_with_three_adapters_as_with_one",),
+        ("test_mixed_rows_takes_as_many_operations_with_three_adapters_as_with_one",),
     ),
     16: Property(
         "two adapters active at once; merging some of them",

@@ -16,7 +16,7 @@ from lorakit import LoRAError
 def exact_model(model, delta: bool):
     """The model in float64 with its adapters out: W0 + scaling * B A formed in float64, or the weights as they are."""
     out = copy.deepcopy(model)
-    updates = {path: layer.live for path, layer in out._lorakit.layers.items() if delta and layer.live is not None}
+    updates = {path: layer.active for path, layer in out._lorakit.layers.items() if delta and layer.active is not None}
     in_float64(out)
     if delta:
         lk.set_adapter(out, None)
@@ -45,13 +45,13 @@ def test_merged_logits_differ_by_no_more_than_one_rounding_of_the_weights(kind, 
     signs being random, the measured move is a small share of it, which leaves room for the second order.
     """
     model = adapted(kind, dtype)
-    layers = {path: layer for path, layer in model._lorakit.layers.items() if layer.live is not None}
+    layers = {path: layer for path, layer in model._lorakit.layers.items() if layer.active is not None}
     u, eps32 = torch.finfo(dtype).eps / 2, torch.finfo(torch.float32).eps
     roundings = {}
     for path, layer in layers.items():
-        B, A = layer.live.full_B().detach().double(), layer.live.lora_A.detach().double()
+        B, A = layer.active.full_B().detach().double(), layer.active.lora_A.detach().double()
         W0 = layer.weight.detach().double()
-        sizes, update = layer.live.scaling * B.abs() @ A.abs(), layer.live.scaling * B @ A
+        sizes, update = layer.active.scaling * B.abs() @ A.abs(), layer.active.scaling * B @ A
         sizes, update = (sizes.T, update.T) if layer.transposed else (sizes, update)
         summed = (A.shape[0] + 2) * eps32 * (W0.abs() + sizes)
         roundings[path] = u * (W0 + update).abs() + summed + torch.finfo(dtype).smallest_normal * u
@@ -105,7 +105,7 @@ def test_merging_twice_is_refused_and_adds_nothing(kind):
     model = two_adapters(kind)
     lk.merge(model)
     before = snapshot(model)
-    with pytest.raises(LoRAError, match="merged already"):
+    with pytest.raises(LoRAError, match="cannot merge while an adapter is merged"):
         lk.merge(model)
     with pytest.raises(LoRAError, match="merged"):
         lk.set_adapter(model, "a")
@@ -135,7 +135,7 @@ def test_merging_what_is_not_finite_is_refused_whole(kind, value):
     """The last layer is the bad one: those before it must not stay merged."""
     model = adapted(kind)
     path, layer = list(model._lorakit.layers.items())[-1]
-    layer.live.lora_A.data[0, 0] = value
+    layer.active.lora_A.data[0, 0] = value
     before = snapshot(model)
     with pytest.raises(LoRAError, match="not finite") as error:
         lk.merge(model)
@@ -199,5 +199,5 @@ def test_a_block_that_is_used_twice_merges_once_and_acts_in_both_places():
     tied.again = copy.deepcopy(tied.again)
     tied.again.q.weight = tied.model["shared"].q.weight
     lk.inject(tied, lk.LoRAConfig(r=2, targets=("q",)))
-    with pytest.raises(LoRAError, match="shares its weight"):
+    with pytest.raises(LoRAError, match="is shared with another module"):
         lk.merge(tied)

@@ -24,13 +24,13 @@ def alone(model, batch):
 
 @pytest.mark.parametrize("dtype", EPS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_row_of_a_mixed_batch_equals_that_row_alone_with_its_adapter(kind, dtype):
+def test_every_row_of_mixed_rows_equals_that_row_alone_with_its_adapter(kind, dtype):
     model = two_adapters(kind, dtype, mixed=True)
     batch = samples(model, len(ROWS))
     expected = alone(model, batch)
     lk.set_adapter(model, "a")
     before = snapshot(model)
-    with lk.mixed_batch(model, ROWS):
+    with lk.using(model, ROWS):
         got = logits(model, batch)
     assert_same(before, snapshot(model))
     error = float((got - expected).abs().max() / expected.abs().max())
@@ -47,7 +47,7 @@ def test_rows_without_an_adapter_are_the_base_bit_for_bit(kind):
         batch = samples(model, len(ROWS))
         expected = logits(plain, batch)
         for names in ([None] * len(ROWS), ROWS):
-            with lk.mixed_batch(model, names):
+            with lk.using(model, names):
                 got = logits(model, batch)
             bare = [row for row, name in enumerate(names) if name is None]
             assert same_bits(got[bare], expected[bare]), (dtype, names)
@@ -63,7 +63,7 @@ def test_mixed_generation_gives_each_prompt_its_own_tokens_and_scores(kind):
     for row, name in zip(prompts, ROWS, strict=True):
         lk.set_adapter(model, name)
         separate.append(model.generate(row[None], attention_mask=torch.ones_like(row[None]), **settings))
-    with lk.mixed_batch(model, ROWS):
+    with lk.using(model, ROWS):
         mixed = model.generate(prompts, attention_mask=torch.ones_like(prompts), **settings)
     assert torch.equal(mixed.sequences, torch.cat([one.sequences for one in separate]))
     for step, scores in enumerate(mixed.scores):
@@ -83,14 +83,14 @@ def test_what_cannot_be_mixed_is_refused_and_nothing_changes(kind):
         ([], "one name per row"),
         (["a"], "1 names for a batch of 3 rows"),
     ):
-        with pytest.raises(LoRAError, match=says), lk.mixed_batch(model, names):
+        with pytest.raises(LoRAError, match=says), lk.using(model, names):
             logits(model)
         assert_same(before, snapshot(model))
-    with pytest.raises(LoRAError, match="eval"), lk.mixed_batch(model.train(), ["a"] * 3):
-        pass
+    with pytest.raises(LoRAError, match="eval"), lk.using(model.train(), ["a"] * 3):
+        logits(model)
     model.eval()
     lk.merge(model)
-    with pytest.raises(LoRAError, match="merged"), lk.mixed_batch(model, ["a"] * 3):
+    with pytest.raises(LoRAError, match="merged"), lk.using(model, ["a"] * 3):
         pass
     lk.unmerge(model)
     assert_same(before, snapshot(model))
@@ -109,7 +109,7 @@ class Counted(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mixed_batch_takes_as_many_operations_with_three_adapters_as_with_one(kind):
+def test_mixed_rows_takes_as_many_operations_with_three_adapters_as_with_one(kind):
     """Time is not tested, what takes it is: PEFT's operations grow with the adapters in the batch, ours do not."""
     model = two_adapters(kind, mixed=True)
     a = ARCHITECTURES[kind]
@@ -117,7 +117,7 @@ def test_a_mixed_batch_takes_as_many_operations_with_three_adapters_as_with_one(
     fill(model, "c")
     counts = []
     for names in (["a", "a", "a"], ["a", "b", "c"]):
-        with lk.mixed_batch(model, names), Counted() as counted:
+        with lk.using(model, names), Counted() as counted:
             logits(model)
         counts.append(counted.count)
     assert counts[0] == counts[1]
@@ -127,12 +127,12 @@ def test_mixing_what_debertas_rows_share_is_refused_by_name():
     """DeBERTa-v3 sends its positions, one table for all rows, through the words' own q and k projections."""
     model = build("deberta", share_att_key=True)
     lk.inject(model, LoRAConfig(r=2, targets=("q", "v")), name="a")
-    with pytest.raises(LoRAError, match="DeBERTa's positions"), lk.mixed_batch(model, ["a"] * 3):
+    with pytest.raises(LoRAError, match="DeBERTa's positions"), lk.using(model, ["a"] * 3):
         logits(model)
     lk.inject(model, LoRAConfig(r=2, targets=("v", "mlp")), name="b")
     fill(model, "b")
     expected = logits(model)
-    with lk.mixed_batch(model, ["b"] * 3):
+    with lk.using(model, ["b"] * 3):
         torch.testing.assert_close(logits(model), expected, rtol=0, atol=1e-6)
 
 
@@ -141,7 +141,7 @@ def test_mixing_what_opt_flattens_is_refused():
     model = base("opt")
     lk.inject(model, LoRAConfig(r=2, targets=("mlp",)), name="a")
     with (
-        pytest.raises(LoRAError, match="a batch of 21 rows: .* as OPT's fc1 and fc2, cannot be mixed"),
-        lk.mixed_batch(model, ["a"] * 3),
+        pytest.raises(LoRAError, match="a batch of 21 rows: .* as OPT's fc1 and fc2, cannot be told apart by row"),
+        lk.using(model, ["a"] * 3),
     ):
         logits(model)

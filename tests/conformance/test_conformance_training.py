@@ -40,7 +40,7 @@ def test_a_saved_head_moves_and_the_bases_own_head_does_not(kind):
     before = {path: p.detach().clone() for path, p in model.named_parameters()}
     train(model, torch.optim.SGD, lr=0.5)
     for path, parameter in model.named_parameters():
-        moves = is_adapter(path) or any(f".{path}".startswith(f".{name}.") for name in a.head)
+        moves = ".adapters.sql." in path  # A, B and the copies of the head
         assert same_bits(parameter.detach(), before[path]) != moves, path
     lk.set_adapter(model, None)
     assert same_bits(logits(model), logits(with_buffers_of(model, kind)))

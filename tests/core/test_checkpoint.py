@@ -70,7 +70,7 @@ def test_a_saved_adapter_comes_back_bit_for_bit(kind, targets, use_rslora, tmp_p
     assert not any(p.requires_grad for p in other.parameters())
     old, new = model._lorakit.configs["sql"], other._lorakit.configs["again"]
     assert (old.r, old.alpha, old.dropout, old.use_rslora) == (new.r, new.alpha, new.dropout, new.use_rslora)
-    shapes = [{p: (a.adapters[n].r, a.adapters[n].bounds) for p, a in m._lorakit.layers.items()}
+    shapes = [{p: (a.adapters[n].r, a.adapters[n].slices) for p, a in m._lorakit.layers.items()}
               for m, n in ((model, "sql"), (other, "again"))]  # fmt: skip
     assert shapes[0] == shapes[1]
     lk.save_adapter(other, tmp_path / "twice")
@@ -104,7 +104,7 @@ def test_a_pattern_is_pinned_where_one_path_is_the_end_of_another(tmp_path):
 
 def test_a_saved_head_comes_back_and_trains_on_request(tmp_path):
     model = adapted("roberta", modules_to_save=("classifier",))
-    for parameter in model.classifier.parameters():
+    for parameter in model.classifier.adapters["sql"].parameters():
         parameter.data.normal_()
     lk.save_adapter(model, tmp_path)
     other = build("roberta")
@@ -117,12 +117,13 @@ def test_a_saved_head_comes_back_and_trains_on_request(tmp_path):
 
 def test_a_saved_module_with_counters_comes_back(tmp_path):
     model = adapted("plain", targets=("q",), modules_to_save=("norm",))
-    model.norm.num_batches_tracked += 3
-    model.norm.running_mean += 1
+    own = model.norm.adapters["sql"]
+    own.num_batches_tracked += 3
+    own.running_mean += 1
     lk.save_adapter(model, tmp_path)
     other = build("plain")
     lk.load_adapter(other, tmp_path)
-    assert same_bits(logits(model), logits(other)) and other.norm.num_batches_tracked == 3
+    assert same_bits(logits(model), logits(other)) and other.norm.adapters["default"].num_batches_tracked == 3
 
 
 def test_a_merged_or_inactive_adapter_is_saved_as_it_is(tmp_path):
@@ -169,7 +170,7 @@ def test_another_base_is_refused(tmp_path):
     refused(build("gpt2", seed=3), tmp_path, "another base")
     refused(build("gpt2", n_layer=1), tmp_path, r"does not fit.*unexpected: .*h\.1")
     refused(build("gpt2", n_embd=32), tmp_path, "has shape")
-    refused(build("llama"), tmp_path, "unexpected")
+    refused(build("llama"), tmp_path, "does not fit any projection")
     refused(build("gpt2").transformer, tmp_path, "unexpected")
 
 
@@ -209,11 +210,11 @@ DAMAGE = {
     "an unknown key": (put("surprise", torch.zeros(1)), "unexpected: surprise"),
     "an unknown layer": (put(FIRST.format("A").replace("h.0", "h.7"), torch.zeros(4, 24)), r"unexpected: .*h\.7"),
     "another prefix": (put("model.transformer.h.0.attn.c_attn.lora_A.weight", torch.zeros(4, 24)), "unexpected"),
-    "a misshapen A": (put(FIRST.format("A"), torch.zeros(4, 23)), r"lora_A has shape \(4, 23\)"),
-    "a transposed B": (put(FIRST.format("B"), torch.zeros(4, 72)), r"lora_B has shape \(4, 72\)"),
+    "a misshapen A": (put(FIRST.format("A"), torch.zeros(4, 23)), r"lora_A\.weight has shape \(4, 23\)"),
+    "a transposed B": (put(FIRST.format("B"), torch.zeros(4, 72)), r"lora_B\.weight has shape \(4, 72\)"),
     "a NaN": (put(FIRST.format("A"), torch.full((4, 24), float("nan"))), "not finite numbers in: .*h.0"),
     "an infinity": (put(FIRST.format("B"), torch.full((72, 4), float("inf"))), "not finite"),
-    "integers": (put(FIRST.format("A"), torch.zeros(4, 24, dtype=torch.long)), "not finite|floating"),
+    "integers": (put(FIRST.format("A"), torch.zeros(4, 24, dtype=torch.long)), "is torch.int64 in the file"),
     "a dense B": (put(FIRST.format("B"), torch.ones(72, 4)), "checksum does not fit"),
 }
 
@@ -239,7 +240,7 @@ def test_an_incomplete_head_is_refused(tmp_path):
         edit_weights(tmp_path, change)
         refused(build("roberta"), tmp_path, "classifier")
     lk.save_adapter(model, tmp_path)
-    refused(build("roberta", num_labels=4), tmp_path, "classifier does not fit")
+    refused(build("roberta", num_labels=4), tmp_path, r"classifier.out_proj.weight has shape \(3, 24\)")
 
 
 def test_what_is_no_adapter_is_refused(tmp_path):
@@ -326,9 +327,7 @@ def two_versions():
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["replacing", "first save"])
-@pytest.mark.parametrize(
-    "call", ["os.fsync 1", "os.fsync 2", "os.replace 1", "os.replace 2", "os.fdopen 1", "os.chmod 2"]
-)
+@pytest.mark.parametrize("call", ["os.fsync 1", "os.fsync 2", "os.replace 1", "os.replace 2"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["disk", "Ctrl-C"])
 def test_an_error_at_any_step_of_saving_leaves_a_whole_adapter(error, call, first, tmp_path, monkeypatch):
     models = two_versions()
@@ -373,19 +372,11 @@ def test_a_folder_that_cannot_be_written_is_a_lora_error(tmp_path):
         lk.save_adapter(adapted(), tmp_path / "file" / "folder")
 
 
-@pytest.mark.parametrize("locks", [True, False])
-def test_files_of_killed_processes_are_cleared_by_the_next_save(tmp_path, monkeypatch, locks):
-    """Where no lock says that they cannot be another process's at work, when they are an hour old."""
-    pytest.importorskip("fcntl")
-    if not locks:
-        monkeypatch.setattr("lorakit.core.atomic.fcntl", None)
-    stale, fresh, foreign = (tmp_path / f".{name}.x.tmp" for name in (WEIGHTS, CONFIG, "other"))
-    for path in (stale, fresh, foreign):
-        path.write_text("half")
-    for path in (stale, foreign):
-        os.utime(path, (0, 0))
+def test_what_a_killed_process_left_is_gone_after_the_next_save(tmp_path):
+    for name in (WEIGHTS, CONFIG):
+        (tmp_path / f".{name}.tmp").write_text("half")
     lk.save_adapter(adapted(), tmp_path)
-    assert not stale.exists() and fresh.exists() is not locks and foreign.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {WEIGHTS, CONFIG}
 
 
 KILLED = """

@@ -209,6 +209,30 @@ def test_a_replaced_forward_is_refused_because_the_adapter_would_be_bypassed():
         lk.inject(model, LoRAConfig(r=2))
 
 
+class Resists(nn.Linear):
+    def __init_subclass__(cls):
+        raise TypeError("no subclasses")
+
+
+class OwnSwitch(nn.Linear):
+    switch = True
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "says"),
+    [
+        (lambda: nn.Sequential(nn.Linear(4, 4), OwnSwitch(4, 4)), LoRAError, "`switch` of its own"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), Resists(4, 4)), TypeError, "no subclasses"),
+    ],
+)
+def test_a_layer_that_cannot_be_adapted_changes_nothing(make, error, says):
+    model = make()
+    before = snapshot(model)
+    with pytest.raises(error, match=says):
+        lk.inject(model, LoRAConfig(r=1, targets=("0", "1")))
+    assert_same(before, snapshot(model))
+
+
 def test_torch_layers_that_bypass_their_projections_are_refused():
     model = nn.TransformerEncoderLayer(8, 2, batch_first=True).eval()
     for targets in (("out_proj",), ("linear1",)):

@@ -120,7 +120,7 @@ def test_several_adapters_in_one_of_pefts_folders_are_told_apart(tmp_path):
         torch.testing.assert_close(logits(model), logits(theirs), **CLOSE)
     names = ["law", None, "default"]
     expected = theirs.eval()(input_ids=ids(), adapter_names=["law", "__base__", "default"]).logits
-    with lk.mixed_batch(model, names):
+    with lk.using(model, names):
         torch.testing.assert_close(logits(model), expected, **CLOSE)
 
 

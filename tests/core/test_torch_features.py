@@ -199,7 +199,7 @@ def test_verbs_reach_through_a_parallel_wrapper(tmp_path):
     lk.save_adapter(wrapped, tmp_path / "wrapped")
     lk.merge(wrapped)
     lk.unmerge(wrapped)
-    with lk.mixed_batch(wrapped, ["a", "b", None]):
+    with lk.using(wrapped, ["a", "b", None]):
         logits(wrapped)
     assert lk.parameter_table(wrapped) == lk.parameter_table(model)
     assert_same_files(tmp_path / "plain", tmp_path / "wrapped")

@@ -142,8 +142,8 @@ class Adapters:
         self.lk.load_adapter(self.fresh, folder, name="x")
         found = {path: p.detach().clone() for path, p in self.fresh.named_parameters() if "x.lora_" in path}
         found |= {f"saved {path}": p.clone() for path, p in self.fresh.transformer.ln_f.state_dict().items()}
-        layers = {path: layer for path, layer in self.fresh.named_modules() if hasattr(layer, "adapters")}
-        found["settings"] = {path: (a.r, a.alpha, a.scaling, a.bounds) for path, layer in layers.items()
+        layers = self.fresh._lorakit.layers
+        found["settings"] = {path: (a.r, a.alpha, a.scaling, a.slices) for path, layer in layers.items()
                              for a in layer.adapters.values()}  # fmt: skip
         self.lk.eject(self.fresh)
         return found

@@ -43,7 +43,7 @@ def fails_at_each_step(folder, code, save):
                 save()
             if len(at.done) < n:
                 return
-            yield n, at.done[-1], None
+            yield n, at.done[n - 1], None
         except LoRAError as error:
             yield n, at.done[n - 1], error
     raise AssertionError("a save with a thousand steps?")
@@ -73,7 +73,7 @@ def test_a_save_that_fails_at_any_step_leaves_the_old_adapter_and_no_litter(mode
             for path, data in before.items():
                 (folder / path).write_bytes(data)
         assert_same(state, snapshot(model))
-    assert {"open", "os.chmod", "os.rename", "fsync"} <= set(failed)
+    assert {"open", "os.rename", "fsync"} <= set(failed)
     lk.save_adapter(model, folder)
 
 

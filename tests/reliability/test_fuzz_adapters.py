@@ -78,8 +78,8 @@ def held(model) -> dict:
         if "new" in layer.adapters:
             adapter = layer.adapters["new"]
             values = (adapter.lora_A.detach().clone(), adapter.lora_B.detach().clone())
-            found[path] = (*values, adapter.scaling, adapter.bounds, adapter.r)
-    for path, module in model._lorakit.saved["new"].items():
+            found[path] = (*values, adapter.scaling, adapter.slices, adapter.r)
+    for path, module in model._lorakit.parts_of("new", model._lorakit.saved).items():
         found[path] = tuple(value.clone() for value in module.state_dict().values())
     return found
 
@@ -114,8 +114,8 @@ def as_written(original: Original, files: dict, model) -> bool:
                 alpha = value
                 break
         scaling = alpha / r**0.5 if fields.get("use_rslora") else alpha / r
-        expected[path] = (A.float(), B.float(), pytest.approx(scaling, rel=1e-12), ((0, B.shape[0]),), r)
-    for path, module in model._lorakit.saved["new"].items():
+        expected[path] = (A.float(), B.float(), pytest.approx(scaling, rel=1e-12), (), r)
+    for path, module in model._lorakit.parts_of("new", model._lorakit.saved).items():
         expected[path] = tuple(said.pop(f"{path}.{key}").to(own.dtype) for key, own in module.state_dict().items())
     return not said and equal(loaded, expected)
 

@@ -14,6 +14,7 @@ from figures import record, size
 from tiny_models import build, fill, logits, same_bits, snapshot
 
 import lorakit as lk
+from lorakit.core.state import THREAD
 
 pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread"
@@ -33,8 +34,8 @@ def model_with(*names: str):
     return model
 
 
-def mixed(model, folder):
-    with lk.mixed_batch(model, ["a", None, "a"]):
+def one_per_row(model, folder):
+    with lk.using(model, ["a", None, "a"]):
         logits(model)
 
 
@@ -50,7 +51,7 @@ VERBS = {
     "eject": (("a", "b"), lambda model, folder: lk.eject(model)),
     "merge": (("a", "b"), lambda model, folder: lk.merge(model)),
     "unmerge": (("a", "b"), lambda model, folder: lk.unmerge(model)),
-    "mixed_batch": (("b", "a"), mixed),
+    "using": (("b", "a"), one_per_row),
     "save_adapter": (("a", "b"), lambda model, folder: lk.save_adapter(model, folder / "saved")),
 }
 
@@ -64,7 +65,7 @@ def seen(model) -> dict:
     del found["ids"]
     found["hooks"] = {path: (len(m._forward_pre_hooks), len(m._forward_hooks), len(m._load_state_dict_pre_hooks))
                       for path, m in model.named_modules()}  # fmt: skip
-    found["mixing"] = [path for path, module in model.named_modules() if getattr(module, "rows", None) is not None]
+    found["using"] = THREAD.chosen
     found["tensors"]["logits"] = logits(model)
     return found
 
@@ -128,7 +129,7 @@ def test_ctrl_c_leaves_a_verb_undone_or_done(verb, tmp_path, ready):
         interrupted(lambda model=model: act(model, tmp_path), chance.uniform(0, duration))
         found = seen(model)
         outcome = "undone" if same(found, before) else "done" if same(found, after) else "half done"
-        assert outcome in outcomes, (outcome, {key: (before[key], found[key]) for key in ("state", "mixing")})
+        assert outcome in outcomes, (outcome, {key: (before[key], found[key]) for key in ("state", "using")})
         outcomes[outcome] += 1
         if lk.is_merged(model):
             lk.unmerge(model)

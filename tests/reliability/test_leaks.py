@@ -56,7 +56,7 @@ def merge_and_unmerge(model, folder):
 
 
 def mix(model, folder):
-    with lk.mixed_batch(model, ["one", "two", None]):
+    with lk.using(model, ["one", "two", None]):
         pass
 
 

@@ -1,4 +1,4 @@
-"""One batch over several adapters: lorakit's mixed_batch beside PEFT's adapter_names and a single adapter."""
+"""One batch over several adapters: lorakit's `using` with names beside PEFT's adapter_names and a single adapter."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from lorakit.study.latency import compare
 
 WHAT = (
     "rows of one batch shared out among adapters r = 8 on c_attn, random weights, in turns: the base, one adapter for "
-    "all rows, lorakit's mixed_batch, PEFT's adapter_names. ms: of a whole prefill, or of one token of decoding. "
+    "all rows, lorakit's `using`, PEFT's adapter_names. ms: of a whole prefill, or of one token of decoding. "
     "over_one_adapter, over_peft: the time of a mixed batch over theirs"
 )
 COLUMNS = ("shape", "precision", "phase", "adapters", "job", "ms", "ratio", "noise", "over_one_adapter", "over_peft")

@@ -1,0 +1,1 @@
+"""Adapters on disk: PEFT's two files, and loralib's."""

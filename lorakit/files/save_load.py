@@ -1,0 +1,183 @@
+"""Save and load adapters: PEFT's files, written atomically, read with every key accounted for."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from lorakit.core.config import LoRAConfig, check_name
+from lorakit.core.errors import LoRAError
+from lorakit.core.model import attach, build
+from lorakit.core.state import state_of, unwrap
+from lorakit.core.targets import find_targets
+from lorakit.files.folder import locked, replace_files
+from lorakit.files.formats import (
+    PREFIX,
+    from_fields,
+    loralib_tensors,
+    peft_tensors,
+    plain_keys,
+    read_loralib,
+    to_fields,
+)
+from lorakit.files.note import agreed_fields, check_base, check_intact, read_note, sample_of, write_note
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None = None) -> Path:
+    """Write one adapter (default: the model's active one) as PEFT's adapter_config.json and adapter_model.safetensors.
+
+    Atomic: killed at any instant, the folder holds the old adapter or the new one, whole. Each file is replaced in
+    one step, weights first; they carry a copy of the config, which load_adapter uses if the config came too late.
+    Returns the folder. Raises LoRAError for an unknown adapter, values that are not finite, and a folder that
+    cannot be written; what lies there is then the old adapter (the new one if only the very last step failed).
+    Inside `using` say which adapter is meant.
+    """
+    state, folder = state_of(model), Path(folder)
+    if name is None and state.inside:
+        raise LoRAError("inside lk.using say which adapter to save: save_adapter(model, folder, name='sql')")
+    name = state.active if name is None else name
+    if name is None:
+        raise LoRAError("no adapter is active: say which to save, e.g. save_adapter(model, folder, name='sql')")
+    model, state = unwrap(model), state_of(model, name)
+    adapters = state.parts_of(name, state.layers)
+    if any(adapter.lora_A.is_meta for adapter in adapters.values()):
+        raise LoRAError("this adapter is on the meta device, where tensors have no values: there is nothing to save")
+    tensors = peft_tensors(adapters, state.parts_of(name, state.saved))
+    tensors = {PREFIX + key: value.to("cpu").contiguous().clone() for key, value in tensors.items()}
+    _check_finite(tensors)
+    fields = to_fields(model, state.configs[name], adapters)
+    slices = {path: list(adapter.slices) for path, adapter in adapters.items() if adapter.slices}
+    base = {path: sample_of(state.layers[path]) for path in adapters}
+    settings = json.dumps(fields, indent=2, sort_keys=True).encode()
+    try:
+        with locked(folder):  # one saver at a time
+            metadata = write_note(fields, slices, base, tensors, replaces=_read_config(folder / CONFIG))
+            replace_files(folder, {WEIGHTS: to_bytes(tensors, metadata=metadata), CONFIG: settings})
+    except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
+        raise LoRAError(f"cannot write the adapter to {folder}: {error}") from error
+    return folder
+
+
+def load_adapter(
+    model: nn.Module,
+    folder: str | os.PathLike,
+    name: str = "default",
+    *,
+    trainable: bool = False,
+    config: LoRAConfig | None = None,
+) -> nn.Module:
+    """Read an adapter that lorakit, PEFT or loralib saved, and make it the active one; frozen unless `trainable`.
+
+    folder: a folder with PEFT's two files (if it has a subfolder `name` with them, as PEFT saves several adapters,
+    that one), or a loralib checkpoint file;
+    loralib does not save alpha or the targets, so such a file needs `config`.
+    Returns the model. Raises LoRAError, with the model unchanged, for missing, unexpected, misshapen or non-finite
+    tensors, files damaged or edited after lorakit saved them, an adapter trained on another base, or one lorakit
+    cannot represent. Nothing is ever unpickled: safetensors, or torch.load(weights_only=True) for loralib's files.
+    """
+    check_name(name)
+    path, inner = Path(folder), unwrap(model)
+    try:
+        is_file, in_subfolder = path.is_file(), (path / name / WEIGHTS).is_file()
+    except (OSError, ValueError) as error:
+        raise LoRAError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
+    if is_file and config is None:
+        raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
+    if config is not None and not is_file:
+        raise LoRAError("config is for loralib's files only: PEFT's folders bring their own")
+    if is_file:
+        tensors, targets = read_loralib(path), find_targets(inner, config.targets, exclude=config.modules_to_save)
+        adapters, copies = build(inner, config, name, targets)
+        _fill(loralib_tensors(adapters, copies), tensors)
+    else:
+        config, adapters, copies = _from_folder(inner, path / name if in_subfolder else path, name)
+    attach(inner, config, name, adapters, copies, trainable)
+    return model
+
+
+def _from_folder(model: nn.Module, folder: Path, name: str) -> tuple[LoRAConfig, dict, dict]:
+    """The adapter in a folder, built for this model, with its values, and not attached yet."""
+    # The config first: a save that is under way replaces it last, and its weights know what config they replace.
+    settings = _read_config(folder / CONFIG)
+    tensors, metadata = _read_weights(folder / WEIGHTS)
+    note = read_note(folder / WEIGHTS, metadata)
+    fields = agreed_fields(folder / CONFIG, settings, note)
+    try:
+        config, targets = from_fields(model, fields, note.get("slices", {}))
+        adapters, copies = build(model, config, name, targets)
+        plain = plain_keys(tensors)
+        _fill(peft_tensors(adapters, copies), plain)
+        check_base({target.path: target.module for target in targets}, note.get("base", {}))
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, re.error) as error:
+        # fields of kinds that nobody writes, a pattern that is no regular expression
+        raise LoRAError(f"the settings in {folder / CONFIG} make no sense: {error}") from error
+    check_intact(folder / WEIGHTS, metadata, note, tensors)
+    for path, adapter in adapters.items():
+        if adapter.slices:
+            B = plain[f"{path}.lora_B.weight"]  # block-diagonal
+            blocks = torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces])
+            if torch.count_nonzero(B) != torch.count_nonzero(blocks):
+                raise LoRAError(f"{path}.lora_B is marked as an adapter of slices, but is not block-diagonal")
+            adapter.lora_B.data.copy_(blocks)
+    return config, adapters, copies
+
+
+def _fill(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+    """Copy a file's tensors into the model's own of the same names; every one of both is accounted for.
+
+    Raises LoRAError naming the missing, the unexpected, and those of another shape or kind, or that are not finite.
+    """
+    missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    if missing or unexpected:
+        raise LoRAError(
+            f"the adapter's file does not fit this model; missing: {_few(missing)}; unexpected: {_few(unexpected)}. "
+            "Was it trained on another base?"
+        )
+    for key, mine in own.items():
+        value, kinds = tensors[key], FLOATS if mine.is_floating_point() else (mine.dtype,)
+        if value.shape != mine.shape:
+            raise LoRAError(f"{key} has shape {tuple(value.shape)}, this model and r need {tuple(mine.shape)}")
+        if value.dtype not in kinds:
+            raise LoRAError(f"{key} is {value.dtype} in the file, where this model has {mine.dtype}")
+        _check_finite({key: value.to(mine.dtype)})
+        mine.copy_(value)
+
+
+def _check_finite(tensors: dict[str, Tensor]) -> None:
+    bad = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
+    if bad:
+        raise LoRAError(f"the adapter holds values that are not finite numbers in: {_few(bad)}")
+
+
+def _few(names: list[str]) -> str:
+    """Some of the names, each cut short: an error message is to be read."""
+    return ", ".join(name[:120] for name in names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4) or "none"
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a safetensors file."""
+    if not path.is_file():
+        hint = " (adapter_model.bin is a pickle: convert it with PEFT first)"
+        hint = hint if path.with_name("adapter_model.bin").exists() else ""
+        raise LoRAError(f"no adapter in {path.parent}: there is no {WEIGHTS}{hint}")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except Exception as error:  # a parser of a foreign file: whatever it says, the file is at fault
+        raise LoRAError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _read_config(path: Path) -> bytes | None:
+    """All of adapter_config.json, or None where there is none."""
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise LoRAError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,348 @@
+"""Another adapter for one thread, or one for every row of a batch (invariant 5)."""
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+import torch
+from tiny_models import assert_same, build, fill, ids, logits, roberta, same_bits, snapshot
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+from lorakit.core.state import THREAD
+
+NAMES = ["law", None, "tiny", "law", "medicine", "tiny"]
+MODELS = {  # different ranks, different targets, slices beside whole projections
+    "plain": [("q", "mlp"), ("all-linear",), ("q",)],
+    "gpt2": [("q", "v"), ("all-linear",), ("c_attn",)],
+    "llama": [("q", "v"), ("all-linear",), ("mlp", "o")],
+    "bert": [("q", "v"), ("all-linear",), ("k",)],
+    "roberta": [("q", "v"), ("all-linear",), ("mlp",)],
+    "deberta": [("q", "v"), ("q", "k", "o", "mlp"), ("o",)],
+}
+
+
+def three_adapters(kind, dtype=torch.float32):
+    model = build(kind).to(dtype)
+    for rank, (name, targets) in enumerate(zip(("law", "medicine", "tiny"), MODELS[kind], strict=True), start=1):
+        lk.inject(model, LoRAConfig(r=rank, alpha=3 * rank, targets=targets), name=name)
+        fill(model, name, seed=rank)
+    return model
+
+
+def row_by_row(model, batch, names):
+    rows = []
+    for row, name in zip(batch, names, strict=True):
+        lk.set_adapter(model, name)
+        rows.append(logits(model, row[None]))
+    return torch.cat(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", MODELS)
+def test_mixed_rows_equals_every_row_alone_with_its_own_adapter(kind, dtype):
+    model = three_adapters(kind, dtype)
+    lk.set_adapter(model, "law")
+    lk.set_scale(model, 0.5)
+    batch = ids(len(NAMES))
+    expected = row_by_row(model, batch, NAMES)
+    lk.set_adapter(model, "medicine")
+    before = snapshot(model)
+    with lk.using(model, NAMES) as same:
+        assert same is model
+        got = logits(model, batch)
+        again = logits(model, batch)
+    assert_same(before, snapshot(model))
+    assert same_bits(got, again)
+    # a batch and a row go through other kernels, and bf16 rounds at other places
+    size = expected.abs().max().item()
+    tolerance = 200 * torch.finfo(dtype).eps if dtype != torch.bfloat16 else 6 * torch.finfo(dtype).eps
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * size)
+    assert same_bits(logits(model, batch), same_bits_alone(model, batch, "medicine"))
+
+
+def same_bits_alone(model, batch, name):
+    lk.set_adapter(model, name)
+    return logits(model, batch)
+
+
+def test_rows_without_an_adapter_and_a_batch_of_them_meet_the_base():
+    model, plain = three_adapters("gpt2"), logits(build("gpt2"))
+    with lk.using(model, [None] * 3):
+        assert same_bits(logits(model), plain)
+
+
+def test_mixed_generation_equals_each_prompt_alone():
+    model, names = three_adapters("llama"), ["law", None, "medicine"]
+    settings = dict(max_new_tokens=6, do_sample=False, eos_token_id=None)
+    alone = []
+    for row, name in zip(ids(), names, strict=True):
+        lk.set_adapter(model, name)
+        alone.append(model.generate(row[None], attention_mask=torch.ones(1, 7, dtype=torch.long), **settings))
+    with lk.using(model, names):
+        got = model.generate(ids(), attention_mask=torch.ones_like(ids()), **settings)
+    assert torch.equal(got, torch.cat(alone))
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, Stop])
+def test_nothing_of_mixed_rows_survives_an_exception(error):
+    """Trap 10: in PEFT the hooks leak, and every later call fails."""
+    model = three_adapters("gpt2")
+    before, expected = snapshot(model), logits(model)
+    with pytest.raises(error), lk.using(model, ["law"] * 3):
+        logits(model)
+        raise error
+    assert_same(before, snapshot(model))
+    assert same_bits(expected, logits(model))
+    assert THREAD.chosen == ()
+
+
+def test_an_error_inside_the_forward_leaves_nothing_behind():
+    model = three_adapters("gpt2")
+    before, expected = snapshot(model), logits(model)
+    handle = model.transformer.h[1].mlp.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError), lk.using(model, ["law"] * 3):
+        logits(model)
+    handle.remove()
+    assert_same(before, snapshot(model))
+    assert same_bits(expected, logits(model))
+
+
+def test_an_error_while_entering_leaves_nothing_behind(monkeypatch):
+    from lorakit.core import using
+
+    model, calls = three_adapters("gpt2"), []
+    before = snapshot(model)
+    real = using._stack
+
+    def fails_at_the_third(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise MemoryError
+        return real(*args)
+
+    monkeypatch.setattr(using, "_stack", fails_at_the_third)
+    with pytest.raises(MemoryError), lk.using(model, ["law"] * 3):
+        pass
+    assert_same(before, snapshot(model))
+    assert THREAD.chosen == ()
+
+
+REFUSED = {
+    "an unknown name": (["law", "nobody"], "no adapter named"),
+    "no names": ([], "one name per row"),
+}
+
+
+@pytest.mark.parametrize(("names", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_impossible_names_are_refused(names, says):
+    model = three_adapters("gpt2")
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match=says), lk.using(model, names):
+        pass
+    assert_same(before, snapshot(model))
+
+
+def test_a_batch_of_another_size_is_refused():
+    model = three_adapters("gpt2")
+    with pytest.raises(LoRAError, match="2 names for a batch of 3 rows"), lk.using(model, ["law", None]):
+        logits(model)
+    with pytest.raises(LoRAError, match="beam"), lk.using(model, ["law", None, None]):
+        model.generate(ids(), num_beams=2, max_new_tokens=2, attention_mask=torch.ones_like(ids()))
+
+
+def test_a_projection_of_what_all_rows_share_is_refused():
+    model = build("deberta")
+    lk.inject(model, LoRAConfig(r=2, targets=("pos_key_proj",)))
+    with pytest.raises(LoRAError, match="what all rows share"), lk.using(model, ["default"] * 3):
+        logits(model)
+
+
+def test_rows_in_training_mode_are_refused():
+    model = three_adapters("gpt2")
+    with pytest.raises(LoRAError, match="eval"), lk.using(model.train(), ["law"] * 3):
+        logits(model)
+
+
+def test_training_inside_is_refused_and_inference_in_train_mode_is_not():
+    """A backward pass that recomputes may run in another thread, which is not inside."""
+    model = three_adapters("gpt2").train()
+    with lk.using(model, "law"):
+        with pytest.raises(LoRAError, match="set_adapter"):
+            logits(model, grad=True)
+        reference = logits(model)
+    assert same_bits(reference, same_bits_alone(model, ids(), "law"))
+
+
+@pytest.mark.parametrize("names", ["law", None, ["law"] * 3], ids=str)
+def test_changes_inside_are_refused(names, tmp_path):
+    model = three_adapters("gpt2")
+    before = snapshot(model)
+    with lk.using(model, names):
+        for action in (
+            lambda: lk.set_adapter(model, "law"),
+            lambda: lk.merge(model),
+            lambda: lk.delete_adapter(model, "law"),
+            lambda: lk.inject(model, LoRAConfig(r=2), name="new"),
+            lambda: lk.eject(model),
+            lambda: lk.set_scale(model, 2.0),
+            lambda: lk.save_adapter(model, tmp_path),
+        ):
+            with pytest.raises(LoRAError, match="lk.using"):
+                action()
+        lk.save_adapter(model, tmp_path, "law")
+        other = three_adapters("gpt2")
+        lk.set_adapter(other, "law")  # another model is free
+    assert_same(before, snapshot(model))
+
+
+def test_an_adapter_with_its_own_head_is_refused_in_rows_and_others_meet_the_bases_head():
+    model = roberta().eval()
+    lk.inject(model, LoRAConfig(r=2), name="plain")
+    fill(model, "plain")
+    expected = logits(model)
+    lk.inject(model, LoRAConfig(r=2, modules_to_save=("classifier",)), name="headed")
+    model.classifier.adapters["headed"].out_proj.bias.data.add_(5)
+    headed = logits(model)
+    with pytest.raises(LoRAError, match="classifier"), lk.using(model, ["headed", "plain", None]):
+        pass
+    with lk.using(model, ["plain"] * 3):
+        torch.testing.assert_close(logits(model), expected, rtol=1e-5, atol=1e-6)
+    with lk.using(model, "plain"):
+        assert same_bits(logits(model), expected)
+    lk.set_adapter(model, "plain")
+    with lk.using(model, "headed"):
+        assert same_bits(logits(model), headed)
+
+
+def test_one_name_is_that_adapter_and_none_is_the_base():
+    model, plain = three_adapters("gpt2"), logits(build("gpt2"))
+    lk.set_adapter(model, "law")
+    lk.set_scale(model, 0.5)
+    alone = {name: same_bits_alone(model, ids(), name) for name in ("law", "medicine", "tiny")}
+    lk.set_adapter(model, "tiny")
+    for name, expected in (*alone.items(), (None, plain)):
+        with lk.using(model, name) as same:
+            assert same is model and lk.active_adapter(model) == "tiny"
+            assert same_bits(logits(model), expected)
+    assert same_bits(logits(model), alone["tiny"])
+
+
+def test_the_inner_block_wins_and_the_outer_comes_back():
+    model = three_adapters("gpt2")
+    law, tiny, plain = (same_bits_alone(model, ids(), name) for name in ("law", "tiny", None))
+    other = three_adapters("gpt2")
+    with lk.using(model, "law"):
+        with lk.using(model, None), lk.using(other, "tiny"):
+            assert same_bits(logits(model), plain) and same_bits(logits(other), tiny)
+            with lk.using(model, ["tiny"] * 3):
+                torch.testing.assert_close(logits(model), tiny, rtol=1e-5, atol=1e-5)
+            assert same_bits(logits(model), plain)
+        assert same_bits(logits(model), law)
+    assert same_bits(logits(model), plain)
+
+
+def test_threads_see_their_own_choice_and_those_they_start_the_default():
+    model = three_adapters("gpt2")
+    expected = {name: same_bits_alone(model, ids(), name) for name in ("law", "medicine", "tiny", None)}
+    lk.set_adapter(model, "tiny")
+    inside, seen = threading.Barrier(2), {}
+
+    def answer(name):
+        with lk.using(model, name):
+            inside.wait(30)
+            seen[name] = logits(model)
+            inside.wait(30)
+
+    def streamed():
+        seen["started inside"] = logits(model)
+
+    workers = [threading.Thread(target=answer, args=(name,)) for name in ("law", "medicine")]
+    with lk.using(model, None):
+        workers.append(threading.Thread(target=streamed))
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(30)
+        assert same_bits(logits(model), expected[None])
+    assert all(same_bits(seen[name], expected[name]) for name in ("law", "medicine"))
+    assert same_bits(seen["started inside"], expected["tiny"])
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_beams_are_rows_of_their_name(kind):
+    model, names = three_adapters(kind), ["law", None, "tiny"]
+    settings = dict(max_new_tokens=5, num_beams=3, do_sample=False, eos_token_id=None, pad_token_id=0)
+    settings |= dict(return_dict_in_generate=True, output_scores=True)
+    mask = torch.ones_like(ids())
+    alone = []
+    for row, name in enumerate(names):
+        lk.set_adapter(model, name)
+        alone.append(model.generate(ids()[row : row + 1], attention_mask=mask[:1], **settings))
+    with lk.using(model, names, beams=3):
+        together = model.generate(ids(), attention_mask=mask, **settings)
+        torch.testing.assert_close(logits(model)[0], same_bits_of_row(model, "law"), rtol=1e-4, atol=1e-4)
+        with pytest.raises(LoRAError, match="3 names and beams=3 for a batch of 6 rows"):
+            logits(model, ids(6))
+    assert torch.equal(together.sequences, torch.cat([each.sequences for each in alone]))
+    torch.testing.assert_close(together.sequences_scores, torch.cat([each.sequences_scores for each in alone]))
+
+
+def same_bits_of_row(model, name):
+    with lk.using(model, name):
+        return logits(model, ids()[:1])[0]
+
+
+def test_an_encoder_sees_the_names_and_its_decoder_the_beams():
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=61, d_model=24, d_kv=6, d_ff=40, num_layers=2, num_heads=4, decoder_start_token_id=0)
+    model = T5ForConditionalGeneration(T5Config(**sizes, dropout_rate=0.0)).eval()
+    for rank, name in enumerate(("law", "tiny"), start=1):
+        lk.inject(model, LoRAConfig(r=rank, targets=("q", "v", "o", "mlp")), name=name)
+        fill(model, name, seed=rank, size=1.0)
+    settings = dict(max_new_tokens=6, num_beams=2, do_sample=False, eos_token_id=None, pad_token_id=0)
+    alone = []
+    for row, name in enumerate(["law", "tiny", None]):
+        lk.set_adapter(model, name)
+        alone.append(model.generate(ids()[row : row + 1], **settings))
+    with lk.using(model, ["law", "tiny", None], beams=2):
+        assert torch.equal(model.generate(ids(), **settings), torch.cat(alone))
+    assert len({tuple(row[0].tolist()) for row in alone}) > 1
+
+
+def test_meaningless_beams_are_refused():
+    model = three_adapters("gpt2")
+    for names, beams in ((["law"], 0), ("law", 2), (None, 2)):
+        with pytest.raises(LoRAError, match="beams"), lk.using(model, names, beams=beams):
+            pass
+
+
+def test_many_blocks_at_once_end_as_they_began():
+    model = three_adapters("gpt2")
+    with ExitStack() as blocks:
+        for name in ("law", "tiny", None) * 20:
+            blocks.enter_context(lk.using(model, name))
+    assert THREAD.chosen == ()
+
+
+def test_the_number_of_operations_does_not_grow_with_the_adapters():
+    """PEFT: about 16 K + 4 operations per layer for K adapters in a batch."""
+    from test_layer import Ops, box
+
+    counts = []
+    for adapters in (1, 5):
+        model = box(8, 12, 2).eval()
+        names = [f"a{i}" for i in range(adapters)]
+        for name in names:
+            lk.inject(model, LoRAConfig(r=2, targets=("c_attn",)), name=name)
+        rows = [names[i % adapters] for i in range(10)]
+        with torch.no_grad(), lk.using(model, rows), Ops() as ops:
+            model(torch.randn(10, 3, 8))
+        counts.append(len(ops.names))
+    assert counts[0] == counts[1] <= 16
