@@ -1,7 +1,7 @@
-"""LoRA whole, as a class writes it: the layer, putting it into a model, training, saving, merging, many at once.
+"""All of LoRA in one file, as students write it in chapters 03 to 10: the layer, injection, training, files, merging.
 
-No refusals and no tricks; `lorakit` is the same thing for real use. A projection has k inputs and d outputs, a batch
-has n rows of t tokens. The letters are those of Hu et al. 2021: y = W0 x + alpha / r * B A x.
+No refusals and no tricks, and everything on the CPU; `lorakit` is the same thing for real use. A projection has k
+inputs and d outputs, a batch n rows of t tokens. The letters are Hu et al.'s (2021): y = W0 x + alpha / r * B A x.
 """
 
 import json
@@ -68,10 +68,10 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
 def collate(pairs: list[tuple[str, str]], tokenizer) -> dict[str, Tensor]:
     """(prompt, answer) texts as a batch: the loss counts the answer and its end, not the prompt, not the padding."""
     rows = []
-    for prompt, answer in pairs:
-        asked = tokenizer(prompt)["input_ids"]
-        told = tokenizer(answer, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-        rows.append((asked + told, [-100] * len(asked) + told))
+    for prompt, wanted in pairs:
+        prompt_ids = tokenizer(prompt)["input_ids"]
+        answer_ids = tokenizer(wanted, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+        rows.append((prompt_ids + answer_ids, [-100] * len(prompt_ids) + answer_ids))
     longest, pad = max(len(ids) for ids, _ in rows), tokenizer.eos_token_id
     return {
         "input_ids": torch.tensor([ids + [pad] * (longest - len(ids)) for ids, _ in rows]),  # (n, t)
@@ -84,8 +84,9 @@ def train(model: nn.Module, tokenizer, pairs: list[tuple[str, str]], steps=100, 
     """Learn from (prompt, answer) texts; returns the loss of every step. The rate warms up, then falls to zero."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=0.0)
-    rate = lambda step: min((step + 1) / 10, (1 + math.cos(math.pi * step / steps)) / 2)  # noqa: E731
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / 10, (1 + math.cos(math.pi * step / steps)) / 2)
+    )
     generator, order, losses = torch.Generator().manual_seed(seed), [], []
     model.train()
     for _ in range(steps):
@@ -104,11 +105,11 @@ def train(model: nn.Module, tokenizer, pairs: list[tuple[str, str]], steps=100, 
 
 
 @torch.no_grad()
-def answer(model: nn.Module, tokenizer, prompt: str, longest: int = 48) -> str:
+def answer(model: nn.Module, tokenizer, prompt: str, max_new_tokens: int = 48) -> str:
     """The likeliest continuation, token by token, up to the end-of-text token."""
     ids = torch.tensor([tokenizer(prompt)["input_ids"]])  # (1, t)
     start = ids.shape[1]
-    while ids.shape[1] < start + longest:
+    for _ in range(max_new_tokens):
         token = model(ids).logits[:, -1].argmax(-1)  # (1,)
         if token == tokenizer.eos_token_id:
             break
@@ -120,11 +121,10 @@ def answer(model: nn.Module, tokenizer, prompt: str, longest: int = 48) -> str:
 
 
 def save(model: nn.Module, folder: str | Path) -> None:
-    layers = lora_layers(model)
-    matrices = {path: {"lora_A": layer.lora_A, "lora_B": layer.lora_B} for path, layer in layers.items()}
-    tensors = {
-        f"base_model.model.{p}.{name}.weight": M.data for p, both in matrices.items() for name, M in both.items()
-    }
+    layers, tensors = lora_layers(model), {}
+    for path, layer in layers.items():
+        tensors[f"base_model.model.{path}.lora_A.weight"] = layer.lora_A.data  # (r, k)
+        tensors[f"base_model.model.{path}.lora_B.weight"] = layer.lora_B.data  # (d, r)
     first = next(iter(layers.values()))
     config = dict(peft_type="LORA", task_type="CAUSAL_LM", r=first.r, lora_alpha=first.alpha)
     config |= dict(target_modules=sorted(layers), fan_in_fan_out=not isinstance(first.base, nn.Linear))  # a Conv1D
@@ -162,7 +162,7 @@ def merge(model: nn.Module) -> dict[str, tuple[LoRALayer, Tensor]]:
 
 @torch.no_grad()
 def unmerge(model: nn.Module, kept: dict[str, tuple[LoRALayer, Tensor]]) -> None:
-    """The kept weights back, bit for bit: subtracting the update would leave the rounding of the sum behind."""
+    """Copy the kept weights back, bit for bit: subtracting the update would leave the rounding of the sum behind."""
     for path, (layer, W0) in kept.items():
         weight_of(layer.base).copy_(W0)
         put(model, path, layer)

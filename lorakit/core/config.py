@@ -9,7 +9,7 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError, shown
 
-LARGEST = 1e28
+LARGEST = 1e28  # alpha / r stays a number of float32 for every alpha from 1 / LARGEST to LARGEST and every r
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,13 @@ def matches_pattern(pattern: str, path: str) -> bool:
         raise LoRAError(f"pattern {shown(pattern)} is not a regular expression: {error}") from None
 
 
+RESERVED = {*dir(nn.ModuleDict), *vars(nn.ModuleDict())}
+
+
 def check_name(name: str) -> None:
     """Raise LoRAError for what cannot be an adapter's name: it becomes a module's name, and may name a subfolder."""
-    good = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", name)
-    try:
-        nn.ModuleDict({name: nn.Identity()} if good else {})
-    except KeyError:  # torch refuses the names of a module's own attributes, such as "keys" or "training"
-        good = False
-    if not good:
+    # torch refuses the names of a module's own attributes, such as "keys" or "training"
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", name) or name in RESERVED:
         says = "is made of letters, digits, _ and - (200 at most), and is no method's name"
         raise LoRAError(f"an adapter's name {says}: got {shown(name)}")
 

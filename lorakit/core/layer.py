@@ -5,7 +5,7 @@
                   └── A (r, k) ─ B (d, r) ─ · ──┘
 
     k, d      input and output features of the projection: in_features, out_features
-    r         rank of the update, the width of the detour, 8 where k is 768
+    r         rank of the update, the width of the detour: for example 8 where k is 768
     A         lora_A (r, k), Gaussian at the start
     B         lora_B (d, r), zero at the start: so y is the base's until the first step
     scaling   alpha / r; alpha is how strong the update is
@@ -29,7 +29,7 @@ class Adapter(nn.Module):
     """A and B of one adapter on one projection, or on n slices of a fused one (n = 1: the whole of it).
 
     lora_A (n*r, k): the A of each slice, stacked, so that one product serves them all.
-    lora_B (n*width, r): the B of each slice, stacked; its width is d, or k where q, k and v lie side by side.
+    lora_B (n*width, r): the B of each slice, stacked; its width is d, or in_features where q, k and v lie side by side.
     """
 
     def __init__(self, shape: tuple[int, int], slices, r: int, alpha: float, scaling: float, dropout: float, like):
@@ -74,9 +74,9 @@ class Adapter(nn.Module):
 
 
 class Adapted:
-    """What a module that lorakit has changed has besides its own class: adapters by name, and the model's switch.
+    """What lorakit adds to a module: its adapters by name, and the model's switch.
 
-    It stays the same object and only its class becomes another: so keys, references, hooks and ties stay valid, and
+    The module stays the same object and only its class changes: so keys, references, hooks and ties stay valid, and
     torch.compile sees the change (as it does not see a hook that is added after the first compilation).
     """
 
@@ -120,13 +120,13 @@ class LoRALayer(Adapted):
             x = x.to(torch.get_autocast_dtype(x.device.type))  # once, instead of once for W0 and once for A
         scaling = adapter.scaling * choice.strength
         flat = x.reshape(-1, x.shape[-1])  # (tokens, k)
-        # (tokens, r). Cast what is small, never x.
+        # (tokens, n*r). A is cast to x's dtype, not x to A's: A is smaller.
         down = F.linear(F.dropout(flat, adapter.dropout, self.training), adapter.lora_A.to(x.dtype))
         if autocast or not self.plain or x.dim() < 2 or not x.is_contiguous():
             y = self.base_class.forward(self, x)  # (..., d)
             return y + scaling * F.linear(down, adapter.full_B().to(x.dtype)).view(y.shape)
-        # The same sum in place: 0.1 of PEFT's added time forward and 0.4 to 0.6 in a step. `flat` and not x in the
-        # base's product: for a change in place to a view (of three dimensions) autograd copies the whole gradient.
+        # The same sum in place: a tenth of PEFT's added time forward, 40 to 60 % of it in a training step. From `flat`,
+        # not x: a product of a 3-D x is a view, and for a view changed in place autograd copies the whole gradient.
         y = F.linear(flat, self.weight.T if self.transposed else self.weight, self.bias)  # (tokens, d)
         return adapter.add_to(y, down, scaling).view(*x.shape[:-1], y.shape[-1])
 
@@ -185,7 +185,7 @@ def adapt(module: nn.Module, kind: type, switch: Switch) -> None:
 
 
 def restore(module: nn.Module) -> None:
-    """Give a module its own class back, however far `adapt` or `restore` has come with it."""
+    """Give a module its own class back, even where an interrupt left `adapt` or `restore` half done."""
     if isinstance(module, Adapted):
         module.__class__ = module.base_class
     for name in ("adapters", "switch"):

@@ -14,8 +14,8 @@ from lorakit.core.state import ModelState, peek, state_of, unwrap, whole
 def merge(model: nn.Module) -> None:
     """Put W0 + scaling * B A in place of W0 wherever the active adapter acts: the same outputs at the base's cost.
 
-    The sum is formed in float32 (float64 for a float64 base) and rounded once. The original weight is kept by
-    reference, which costs the memory of one more copy of the adapted weights and makes `unmerge` exact.
+    The sum is formed in float32 (float64 for a float64 base) and rounded once. The original weight is set aside, not
+    copied, which makes `unmerge` exact; the merged one is new, so the adapted weights take twice their memory.
     While merged, state_dict and save_pretrained give the plain merged model.
     Raises LoRAError, with nothing changed, if no adapter is active, one is merged already, a weight is shared with
     another module (merging would change that one too), the sum is not finite, or inside `using`.
@@ -66,7 +66,7 @@ def is_merged(model: nn.Module) -> bool:
 def _merged_weight(path: str, layer: LoRALayer) -> Tensor:
     W0, adapter = layer.weight, layer.active
     exact = torch.promote_types(W0.dtype, torch.float32)
-    B, A = adapter.full_B().to(exact), adapter.lora_A.to(exact)  # (d, r), (r, k)
+    B, A = adapter.full_B().to(exact), adapter.lora_A.to(exact)  # (d, n*r), (n*r, k)
     left, right = (A.T, B.T) if layer.transposed else (B, A)
     scaling = adapter.scaling * layer.switch.default.strength
     weight = torch.addmm(W0.to(exact), left, right, alpha=scaling).to(W0.dtype)
@@ -87,7 +87,7 @@ def _refuse_unswappable(model: nn.Module, layers: dict[str, LoRALayer]) -> None:
     for path, layer in layers.items():
         weight, why = layer._parameters.get("weight"), None
         if hasattr(weight, "full_tensor"):  # a DTensor
-            why = "is cut up over processes: save_adapter, then load and merge it in one process"
+            why = "is sharded over processes: save_adapter, then load and merge it in one process"
         elif weight is None or not weight.is_floating_point():
             why = (
                 "is computed or quantized (weight norm? 8 or 4 bits?), so nothing can be added to it: leave it unmerged"

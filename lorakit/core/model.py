@@ -2,8 +2,9 @@
 
 `inject`, `load_adapter`, `delete_adapter`, `eject`, `merge` and `unmerge` change modules and want the model to
 themselves, as any surgery on a torch module does: no other thread may be inside a call of it. They build first and
-commit last; what interrupts a commit (Ctrl-C, memory) is undone. `set_adapter` and `set_scale` assign one reference,
-which a call in another thread meets in the middle of its layers: threads that serve use `using`.
+commit last. An interrupted commit (Ctrl-C, out of memory) is undone; an interrupted delete, eject or unmerge is carried
+through. `set_adapter` and `set_scale` replace one reference, so a call running in another thread may use the old value
+in its first layers and the new one in the rest: threads that serve use `using`.
 """
 
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from lorakit.core.config import LoRAConfig, check_name, is_number
+from lorakit.core.config import LARGEST, LoRAConfig, check_name, is_number
 from lorakit.core.errors import LoRAError, shown
 from lorakit.core.layer import Adapted, Adapter, LoRALayer, adapt, restore
 from lorakit.core.saved import SavedModule, bare_copy, saved_modules
@@ -49,13 +50,14 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
     if name in state.configs:
         raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
     originals = saved_modules(model, config, [target.path for target in targets])
-    for path, module in {**{target.path: target.module for target in targets}, **originals}.items():
+    by_path = {target.path: target for target in targets}
+    for path, module in {**{path: target.module for path, target in by_path.items()}, **originals}.items():
         if isinstance(module, Adapted) and path not in state.layers and path not in state.saved:
             raise LoRAError(f"{path} has adapters that were injected through another module: eject those first")
         if not isinstance(module, Adapted) and (hasattr(module, "adapters") or hasattr(module, "switch")):
             raise LoRAError(f"{path} has an attribute `adapters` or `switch` of its own, which lorakit needs there")
     adapters = {}
-    for path, target in ((target.path, target) for target in targets):
+    for path, target in by_path.items():
         if owner := next((outer for outer in above(path) if outer in state.saved), None):
             raise LoRAError(f"{path} is inside {owner}, which another adapter trains whole: adapt it elsewhere")
         r, alpha, shape = config.rank_of(path), config.alpha_of(path), projection_shape(target.module)
@@ -163,7 +165,7 @@ def set_scale(model: nn.Module, strength: float) -> None:
     Raises LoRAError if no adapter is active, strength is not a finite number, the adapter is merged, or inside `using`.
     """
     if not is_number(strength):
-        raise LoRAError(f"strength must be a finite number, got {shown(strength)}")
+        raise LoRAError(f"strength must be a finite number (below {LARGEST:g}), got {shown(strength)}")
     state = state_of(model, doing="change the scale")
     if state.active is None:
         raise LoRAError("no adapter is active: call set_adapter(model, name) first")

@@ -20,7 +20,8 @@ class SavedModule(Adapted):
         if self.training:
             choice.refuse_training()
         copy = self.adapters._modules.get(choice.name)
-        return self.base_class.forward(self, *args, **kwargs) if copy is None else copy(*args, **kwargs)
+        # The copy's forward and not the copy: hooks, which were copied too, have run around this module already.
+        return self.base_class.forward(self, *args, **kwargs) if copy is None else copy.forward(*args, **kwargs)
 
     def state_dict(self, *args, prefix: str = "", **kwargs):
         copy = self.adapters._modules.get(self.switch.default.name)

@@ -38,7 +38,7 @@ class Choice:
     of_thread: bool = False  # made by `using`
 
     def refuse_training(self) -> None:
-        """Raise LoRAError where a forward in train mode would be followed by a backward pass that is not right."""
+        """Raise LoRAError in train mode: always with one adapter per row, else where gradients are on."""
         if self.rows is not None:
             raise LoRAError("using one adapter per row is for inference: call model.eval() first")
         if self.merged and torch.is_grad_enabled():
@@ -53,7 +53,7 @@ class _Thread(threading.local):
     chosen: tuple[tuple["Switch", Choice], ...] = ()
 
 
-# The module's and not a layer's: layers are copied and pickled. (A ContextVar would do, but breaks compiled graphs.)
+# One for this file, not one per layer: layers are copied and pickled. (A ContextVar would break compiled graphs.)
 THREAD = _Thread()
 
 
@@ -118,7 +118,7 @@ def peek(model: nn.Module) -> ModelState | None:
 def state_of(model: nn.Module, name: str | None = None, doing: str | None = None) -> ModelState:
     """The model's state. Raises LoRAError where there is none, or no adapter of this name, or it cannot change now.
 
-    doing: the change that is wanted, which waits while an adapter is merged or inside this thread's own `using`.
+    doing: what the caller wants to change, for the message; refused while an adapter is merged and inside `using`.
     """
     state = peek(model)
     if state is None:

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from lorakit.core.config import matches_pattern
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import SLICES, Adapted
 
-# The course's names for projections, as patterns over module paths. Architectures differ in spelling only,
+# The course's names for projections, as patterns for the ends of module paths. Architectures differ in spelling only,
 # so one table serves GPT-2, Llama-type, OPT, Phi, NeoX, Falcon, BLOOM, BERT, RoBERTa, DeBERTa, ViT and T5.
 # "c_attn" holds q, k and v side by side in one weight: there, "q" means the q slice of it.
 ALIASES = {
-    "q": r"(.*\.)?(q_proj|query|query_proj|q_lin|q_attn|q)|(.*\.)?c_attn\.q",
-    "k": r"(.*\.)?(k_proj|key|key_proj|k_lin|k)|(.*\.)?c_attn\.k",
-    "v": r"(.*\.)?(v_proj|value|value_proj|v_lin|v)|(.*\.)?c_attn\.v",
-    "o": r"(.*\.)?((attn|attention|self_attn|self_attention|crossattention)"
-    r"\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)|o)",
-    "mlp": r"(.*\.)?(mlp\.[^.]+|layer\.\d+\.(intermediate|output)\.dense|fc1|fc2|ffn\.lin[12]"
-    r"|DenseReluDense\.[^.]+)",
+    "q": r"q|q_proj|query|query_proj|q_lin|q_attn",
+    "k": r"k|k_proj|key|key_proj|k_lin",
+    "v": r"v|v_proj|value|value_proj|v_lin",
+    "o": r"o|(attn|attention|self_attn|self_attention|crossattention)"
+    r"\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)",
+    "mlp": r"mlp|mlp\.[^.]+|layer\.\d+\.(intermediate|output)\.dense|fc1|fc2|ffn\.lin[12]|DenseReluDense\.[^.]+",
 }
 # Other projections that hold q, k and v: head after head (GPT-NeoX, BLOOM), or in widths of their own (Phi-3, Falcon).
 FUSED = re.compile(r"query_key_value|qkv_proj|qkv|Wqkv|W_pack|c_attn")
@@ -111,7 +111,7 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
 
 def _fits(name: str, target: str) -> bool:
     """Is this projection, or slice of one, meant by a name of the course ("q") or by its own name or a suffix of it?"""
-    return matches_name(name, target) or re.fullmatch(ALIASES.get(target, "(?!)"), name) is not None
+    return matches_pattern(ALIASES.get(target, re.escape(target)), name)
 
 
 def matches_name(path: str, name: str) -> bool:

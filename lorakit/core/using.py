@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
@@ -29,7 +28,7 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
     per_row = not (names is None or isinstance(names, str))
     wanted = list(names) if per_row else [names]
     if not wanted or beams < 1 or (beams > 1 and not per_row):
-        raise LoRAError("using takes one name, None, or a list with one name per row, and beams=n with a list only")
+        raise LoRAError(f"using takes a name, None, or one name per row (then also beams), got {names!r}, {beams=}")
     state = state_of(model)
     for name in wanted:
         if name is not None:
@@ -55,19 +54,15 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
 @torch.no_grad()
 def _stack(layer: LoRALayer, names: list[str | None], strengths: list[float]) -> tuple[Tensor, Tensor] | None:
     """A (rows, R, k) and scaling * B (rows, d, R), padded to one rank; zero for rows without an adapter here."""
-    here = {name: layer.adapters[name] for name in dict.fromkeys(names) if name in layer.adapters}
+    here = {row: layer.adapters[name] for row, name in enumerate(names) if name in layer.adapters}
     if not here:
         return None
-    R = max(adapter.lora_A.shape[0] for adapter in here.values())
-    dtype, A, B = layer.weight.dtype, {}, {}
-    for name, adapter in here.items():
-        missing = R - adapter.lora_A.shape[0]
-        A[name] = F.pad(adapter.lora_A.to(dtype), (0, 0, 0, missing))
-        B[name] = F.pad(adapter.full_B().to(dtype), (0, missing))
-    A[None], B[None] = torch.zeros_like(A[name]), torch.zeros_like(B[name])
-    rows = [name if name in here else None for name in names]
-    # Never below fp32: in bf16 a scaling of 2.83 would itself be off by a third of a per cent.
-    scaling = [here[name].scaling * s if name in here else 0.0 for name, s in zip(rows, strengths, strict=True)]
-    factors = torch.tensor(scaling, dtype=torch.promote_types(dtype, torch.float32), device=layer.weight.device)
-    stacked_A, stacked_B = torch.stack([A[name] for name in rows]), torch.stack([B[name] for name in rows])
-    return stacked_A, stacked_B.mul_(factors[:, None, None])
+    R, some = max(adapter.lora_A.shape[0] for adapter in here.values()), next(iter(here.values()))
+    like = {"dtype": layer.weight.dtype, "device": layer.weight.device}
+    A = torch.zeros(len(names), R, some.in_features, **like)
+    B = torch.zeros(len(names), some.out_features, R, **like)
+    for row, adapter in here.items():
+        rank = adapter.lora_A.shape[0]
+        A[row, :rank] = adapter.lora_A
+        B[row, :, :rank] = adapter.scaling * strengths[row] * adapter.full_B()
+    return A, B

@@ -184,9 +184,9 @@ def read_loralib(path: Path) -> dict[str, Tensor]:
         if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
             raise ValueError("it is not a dict of tensors")
         for key, value in tensors.items():
-            # An expanded tensor says that it has more numbers than its storage holds.
-            plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and value.is_contiguous()
-            if not plain or value.is_meta or value.is_quantized:
+            plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and not value.is_meta
+            # An expanded tensor, which is not contiguous, says that it has more numbers than its storage holds.
+            if not plain or value.is_quantized or value.is_nested or not value.is_contiguous():
                 raise ValueError(f"{key} is not a plain tensor")
         return {key: value.detach() for key, value in tensors.items()}
     except Exception as error:  # the readers raise many kinds for files that are not what they say

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -35,18 +35,16 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     """Write one adapter (default: the model's active one) as PEFT's adapter_config.json and adapter_model.safetensors.
 
     Atomic: killed at any instant, the folder holds the old adapter or the new one, whole. Each file is replaced in
-    one step, weights first; they carry a copy of the config, which load_adapter uses if the config came too late.
+    one step, weights first; they carry a copy of the config, which load_adapter uses if a crash left the old one there.
     Returns the folder. Raises LoRAError for an unknown adapter, values that are not finite, and a folder that
     cannot be written; what lies there is then the old adapter (the new one if only the very last step failed).
     Inside `using` say which adapter is meant.
     """
-    state, folder = state_of(model), Path(folder)
-    if name is None and state.inside:
-        raise LoRAError("inside lk.using say which adapter to save: save_adapter(model, folder, name='sql')")
-    name = state.active if name is None else name
-    if name is None:
-        raise LoRAError("no adapter is active: say which to save, e.g. save_adapter(model, folder, name='sql')")
-    model, state = unwrap(model), state_of(model, name)
+    state, folder = state_of(model, name), Path(folder)
+    if name is None and (state.inside or state.active is None):
+        why = "inside lk.using" if state.inside else "no adapter is active"
+        raise LoRAError(f"{why}: say which adapter to save, e.g. save_adapter(model, folder, name='sql')")
+    model, name = unwrap(model), state.active if name is None else name
     adapters = state.parts_of(name, state.layers)
     if any(adapter.lora_A.is_meta for adapter in adapters.values()):
         raise LoRAError("this adapter is on the meta device, where tensors have no values: there is nothing to save")
@@ -77,8 +75,7 @@ def load_adapter(
     """Read an adapter that lorakit, PEFT or loralib saved, and make it the active one; frozen unless `trainable`.
 
     folder: a folder with PEFT's two files (if it has a subfolder `name` with them, as PEFT saves several adapters,
-    that one), or a loralib checkpoint file;
-    loralib does not save alpha or the targets, so such a file needs `config`.
+    that one), or a loralib checkpoint file, which has neither alpha nor targets and so needs `config`.
     Returns the model. Raises LoRAError, with the model unchanged, for missing, unexpected, misshapen or non-finite
     tensors, files damaged or edited after lorakit saved them, an adapter trained on another base, or one lorakit
     cannot represent. Nothing is ever unpickled: safetensors, or torch.load(weights_only=True) for loralib's files.
@@ -118,7 +115,7 @@ def _from_folder(model: nn.Module, folder: Path, name: str) -> tuple[LoRAConfig,
         check_base({target.path: target.module for target in targets}, note.get("base", {}))
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, re.error) as error:
         # fields of kinds that nobody writes, a pattern that is no regular expression
-        raise LoRAError(f"the settings in {folder / CONFIG} make no sense: {error}") from error
+        raise LoRAError(f"what {folder / CONFIG} says cannot be used: {error}") from error
     check_intact(folder / WEIGHTS, metadata, note, tensors)
     for path, adapter in adapters.items():
         if adapter.slices:
@@ -169,8 +166,9 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         hint = hint if path.with_name("adapter_model.bin").exists() else ""
         raise LoRAError(f"no adapter in {path.parent}: there is no {WEIGHTS}{hint}")
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        data = path.read_bytes()  # once: between two looks another process may replace the file
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return from_bytes(data), header.get("__metadata__") or {}
     except Exception as error:  # a parser of a foreign file: whatever it says, the file is at fault
         raise LoRAError(f"{path} cannot be read as safetensors: {error}") from error
 

@@ -63,6 +63,18 @@ def test_a_head_trains_and_the_bases_head_does_not_move():
     assert all(same_bits(model.classifier.get_parameter(name).detach(), p) for name, p in original.items())
 
 
+def test_a_hook_on_the_head_runs_once_whichever_head_acts():
+    model, calls = build("roberta"), []
+    model.classifier.register_forward_hook(lambda *_: calls.append(1))
+    lk.inject(model, HEADED, name="a")
+    logits(model)
+    lk.set_adapter(model, None)
+    logits(model)
+    lk.eject(model)
+    logits(model)
+    assert len(calls) == 3
+
+
 def test_heads_follow_the_model_to_another_dtype_and_mode():
     model = headed().bfloat16().train()
     for name in ("a", "b", None):

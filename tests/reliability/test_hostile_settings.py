@@ -89,7 +89,7 @@ def test_slices_that_a_projection_does_not_have_are_refused(pieces, tmp_path):
     as_version_1(tmp_path)
     lk.load_adapter(build("gpt2"), tmp_path)
     as_version_1_again(tmp_path, slices={path: pieces})
-    refused(build("gpt2"), tmp_path, "slices|make no sense")
+    refused(build("gpt2"), tmp_path, "slices|cannot be used")
     as_version_1_again(tmp_path, slices={square: ["q"]})
     refused(build("gpt2"), tmp_path, "slices")
 
@@ -118,7 +118,7 @@ NO_SAMPLES = [3, [], *({SAMPLED: value} for value in ("abcdefgh", [HUGE] * 8, [N
 def test_a_sample_of_the_base_that_is_none_is_refused(base, tmp_path):
     lk.save_adapter(adapted(targets=("c_attn",)), tmp_path)
     as_version_1(tmp_path, base=base)
-    refused(build("gpt2"), tmp_path, "make no sense|another base")
+    refused(build("gpt2"), tmp_path, "cannot be used|another base")
 
 
 # Keys
@@ -204,7 +204,7 @@ def test_every_element_type_that_safetensors_knows_loads_right_or_is_refused(fol
             lk.load_adapter(build("gpt2"), folder)
             loads.append(kind)
         except LoRAError as error:
-            assert "where this model has" in str(error) or "has shape" in str(error)
+            assert any(says in str(error) for says in ("where this model has", "has shape", "cannot be read"))
     assert loads == ["F16", "BF16", "F32", "F64"]
 
 
