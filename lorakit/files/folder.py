@@ -6,15 +6,15 @@ import os
 import tempfile
 from pathlib import Path
 
-from filelock import FileLock
 
-
-def locked(place: Path, seconds: float = 30.0) -> FileLock:
+def locked(place: Path, seconds: float = 30.0) -> contextlib.AbstractContextManager:
     """A context that only one of this user's processes on this machine is in at a time, for the same file or folder.
 
     The lock lies in the temporary folder, so that nothing lies beside what is locked; a process that dies lets go.
     Raises TimeoutError after so many seconds.
     """
+    from filelock import FileLock  # here: it takes longer to import than all of lorakit
+
     digest = hashlib.sha256(os.fsencode(os.path.realpath(place))).hexdigest()[:32]
     user = os.getuid() if hasattr(os, "getuid") else 0
     return FileLock(Path(tempfile.gettempdir()) / f"lorakit-{user}-{digest}.lock", timeout=seconds)
