@@ -194,7 +194,7 @@ def test_gradient_checkpointing_and_bf16_work_on_a_sharded_model(found, alone, t
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("merge", "is cut up over processes: save_adapter"),
+        ("merge", "is sharded over processes: save_adapter"),
         ("again", "is sharded already"),
         ("parts", "batch_size must be at least 6 (2 processes x 3 parts), got 5"),
         ("full", "a sharded weight cannot be trained"),
