@@ -1,16 +1,15 @@
 """LoRA on one projection: W0 stays as it is, and a detour through r dimensions is added (Hu et al. 2021, eq. 3).
 
-                  ┌───── W0 (d, k), frozen ─────┐
-     x (…, k) ────┤                             + ──── y (…, d)            y = W0 x + b + scaling · B A x
-                  └── A (r, k) ─ B (d, r) ─ · ──┘
+              ┌───── W0 (d, k), frozen ─────┐
+ x (…, k) ────┤                             + ──── y (…, d)            y = W0 x + b + scaling · B A x
+              └── A (r, k) ─ B (d, r) ─ · ──┘
 
-    k, d      input and output features of the projection: in_features, out_features
-    r         rank of the update, the width of the detour: for example 8 where k is 768
-    A         lora_A (r, k), Gaussian at the start
-    B         lora_B (d, r), zero at the start: so y is the base's until the first step
-    scaling   alpha / r; alpha is how strong the update is
-
-nn.Linear stores its weight as (d, k), GPT-2's Conv1D as (k, d).
+k, d      input and output features of the projection: in_features, out_features
+r         rank of the update, the width of the detour: for example 8 where k is 768
+A         lora_A (r, k), Gaussian at the start
+B         lora_B (d, r), zero at the start: so y is the base's until the first step
+scaling   alpha / r; alpha is how strong the update is
+W0        nn.Linear stores it as (d, k), GPT-2's Conv1D as (k, d)
 """
 
 import functools
@@ -92,6 +91,11 @@ class Adapted:
             for key in [key for key in state if key.startswith(f"{prefix}adapters.")]:
                 del state[key]
         return state
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        if self.switch.default.merged:
+            raise LoRAError("the adapter is merged into the weights: call unmerge(model) before load_state_dict")
+        super()._load_from_state_dict(*args, **kwargs)
 
     def _replicate_for_data_parallel(self):
         raise LoRAError("nn.DataParallel's copies would lose their adapters: use DistributedDataParallel (torchrun)")

@@ -58,8 +58,7 @@ def _put_back(state: ModelState) -> None:
 
 def is_merged(model: nn.Module) -> bool:
     """Is an adapter folded into this model's weights now?"""
-    state = peek(model)
-    return bool(state and state.merged)
+    return bool((state := peek(model)) and state.merged)
 
 
 @torch.no_grad()

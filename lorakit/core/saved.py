@@ -46,6 +46,8 @@ def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> d
             why = f"and {nested[0]}: one contains the other, name the outer one"
         elif inside := [p for p in [*adapted, *state.layers] if path in above(p)]:
             why = f"contains the adapted {inside[0]}: save it whole or adapt it"
+        elif "forward" in vars(module) or type(module).forward is nn.Module.forward:
+            why = "is not called itself (a list of modules?), so a copy of it would have no effect: name its members"
         elif any(counts[id(p)] > 1 for p in module.parameters()):
             why = "shares its weight with another module; a copy would drift apart"
         if why:

@@ -89,6 +89,7 @@ REFUSED = {
     "saving a tied module": dict(targets=("q",), modules_to_save=("lm_head",)),
     "saving what is adapted": dict(targets=("q",), modules_to_save=("c_attn",)),
     "saving what contains the adapted": dict(targets=("q",), modules_to_save=("h.0",)),
+    "saving a list of modules": dict(targets=("lm_head",), modules_to_save=("h",)),
     "saving a module and its inside": dict(targets=("q",), modules_to_save=("mlp", "c_fc")),
 }
 

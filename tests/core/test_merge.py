@@ -123,6 +123,7 @@ BUSY = {
     "mix": lambda model: lk.using(model, ["a"] * 3).__enter__(),
     "train": lambda model: logits(model.train(), grad=True),
     "load a state dict": lambda model: model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}),
+    "load a part of one": lambda model: model.transformer.h[0].attn.c_attn.load_state_dict({}),
 }
 
 
