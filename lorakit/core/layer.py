@@ -129,8 +129,8 @@ class LoRALayer(Adapted):
         if autocast or not self.plain or x.dim() < 2 or not x.is_contiguous():
             y = self.base_class.forward(self, x)  # (..., d)
             return y + scaling * F.linear(down, adapter.full_B().to(x.dtype)).view(y.shape)
-        # The same sum in place: from 128 tokens on 0.1 to 0.3 of PEFT's added time forward, 0.4 to 0.6 in a step. `flat`,
-        # not x: a product of a 3-D x is a view, and for a view changed in place autograd copies the whole gradient.
+        # The same sum in place: from 128 tokens on 0.1 to 0.3 of PEFT's added time forward, 0.4 to 0.6 in a step. Not
+        # from x: a product of a 3-D x is a view, and for a view changed in place autograd copies the whole gradient.
         y = F.linear(flat, self.weight.T if self.transposed else self.weight, self.bias)  # (tokens, d)
         return adapter.add_to(y, down, scaling).view(*x.shape[:-1], y.shape[-1])
 

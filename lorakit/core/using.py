@@ -22,12 +22,11 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
     Other threads, those that a call itself starts included (`Thread(target=model.generate)`), see the default that
     set_adapter chose. The inner of two blocks wins. For inference: a forward in train mode with gradients is refused,
     and with a list any in train mode; so are, in this thread, verbs that change the model or its default.
-    Raises LoRAError for an unknown name, no names, while an adapter is merged, and, with a list, for adapters with
-    modules_to_save (rows share a batch and cannot each have a head).
+    Raises LoRAError for an unknown name, no names, while merged, and for rows whose adapters have modules_to_save.
     """
     per_row = not (names is None or isinstance(names, str))
     wanted = list(names) if per_row else [names]
-    if not wanted or beams < 1 or (beams > 1 and not per_row):
+    if not wanted or not isinstance(beams, int) or beams < 1 or (beams > 1 and not per_row):
         raise LoRAError(f"using takes a name, None, or one name per row (then also beams), got {names!r}, {beams=}")
     state = state_of(model)
     for name in wanted:
@@ -43,12 +42,12 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
         choice = Choice(rows=Rows(len(wanted), beams, stacks), of_thread=True)
     else:
         choice = Choice(names, state.strengths.get(names, 1.0), of_thread=True)
-    before = THREAD.chosen
+    entry = (state.switch, choice)
     try:
-        THREAD.chosen = ((state.switch, choice), *before)
+        THREAD.chosen = (entry, *THREAD.chosen)
         yield model
-    finally:
-        THREAD.chosen = before
+    finally:  # its own entry alone: the blocks of generators may end in any order
+        THREAD.chosen = tuple(other for other in THREAD.chosen if other is not entry)
 
 
 @torch.no_grad()
@@ -58,7 +57,8 @@ def _stack(layer: LoRALayer, names: list[str | None], strengths: list[float]) ->
     if not here:
         return None
     R, some = max(adapter.lora_A.shape[0] for adapter in here.values()), next(iter(here.values()))
-    like = {"dtype": layer.weight.dtype, "device": layer.weight.device}
+    dtype = layer.weight.dtype if layer.weight.is_floating_point() else some.lora_A.dtype  # 8 or 4 bits: bytes
+    like = {"dtype": dtype, "device": layer.weight.device}
     A = torch.zeros(len(names), R, some.in_features, **like)
     B = torch.zeros(len(names), some.out_features, R, **like)
     for row, adapter in here.items():

@@ -318,9 +318,22 @@ def test_an_encoder_sees_the_names_and_its_decoder_the_beams():
 
 def test_meaningless_beams_are_refused():
     model = three_adapters("gpt2")
-    for names, beams in ((["law"], 0), ("law", 2), (None, 2)):
+    for names, beams in ((["law"], 0), ("law", 2), (None, 2), (["law"], 1.5), (["law"], "2")):
         with pytest.raises(LoRAError, match="beams"), lk.using(model, names, beams=beams):
             pass
+
+
+def test_blocks_of_generators_may_end_in_any_order():
+    model = three_adapters("gpt2")
+
+    def answers(name):
+        with lk.using(model, name):
+            yield logits(model)
+
+    first, second = answers("law"), answers("tiny")
+    next(first), next(second)
+    first.close(), second.close()
+    assert THREAD.chosen == ()
 
 
 def test_many_blocks_at_once_end_as_they_began():
