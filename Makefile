@@ -51,17 +51,17 @@ browser-where-possible: setup
 	@if $(BIN)/python tests/browser/chromium.py $(if $(CI),,--find) >/dev/null 2>&1; then $(MAKE) --no-print-directory test-browser; \
 	else echo "no Chromium: the chapters were not opened in a browser (make test-browser installs one)"; fi
 
-# tests/guard: no network, and no file written outside the project.
+# tests/support/guard: no network, and no file written outside the project.
 notebooks-test: setup  ## run every notebook and compare its outputs
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_BUDGET=fast LORAKIT_WORKBOOK=$(CURDIR)/.cache/workbook \
-	  PYTHONPATH=$(CURDIR)/tests/guard LORAKIT_TEST_WRITES=$(CURDIR) \
+	  PYTHONPATH=$(CURDIR)/tests/support/guard LORAKIT_TEST_WRITES=$(CURDIR) \
 	  $(BIN)/python -m pytest --nbval --nbval-current-env \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
+	  --nbval-sanitize-with tests/support/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
 
 SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
 soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size (an hour); rewrites docs/reliability.md
 	$(SOAK) tests/conformance
-	$(SOAK) -n 2 --dist loadfile tests/reliability
+	$(SOAK) -n 2 --dist loadfile tests/robustness
 	$(BIN)/python tools/reliability_page.py
 
 # --strict: a package whose advisories cannot be fetched is a failure, not "no known vulnerabilities".
@@ -85,21 +85,21 @@ student-copy: setup  ## write student/: the notebooks without solutions and with
 	$(BIN)/python tools/student_copy.py
 
 scores: setup  ## a class's scores from the files below a folder: make scores FROM=hand-ins
-	$(BIN)/python -m lorakit.show.class_scores $(FROM)
+	$(BIN)/python -m lorakit.chapters.class_scores $(FROM)
 
 RESULTS ?= --processes 2
 results: setup  ## make the recorded sweeps in data/results (two hours on two cores; goes on where it stopped)
-	$(BIN)/python -m lorakit.lab.results $(RESULTS)
+	$(BIN)/python -m lorakit.chapters.results $(RESULTS)
 
 nano: setup  ## rebuild the bundled base model from its sources (about an hour on two cores; resumes)
-	$(BIN)/python -m lorakit.lab.nano.pretrain
+	$(BIN)/python -m data.make.nano.pretrain
 
 bench: setup  ## speed and memory beside PEFT, in one run
 	$(BIN)/python benchmarks/against_peft.py
 
 GPU ?=
 gpu:  ## measure on a CUDA GPU in ten minutes, with the python3 that is there: no .venv (GPU="latency memory" picks parts)
-	PYTHONPATH=. $(PYTHON) -m lorakit.lab.gpu $(GPU)
+	PYTHONPATH=. $(PYTHON) -m benchmarks.gpu $(GPU)
 
 format: setup  ## ruff: format and mend what can be mended
 	$(BIN)/ruff format .

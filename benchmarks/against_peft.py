@@ -30,7 +30,7 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_leaves  # noqa: E402
 
 import lorakit as lk  # noqa: E402
-from lorakit.lab.beside_peft import (  # noqa: E402
+from benchmarks.gpu.beside_peft import (  # noqa: E402
     ALPHA,
     STEPS,
     R,

@@ -5,15 +5,7 @@ from importlib import import_module
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import is_merged, merge, unmerge
-from lorakit.core.model import (
-    active_adapter,
-    adapter_names,
-    delete_adapter,
-    eject,
-    inject,
-    set_adapter,
-    set_scale,
-)
+from lorakit.core.model import active_adapter, adapter_names, delete_adapter, eject, inject, set_adapter, set_scale
 from lorakit.core.using import using
 from lorakit.files.save_load import load_adapter, save_adapter
 
@@ -40,7 +32,7 @@ __all__ = [
 ]
 
 # What core and files do without: loaded when it is asked for.
-_LATER = {"load_base": "lorakit.lab.base", "parameter_table": "lorakit.study.parameter_table"}
+_LATER = {"load_base": "lorakit.lab.bases.load", "parameter_table": "lorakit.study.parameter_table"}
 
 
 def __getattr__(name: str):

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 # This process, and through PYTHONPATH whatever it starts, is refused every host but its own.
-GUARD = str(Path(__file__).parent / "guard")
+GUARD = str(Path(__file__).parent / "support" / "guard")
 sys.path.append(GUARD)
 if GUARD not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [GUARD, os.environ.get("PYTHONPATH")]))
 from outside import guard  # noqa: E402
-from tiny_gpt2 import make_tiny_model  # noqa: E402
+
+from tests.support.tiny_gpt2 import make_tiny_model  # noqa: E402
 
 guard()
 

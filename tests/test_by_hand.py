@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from tiny_models import build, ids, logits, same_bits
 
 import lorakit as lk
 from lorakit import by_hand, lab
+from tests.support.tiny_models import build, ids, logits, same_bits
 
 TARGETS = {"gpt2": ("c_attn", "c_fc"), "llama": ("q_proj", "v_proj", "down_proj"), "nano": ("c_attn",)}
 KINDS = pytest.mark.parametrize("kind", TARGETS)

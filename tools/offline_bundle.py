@@ -24,7 +24,7 @@ for python in "$PYTHON" python{VERSION} python3 python; do
   if "$python" -c 'import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})' 2>/dev/null; then
     "$python" -m venv .venv
     .venv/bin/python -m pip install --no-index --find-links wheels --quiet -c constraints.txt \\
-      --no-build-isolation setuptools wheel
+      --no-build-isolation hatchling editables
     .venv/bin/python -m pip install --no-index --find-links wheels --quiet -c constraints.txt \\
       --no-build-isolation -e '.[{EXTRAS}]'
     touch .venv/.done
@@ -44,7 +44,7 @@ rem Makes .venv from the wheels beside this script; nothing is fetched. Then: la
 cd /d "%~dp0"
 py -{VERSION} -m venv .venv || (echo these wheels need Python {VERSION} & exit /b 1)
 set INSTALL=.venv\\Scripts\\python -m pip install --no-index --find-links wheels -c constraints.txt --no-build-isolation
-%INSTALL% setuptools wheel
+%INSTALL% hatchling editables
 %INSTALL% -e .[{EXTRAS}]
 echo done: open the course with lab.bat
 """
@@ -72,7 +72,7 @@ def checkout(folder: Path) -> None:
 def wheels(folder: Path) -> None:
     """Every package of the two commands as a wheel."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "-w", str(folder)]
-    subprocess.run([*pip, "-c", "constraints.txt", f".[{EXTRAS}]", "setuptools", "wheel"], cwd=ROOT, check=True)
+    subprocess.run([*pip, "-c", "constraints.txt", f".[{EXTRAS}]", "hatchling", "editables"], cwd=ROOT, check=True)
     for own in folder.glob("lorakit-*.whl"):
         own.unlink()  # installed from the checkout, where its data lies
 

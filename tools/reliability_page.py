@@ -188,7 +188,7 @@ derived from one rounding of each weight. Adapters go to PEFT and come from PEFT
 `load_adapter` gives the adapter or a `LoRAError`. It executes nothing. Where it refuses, the model is what it was, to
 the bit. Files that lorakit wrote carry a checksum: a changed bit in the tensors, or in a
 setting that decides what they compute, is refused.""",
-        ("tests/reliability/test_fuzz_adapters.py", "tests/reliability/test_hostile_*.py"),
+        ("tests/robustness/test_fuzz_adapters.py", "tests/robustness/test_hostile_*.py"),
         hostile,
     ),
     Promise(
@@ -200,9 +200,9 @@ processes that save an adapter to one folder take turns. A disk that fails in th
 checkpoint and not the run: training goes on and says so; only where the last checkpoint cannot be written either does
 it raise, at the end, with the history.""",
         (
-            "tests/reliability/test_kill.py",
-            "tests/reliability/test_disk*.py",
-            "tests/reliability/test_hostile_writers.py",
+            "tests/robustness/test_kill.py",
+            "tests/robustness/test_disk*.py",
+            "tests/robustness/test_hostile_writers.py",
         ),
         kills,
     ),
@@ -213,7 +213,7 @@ it raise, at the end, with the history.""",
 The first Ctrl-C stops training between two steps, with the model as trained so far and a checkpoint, if one was asked
 for; a second one stops at once, without a checkpoint. Every verb is undone or done. In a notebook, the cell may simply
 be run again.""",
-        ("tests/reliability/test_interrupt_*.py", "tests/reliability/test_cell_order.py"),
+        ("tests/robustness/test_interrupt_*.py", "tests/robustness/test_cell_order.py"),
         interrupts,
     ),
     Promise(
@@ -222,7 +222,7 @@ be run again.""",
         """\
 Inside `lk.using` a thread sees its own choice and nobody else's: two threads with different adapters never meet each
 other's, whatever a third does to the model's default.""",
-        ("tests/reliability/test_threads.py",),
+        ("tests/robustness/test_threads.py",),
         threads,
     ),
     Promise(
@@ -232,7 +232,7 @@ other's, whatever a third does to the model's default.""",
 Switching, using, deleting, merging and saving leave nothing behind that grows with their number. Loading leaves no
 object of lorakit's either; safetensors' own reader keeps a few bytes of every tensor that it hands out: that grows
 below.""",
-        ("tests/reliability/test_leaks.py",),
+        ("tests/robustness/test_leaks.py",),
         leaks,
     ),
     Promise(
@@ -241,7 +241,7 @@ below.""",
         """\
 In every notebook, any cell may be run twice, and all of them twice in one kernel: nothing is injected twice, and exact
 results stay what they were. Where the order matters, the error names the cell to run first.""",
-        ("tests/reliability/test_cell_order.py",),
+        ("tests/robustness/test_cell_order.py",),
         cell_order,
     ),
     Promise(
@@ -250,7 +250,7 @@ results stay what they were. Where the order matters, the error names the cell t
         """\
 The same seed gives the same result, bit for bit, on one CPU with one number of threads: whatever ran before, whatever
 state the global random generators are in.""",
-        ("tests/reliability/test_numbers.py",),
+        ("tests/robustness/test_numbers.py",),
         numbers,
     ),
     Promise(
@@ -261,7 +261,7 @@ Tests, what they start, and the notebooks' kernels are refused connections to ot
 names, and notebooks are refused writes outside the project, temporary folders and Jupyter's own, as far as these go
 through Python: libraries that open sockets or files in C are not seen. `make lab` listens on this machine alone and
 wants its token. `make audit` compares the pinned versions with the published advisories.""",
-        ("tests/reliability/test_network_guard.py", "tests/reliability/test_notebook_server_network.py"),
+        ("tests/robustness/test_network_guard.py", "tests/robustness/test_notebook_server_network.py"),
     ),
 )
 

@@ -15,22 +15,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "supported.md"
-sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("core", "reliability", "conformance")]
+sys.path.insert(0, str(ROOT))
 
-import test_conformance_merging as merging  # noqa: E402
-import test_conformance_mixed as mixing  # noqa: E402
-import test_conformance_peft as with_peft  # noqa: E402
 import torch  # noqa: E402
-from architectures import ARCHITECTURES, HALVES, Architecture, base  # noqa: E402
 from markdown_table import markdown_table  # noqa: E402
-from properties import MORE, PROPERTIES  # noqa: E402
-from test_checkpoint import edit_config, edit_weights  # noqa: E402
-from tiny_models import assert_same, build, logits, snapshot  # noqa: E402
 from torch import nn  # noqa: E402
 
 import lorakit as lk  # noqa: E402
 from lorakit import LoRAConfig, LoRAError  # noqa: E402
 from lorakit.core.targets import find_targets  # noqa: E402
+from tests.conformance import test_merging as merging  # noqa: E402
+from tests.conformance import test_mixed as mixing  # noqa: E402
+from tests.conformance import test_peft as with_peft  # noqa: E402
+from tests.files.test_save_load import edit_config, edit_weights  # noqa: E402
+from tests.support.architectures import ARCHITECTURES, HALVES, Architecture, base  # noqa: E402
+from tests.support.properties import MORE, PROPERTIES  # noqa: E402
+from tests.support.tiny_models import assert_same, build, logits, snapshot  # noqa: E402
 
 NAMES = ("q", "k", "v", "o", "mlp")
 

@@ -5,19 +5,19 @@ lazy attribute would become the file as soon as anything imported it. Import sta
 file imports transformers, accelerate, sacrebleu and datasets only inside the functions that use them.
 """
 
-from lorakit.lab.base import BaseModelError, load_base
+from lorakit.lab.bases.load import BaseModelError, load_base
 from lorakit.lab.checkpoint import CheckpointNotSaved
-from lorakit.lab.classification import Classification
-from lorakit.lab.e2e import e2e
 from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
-from lorakit.lab.fit import fit, learning_rate
 from lorakit.lab.history import History
-from lorakit.lab.python_source import python_source
-from lorakit.lab.shard import shard
-from lorakit.lab.sst2 import sst2
+from lorakit.lab.loop import fit, learning_rate
+from lorakit.lab.many.shard import shard
 from lorakit.lab.step import NonFiniteLoss
-from lorakit.lab.task import Example, Task, collate, encode
-from lorakit.lab.text_to_sql import text_to_sql
+from lorakit.lab.tasks.classification import Classification
+from lorakit.lab.tasks.e2e import e2e
+from lorakit.lab.tasks.python_source import python_source
+from lorakit.lab.tasks.sst2 import sst2
+from lorakit.lab.tasks.task import Example, Task, collate, encode
+from lorakit.lab.tasks.text_to_sql import text_to_sql
 
 __all__ = [
     "BaseModelError",

@@ -28,7 +28,7 @@ from torch import nn
 from lorakit.core.errors import LoRAError
 from lorakit.files.folder import locked
 from lorakit.lab.checkpoint_parts import check_moments, check_state
-from lorakit.lab.shard import is_sharded
+from lorakit.lab.many.shard import is_sharded
 
 FORMAT = 1
 

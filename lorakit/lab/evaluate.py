@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.classification import Classification, check_classes, class_logits, class_loss
-from lorakit.lab.task import Example, Task, collate, encode_all, encode_prompts
+from lorakit.lab.tasks.classification import Classification, check_classes, class_logits, class_loss
+from lorakit.lab.tasks.task import Example, Task, collate, encode_all, encode_prompts
 from lorakit.rivals.prefix import usable_context
 from lorakit.study.answer_logits import answer_logits
 

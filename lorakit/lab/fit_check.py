@@ -7,8 +7,8 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import is_merged
-from lorakit.lab.shard import is_sharded
-from lorakit.lab.task import Task
+from lorakit.lab.many.shard import is_sharded
+from lorakit.lab.tasks.task import Task
 
 
 def what_to_train(

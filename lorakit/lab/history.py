@@ -1,7 +1,6 @@
 """What a training run recorded, as plain data."""
 
 import json
-import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,15 +63,3 @@ class History:
             f"History({len(self.rows)} steps, loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f}, "
             f"{self.seconds:.1f} s on {self.device}{ending})"
         )
-
-
-def versions() -> dict[str, str]:
-    """The versions that a recorded number depends on."""
-    import torch
-    import transformers
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }

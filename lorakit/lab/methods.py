@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
@@ -11,12 +10,12 @@ from lorakit.core.errors import LoRAError
 from lorakit.core.merge import merge
 from lorakit.core.model import inject
 from lorakit.files.save_load import load_adapter
-from lorakit.lab.classification import class_loss
 from lorakit.lab.evaluate import answer_loss
+from lorakit.lab.places import ADAPTERS
 from lorakit.lab.step import Objective
+from lorakit.lab.tasks.classification import class_loss
 from lorakit.study.head import head_modules
 
-ADAPTERS = Path(__file__).resolve().parents[2] / "data" / "adapters"
 TEACHERS = {"text_to_sql": "sql-r8-seed0"}  # task → the adapter that makes the base a teacher of it
 
 

@@ -1,83 +1,68 @@
-"""Recorded sweeps: read them, pick rows, average over seeds, choose a learning rate on validation."""
+"""Recorded sweeps as pandas DataFrames: a row for each fine-tuning, its settings and its scores as columns.
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+runs = records.load("rank_text_to_sql").query("method == 'lora'")
+best = records.at_best_lr(runs, ["r"], "validation_execution")        # each rank at its own learning rate
+best.groupby("r")["test_execution"].agg(["mean", "min", "max"])
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.json_lines import read
+from lorakit.lab import json_lines
+from lorakit.lab.places import RESULTS
 
-RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
-LOWER_IS_BETTER = ("loss", "bits_per_byte", "last_loss", "seconds")
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A metric over the rows (seeds) that share `key`: its mean, extremes, standard deviation (n - 1) and number."""
-
-    key: tuple
-    mean: float
-    low: float
-    high: float
-    std: float
-    n: int
+LOWER_IS_BETTER = ("loss", "bits_per_byte", "seconds")
+# What else a record may hold: numbers, or what a sweep measured besides, as it stands in the file.
+_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "curve", "spectra", "truncation")
 
 
-def load(name: str) -> list[dict]:
-    """The records of data/results/<name>.jsonl, without the runs that diverged. Raises LoRAError where it is absent."""
+def load(name: str) -> pd.DataFrame:
+    """The runs of data/results/<name>.jsonl, those that diverged left out.
+
+    Columns: the settings (`lab.sweep.Run`'s fields; targets as "q+v"), the scores as <split>_<metric>
+    ("test_execution", "validation_loss"), last_loss, trainable (parameters), seconds, device, date; and what a sweep
+    measured besides. Raises LoRAError where the file is absent.
+    """
     file = RESULTS / f"{name}.jsonl"
     if not file.is_file():
         raise LoRAError(f"there is no recorded sweep {file.name} in data/results: make it with `make results`")
-    return [row for row in read(file) if "metrics" in row]
+    return frame(json_lines.read(file))
 
 
-def select(rows: Sequence[dict], **wanted) -> list[dict]:
-    """The rows whose run has these values: `select(rows, method="lora", r=8)`."""
-    for name in wanted:
-        if rows and name not in rows[0]["run"]:
-            raise LoRAError(f"a run has no field {name!r}: it has {', '.join(rows[0]['run'])}")
-    return [row for row in rows if all(_plain(row["run"][name]) == _plain(value) for name, value in wanted.items())]
+def frame(rows: Iterable[dict]) -> pd.DataFrame:
+    """Records, as `lab.sweep` writes them, as a DataFrame (see `load`)."""
+    return pd.DataFrame([_flat(row) for row in rows if "metrics" in row])
 
 
-def value(row: dict, metric: str) -> float:
-    """A metric of a record by its path: "test.execution", "validation.bits_per_byte", "last_loss", "seconds"."""
-    found = row["metrics"] if metric.split(".")[0] in row["metrics"] else row
-    for part in metric.split("."):
-        if not isinstance(found, dict) or part not in found:
-            raise LoRAError(f"no metric {metric!r} in the record; its metrics are {row['metrics']}")
-        found = found[part]
-    return found
+def best_lr(runs: pd.DataFrame, by: Sequence[str] = (), metric: str = "validation_loss") -> pd.Series:
+    """The learning rate whose mean metric over the seeds is best, for every combination of the columns `by`.
 
-
-def summarise(rows: Sequence[dict], by: Sequence[str] = ("r",), metric: str = "test.execution") -> list[Summary]:
-    """One Summary for every combination of the fields `by` in the rows, in sorted order."""
-    groups: dict[tuple, list[float]] = {}
-    for row in rows:
-        groups.setdefault(tuple(_plain(row["run"][name]) for name in by), []).append(value(row, metric))
-    return [
-        Summary(key, statistics.fmean(group), min(group), max(group),
-                statistics.stdev(group) if len(group) > 1 else 0.0, len(group))
-        for key, group in sorted(groups.items())
-    ]  # fmt: skip
-
-
-def best_lr(rows: Sequence[dict], by: Sequence[str] = ("r",), metric: str = "validation.loss") -> dict[tuple, float]:
-    """For every combination of the fields `by`, the learning rate whose mean metric over the seeds is best.
-
-    Choose with a validation metric: one that the reported split chose would be flattered by it. A tie goes to the
-    smaller rate.
+    Choose with a validation metric: the split that reports would be flattered by its own choice. A tie goes to the
+    smaller rate. Without `by`, a Series of one.
     """
-    sign = -1 if metric.split(".")[-1] in LOWER_IS_BETTER else 1
-    found: dict[tuple, tuple[float, float]] = {}
-    for summary in summarise(rows, (*by, "lr"), metric):
-        *key, lr = summary.key
-        score = (sign * summary.mean, -lr)
-        if tuple(key) not in found or score > found[tuple(key)]:
-            found[tuple(key)] = score
-    return {key: -negative for key, (_, negative) in found.items()}
+    return at_best_lr(runs, by, metric).groupby(list(by) or (lambda _: "all"))["lr"].first()
 
 
-def _plain(field):
-    """Lists (from JSON) as tuples, so that they compare and can be keys."""
-    return tuple(field) if isinstance(field, (list, tuple)) else field
+def at_best_lr(runs: pd.DataFrame, by: Sequence[str] = (), metric: str = "validation_loss") -> pd.DataFrame:
+    """The runs at the learning rate that `best_lr` chooses for their combination of the columns `by`."""
+    sign = 1 if metric.endswith(LOWER_IS_BETTER) else -1
+    mean = sign * runs.groupby([*by, "lr"])[metric].transform("mean")
+    best = mean.groupby([runs[name] for name in by]).transform("min") if by else mean.min()
+    chosen = runs[mean == best]
+    rate = chosen.groupby(list(by))["lr"].transform("min") if by else chosen["lr"].min()
+    return chosen[chosen["lr"] == rate]
+
+
+def _flat(row: dict) -> dict:
+    run = {name: "+".join(value) if isinstance(value, list) else value for name, value in row["run"].items()}
+    scores = {
+        f"{split}_{metric}": value
+        for split, found in row["metrics"].items()
+        if isinstance(found, dict)
+        for metric, value in found.items()
+    }
+    return {**run, **scores, "last_loss": row["metrics"]["last_loss"]} | {
+        name: row[name] for name in _BESIDE if name in row
+    }

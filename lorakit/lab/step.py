@@ -9,7 +9,7 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.evaluate import answer_loss
-from lorakit.lab.processes import this_process
+from lorakit.lab.many.processes import this_process
 
 # (model, batch) → a loss summed over the answer tokens of the batch, and how many there are. `answer_loss` is one.
 Objective = Callable[[nn.Module, dict[str, torch.Tensor]], tuple[torch.Tensor, int]]

@@ -16,16 +16,16 @@ import torch
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab import measures
-from lorakit.lab.base import load_base
-from lorakit.lab.classification import Classification
+from lorakit.lab.bases.load import load_base
 from lorakit.lab.evaluate import evaluate
-from lorakit.lab.fit import fit
-from lorakit.lab.history import versions
 from lorakit.lab.json_lines import append, check_writable, read
+from lorakit.lab.loop import fit
+from lorakit.lab.many.ray_runs import ray_results
 from lorakit.lab.methods import METHODS, prepare
-from lorakit.lab.ray_runs import ray_results
+from lorakit.lab.record import versions
 from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
 from lorakit.lab.tasks import TASKS
+from lorakit.lab.tasks.classification import Classification
 from lorakit.study.head import head_parameters
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lorakit as lk
 from lorakit import lab
-from lorakit.lab.processes import this_process
+from lorakit.lab.many.processes import this_process
 from lorakit.lab.tasks import TASKS
 from lorakit.study.head import head_modules
 

@@ -9,24 +9,18 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 from lorakit.files.folder import locked, replace_files
+from lorakit.lab.places import workbook
 
 MEASURED = "measured.json"
 PATIENCE = 5  # seconds to wait for another notebook that is writing
 
 
-def folder() -> Path:
-    """The workbook's folder; it need not exist yet."""
-    named = os.environ.get("LORAKIT_WORKBOOK")
-    return Path(named).expanduser() if named else Path(__file__).resolve().parents[2] / "workbook"
-
-
 def read(name: str) -> dict:
     """The content of a file of the workbook, {} where it is absent or is not a JSON object."""
     try:
-        found = json.loads((folder() / name).read_text(encoding="utf-8"))
+        found = json.loads((workbook() / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -38,7 +32,7 @@ def update(name: str, change: Callable[[dict], None]) -> dict:
     A folder that cannot be written, or a file that is no JSON, is said in a warning, and the content is still
     returned: a chapter goes on without its workbook. A damaged file is kept beside the new one as `<name>.damaged`.
     """
-    home = folder()
+    home = workbook()
     content: dict = {}
     try:
         home.mkdir(parents=True, exist_ok=True)

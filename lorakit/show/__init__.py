@@ -1,6 +1,5 @@
 """What a chapter shows: plots in one style, widgets, exercise checks, quizzes. Live widgets need ipywidgets."""
 
-from lorakit.show.alpha_rank_explorer import alpha_rank_explorer
 from lorakit.show.diagrams import lora_diagram
 from lorakit.show.exercises import Wrong, check, check_examples, expect, same
 from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
@@ -8,9 +7,7 @@ from lorakit.show.images import portrait
 from lorakit.show.order import run_first
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
-from lorakit.show.rank_explorer import rank_explorer
 from lorakit.show.scores import student
-from lorakit.show.similarity_explorer import similarity_explorer
 from lorakit.show.sql_view import run_on_table, side_by_side, table_of
 from lorakit.show.style import PALETTE, figure, png
 from lorakit.show.target_picker import target_picker
@@ -25,7 +22,6 @@ __all__ = [
     "Steps",
     "Toggle",
     "Wrong",
-    "alpha_rank_explorer",
     "check",
     "check_examples",
     "expect",
@@ -34,12 +30,10 @@ __all__ = [
     "png",
     "portrait",
     "progress",
-    "rank_explorer",
     "run_first",
     "run_on_table",
     "same",
     "side_by_side",
-    "similarity_explorer",
     "student",
     "table_of",
     "target_picker",

@@ -4,8 +4,8 @@ import html
 import sqlite3
 from dataclasses import dataclass
 
-from lorakit.lab.task import Example
-from lorakit.lab.text_to_sql import run_sql, same_result
+from lorakit.lab.tasks.task import Example
+from lorakit.lab.tasks.text_to_sql import run_sql, same_result
 
 RIGHT, WRONG = "#00664B", "#A34700"
 CELL = "text-align:left;font-size:15px;padding:3px 12px 3px 0;vertical-align:top"

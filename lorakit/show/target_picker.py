@@ -1,13 +1,13 @@
 """Pick a model, what to adapt and a rank; see what the adapters weigh."""
 
 import json
-from pathlib import Path
 
+from lorakit.lab.places import DATA
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import BLUE, GREY, ORANGE
 from lorakit.study.parameters import SHAPES, ModelShape, count_by_target, shape_of_config, size_in_bytes
 
-NANO = Path(__file__).parents[2] / "data" / "nano" / "config.json"
+NANO = DATA / "nano" / "config.json"
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
 

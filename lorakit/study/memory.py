@@ -7,14 +7,7 @@ others. So the peak is less than the sum of the four, and what it holds depends 
 
 from dataclasses import dataclass
 
-from lorakit.study.activations import (
-    Decoder,
-    Training,
-    kept_by_block,
-    kept_in_all,
-    kept_in_blocks,
-    total,
-)
+from lorakit.study.activations import Decoder, Training, kept_by_block, kept_in_all, kept_in_blocks, total
 
 STATES = {"adamw": 2, "momentum": 1, "sgd": 0}  # numbers that an optimizer keeps for each one that it trains
 AFTER_ATTENTION = ("ln_2", "c_fc", "gelu", "mlp.c_proj")

@@ -1,14 +1,10 @@
 """One JupyterLab and one browser for all chapters."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser installs playwright")
-from chromium import find  # noqa: E402
-from lab_server import lab_server  # noqa: E402
+from tests.browser.chromium import find  # noqa: E402
+from tests.browser.lab_server import lab_server  # noqa: E402
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 

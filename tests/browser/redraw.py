@@ -12,10 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from chromium import find
 from conftest import FLAGS
-from lab_page import Chapter
-from lab_server import ROOT, lab_server
+
+from tests.browser.chromium import find
+from tests.browser.lab_page import Chapter
+from tests.browser.lab_server import ROOT, lab_server
 
 FILE = ROOT / "data" / "results" / "redraw_browser.json"
 
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     from playwright.sync_api import sync_playwright
 
-    from lorakit.lab.history import versions
+    from lorakit.lab.record import versions
 
     rows = []
     names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))

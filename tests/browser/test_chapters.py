@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from lab_page import Chapter
+
+from tests.browser.lab_page import Chapter
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))

@@ -1,9 +1,9 @@
 """At the end of a full run, what it did and the worst errors it measured go to data/results."""
 
-import measured
-from architectures import ARCHITECTURES
-from figures import record
-from properties import MORE, PROPERTIES
+from tests.support import measured
+from tests.support.architectures import ARCHITECTURES
+from tests.support.figures import record
+from tests.support.properties import MORE, PROPERTIES
 
 passed: list[str] = []
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny_models import CASE_IDS, CASES, assert_same, build, fill, gpt2, ids, logits, same_bits, snapshot
 from torch import nn
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
+from tests.support.tiny_models import CASE_IDS, CASES, assert_same, build, fill, gpt2, ids, logits, same_bits, snapshot
 
 every_case = pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import build, fill, gpt2, ids, llama
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.pytorch_utils import Conv1D
 
 import lorakit as lk
 from lorakit import LoRAConfig
+from tests.support.tiny_models import build, fill, gpt2, ids, llama
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 

@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from test_layer import DTYPES, box, exact
-from tiny_models import CASE_IDS, CASES, assert_same, build, fill, llama, logits, same_bits, snapshot
 from torch import nn
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
+from tests.core.test_layer import DTYPES, box, exact
+from tests.support.tiny_models import CASE_IDS, CASES, assert_same, build, fill, llama, logits, same_bits, snapshot
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tiny_models import assert_same, build, fill, logits, same_bits, snapshot
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
+from tests.support.tiny_models import assert_same, build, fill, logits, same_bits, snapshot
 
 HEADED = LoRAConfig(r=2, targets=("q", "v"), modules_to_save=("classifier",))
 
@@ -202,7 +202,7 @@ def test_optimizer_state_survives_switching_away_and_back():
 
 
 def test_switching_moves_no_tensor():
-    from test_layer import Ops
+    from tests.core.test_layer import Ops
 
     model = headed()
     with Ops() as ops:

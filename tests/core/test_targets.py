@@ -1,12 +1,12 @@
 """Which projections a name means, on each architecture."""
 
 import pytest
-from tiny_models import build
 from torch import nn
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
 from lorakit.core.targets import find_targets
+from tests.support.tiny_models import build
 
 EXPECTED = {
     ("gpt2", ("q", "v")): {"c_attn.q", "c_attn.v"},

@@ -6,14 +6,14 @@ import pickle
 
 import pytest
 import torch
-from test_checkpoint import assert_same_files
-from test_merge import two_adapters
-from tiny_models import BUILDERS, build, fill, ids, logits, same_bits, snapshot
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import lorakit as lk
 from lorakit import LoRAConfig
+from tests.core.test_merge import two_adapters
+from tests.files.test_save_load import assert_same_files
+from tests.support.tiny_models import BUILDERS, build, fill, ids, logits, same_bits, snapshot
 
 KINDS = {"gpt2": ("q", "v", "mlp"), "llama": ("all-linear",), "bert": ("q", "v"), "roberta": ("q", "o")}
 

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 import torch
-from tiny_models import assert_same, build, fill, ids, logits, roberta, same_bits, snapshot
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
 from lorakit.core.state import THREAD
+from tests.support.tiny_models import assert_same, build, fill, ids, logits, roberta, same_bits, snapshot
 
 NAMES = ["law", None, "tiny", "law", "medicine", "tiny"]
 MODELS = {  # different ranks, different targets, slices beside whole projections
@@ -346,7 +346,7 @@ def test_many_blocks_at_once_end_as_they_began():
 
 def test_the_number_of_operations_does_not_grow_with_the_adapters():
     """PEFT: about 16 K + 4 operations per layer for K adapters in a batch."""
-    from test_layer import Ops, box
+    from tests.core.test_layer import Ops, box
 
     counts = []
     for adapters in (1, 5):

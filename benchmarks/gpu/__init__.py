@@ -1,0 +1,5 @@
+"""One command for a machine with a GPU: `python3 -m benchmarks.gpu`, or `make gpu`; it needs no installation.
+
+Each part is a file with one function `rows(device, sizes, budget)` that yields plain rows: latency, memory, training,
+mixed, sweep. `sizes` says what is measured, `cells` in what order and how long.
+"""

@@ -1,0 +1,37 @@
+"""Table 1: GPT-2 medium's shape, bare and with each method, at the paper's batches; and one token at a time."""
+
+from collections.abc import Iterator
+
+from benchmarks.gpu.cells import Budget, as_rows, measured
+from benchmarks.gpu.precision import products, weights_in
+from benchmarks.gpu.sizes import Sizes
+from lorakit.chapters.merge_and_latency.contenders import contenders
+from lorakit.chapters.merge_and_latency.grid import measure
+from lorakit.lab.bases.shapes import random_gpt2
+
+WHAT = (
+    "latency at GPT-2 medium's shape, random weights: the base, LoRA r = 4 on q and v merged and not, the two kinds of "
+    "bottleneck adapters at 11M parameters (houlsby is the paper's AdapterH, pfeiffer like its AdapterL), a prefix of "
+    "10; prefill: until the first token; decode: per token behind what is in the cache"
+)
+COLUMNS = ("precision", "phase", "batch", "length", "job", "ms", "ratio", "interval", "noise", "verdict")
+
+
+def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
+    """One row for each method in each cell; "ms" is of a whole prefill, or of one decoded token."""
+    cells = [
+        {"shape": sizes.wide, "precision": precision, "phase": phase, "batch": batch, "length": length}
+        for precision in ("fp32", "bf16")
+        for phase, batches in (("prefill", sizes.prefill), ("decode", sizes.decode))
+        for batch, length in batches
+    ]
+
+    def cell_rows(cell: dict, seconds: float) -> list[dict]:
+        shape, dtype = sizes.shapes[cell["shape"]], weights_in(cell["precision"])
+        models = contenders(random_gpt2(shape, device=device, dtype=dtype).requires_grad_(False))
+        where = (cell["phase"], cell["batch"], cell["length"])
+        with products(cell["precision"]):
+            found = measure(models, *where, repeats=sizes.rounds, seconds=0.8 * seconds)  # the rest: making the models
+        return as_rows(found)
+
+    yield from measured(cells, budget, cell_rows, longest=sizes.longest)

@@ -1,0 +1,114 @@
+"""The peak memory of a training step, full fine-tuning beside LoRA: where does LoRA take at most a third?"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+import lorakit as lk
+from benchmarks.gpu.cells import Budget, is_out_of_memory, let_go, measured
+from benchmarks.gpu.precision import forward_under, products, weights_in
+from benchmarks.gpu.sizes import Sizes
+from lorakit.lab.bases.shapes import config_of, random_gpt2
+from lorakit.lab.evaluate import answer_loss
+from lorakit.study.activations import Training
+from lorakit.study.memory import predict
+from lorakit.study.memory_measured import count_bytes, make_optimizer, measure_step, step_once
+
+WHAT = (
+    "peak memory of a training step with AdamW (weights, optimizer, gradients, activations; max_memory_allocated), "
+    "random weights, no dropout, every token in the loss: full fine-tuning, LoRA r = 8 on q and v, and their ratio. "
+    "predicted_*: study.memory from the config alone, which knows no autocast"
+)
+COLUMNS = ("shape", "precision", "batch", "length", "full_mib", "lora_mib", "ratio", "a_third", "predicted_ratio")
+LORA = lk.LoRAConfig(r=8, alpha=16, targets=("q", "v"))
+
+
+def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
+    """One row for each shape, precision and batch: peaks in MiB (None where it ran out of memory) and their ratio."""
+    cells = [
+        {"shape": shape, "precision": precision, "batch": batch, "length": length}
+        for precision in ("fp32", "autocast", "bf16")
+        for shape in sizes.shapes
+        for batch, length in sizes.memory
+    ]
+
+    def cell_rows(cell: dict, seconds: float) -> list[dict]:
+        row: dict = {}
+        for method in ("full", "lora"):
+            peak, trained = peak_or_none(cell, method, device, sizes)
+            row |= {f"{method}_mib": peak and peak / 2**20, f"{method}_trained": trained}
+            guess = predicted(cell, method, device, sizes)
+            row[f"predicted_{method}_mib"] = guess and guess / 2**20
+        both = row["full_mib"] and row["lora_mib"]
+        row["ratio"] = row["lora_mib"] / row["full_mib"] if both else None
+        row["a_third"] = row["ratio"] <= 1 / 3 if both else None
+        guesses = row["predicted_full_mib"] and row["predicted_lora_mib"]
+        row["predicted_ratio"] = row["predicted_lora_mib"] / row["predicted_full_mib"] if guesses else None
+        return [row | {"out_of_memory": [m for m in ("full", "lora") if row[f"{m}_mib"] is None]}]
+
+    yield from measured(cells, budget, cell_rows)
+
+
+def peak_or_none(cell: dict, method: str, device: str, sizes: Sizes) -> tuple[int | None, int | None]:
+    """(peak in bytes, numbers that train) of one step, or (None, None) where the device has not enough memory."""
+    try:
+        found = peak_of_step(cell, method, device, sizes)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        found = None, None
+    let_go()  # not above, where the exception still holds the step's tensors
+    return found
+
+
+def peak_of_step(cell: dict, method: str, device: str, sizes: Sizes) -> tuple[int, int]:
+    """(peak in bytes, numbers that train). Raises torch.OutOfMemoryError."""
+    precision, shape = cell["precision"], sizes.shapes[cell["shape"]]
+    model = random_gpt2(shape, device=device, dtype=weights_in(precision), dropout=0.0).train()
+    if method == "lora":
+        lk.inject(model, LORA, seed=0)
+    batch = batch_of(cell, shape.vocabulary, device)
+
+    def loss() -> Tensor:
+        with forward_under(device, precision):
+            return answer_loss(model, batch)[0]
+
+    with products(precision):
+        peak = cuda_peak(model, loss) if torch.device(device).type == "cuda" else measure_step(model, loss).peak
+    return peak, sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def cuda_peak(model: nn.Module, loss: Callable[[], Tensor]) -> int:
+    """Bytes at the worst moment of the second step by CUDA's own count, without the libraries' work space.
+
+    measure_step's profiler would say what lives at that moment as well; here the peak is enough.
+    """
+    device = next(model.parameters()).device
+    optimizer = make_optimizer(model, "adamw")
+    step_once(loss, optimizer)  # makes the optimizer's states, and the libraries' work space
+    states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    on_it = [value for value in states if value.device == device]  # AdamW's step counts stay on the CPU
+    held = count_bytes([*model.parameters(), *model.buffers(), *on_it])
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    step_once(loss, optimizer)
+    torch.cuda.synchronize(device)
+    return held + torch.cuda.max_memory_allocated(device) - before
+
+
+def batch_of(cell: dict, vocabulary: int, device: str) -> dict[str, Tensor]:
+    """Random tokens (batch, length), without padding, every one of them an answer."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(vocabulary, (cell["batch"], cell["length"]), generator=generator).to(device)
+    return {"input_ids": ids, "labels": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def predicted(cell: dict, method: str, device: str, sizes: Sizes) -> int | None:
+    """Bytes by study.memory; None under autocast, of which it knows nothing."""
+    if cell["precision"] == "autocast":
+        return None
+    how = {"dtype": cell["precision"], "device": torch.device(device).type, "r": LORA.r, "targets": LORA.targets}
+    step = Training(cell["batch"], cell["length"], method=method, **how)
+    return predict(config_of(sizes.shapes[cell["shape"]]), step).peak

@@ -1,0 +1,72 @@
+"""Fill the templates: `python -m data.make.styles.write` writes data/tasks/styles."""
+
+import json
+import random
+import re
+import zlib
+
+from data.make.styles import code as code_style
+from data.make.styles import law as law_style
+from data.make.styles import medicine as medicine_style
+from data.make.styles.openers import OPENERS
+from lorakit.lab.tasks.styles import FOLDER, HELD_OUT, SIZES
+
+STYLES = {"law": law_style, "medicine": medicine_style, "code": code_style}
+SLOT = re.compile(r"\{([A-Za-z]+)(\d*)\}")
+
+
+def make(style: str) -> list[dict]:
+    """The texts of a style, each with its split, an opener and what of it training never had; always the same."""
+    found, seen = [], set()
+    for split, size in SIZES.items():
+        rng = random.Random(zlib.crc32(f"{style} {split} 0".encode()))
+        new = {"train": HELD_OUT[:1], "validation": HELD_OUT[:2], "test": HELD_OUT}[split]
+        for kind in [new[len(new) * i // size] for i in range(size)]:
+            words = "train" if kind == "combinations" else split
+            while (text := write(style, words, rng, new_patterns=kind == "patterns")) in seen:
+                pass
+            seen.add(text)
+            found.append({"split": split, "opener": rng.choice(OPENERS[split]), "text": text, "held_out": kind})
+    return found
+
+
+def write(style: str, split: str, rng: random.Random, new_patterns: bool = False) -> str:
+    """One text with the words of a split."""
+    made = STYLES[style]
+    same = made.begin(rng, of_split(made.PAIRS, split))
+    used, sentences = set(), []
+    for parts in made.NEW_SENTENCES if new_patterns else made.SENTENCES:
+        sentence = fill("".join(rng.choice(part) for part in parts), made, split, rng, dict(same), used)
+        if sentence:
+            first = sentence[0].upper() if made.END else sentence[0]
+            sentences.append((first + sentence[1:] + made.END).replace("..", "."))  # "b.i.d." may end a sentence
+    return made.START + " ".join(sentences)
+
+
+def fill(pattern: str, made, split: str, rng: random.Random, words: dict[str, str], used: set[str]) -> str:
+    """The pattern with words in its slots: one name, one word; {verb} and {verb2} differ, and from those `used`."""
+
+    def word(slot: re.Match) -> str:
+        name, kind = slot[1] + slot[2], slot[1]
+        if name not in words and kind in made.NUMBERS:
+            words[name] = str(rng.randint(*made.NUMBERS[kind]))
+        elif name not in words:
+            options = of_split(made.WORDS[kind], split)
+            chosen = rng.choice([option for option in options if option not in used] or options)
+            used.add(chosen)
+            words[name] = SLOT.sub(word, chosen.replace("_", " "))
+        return words[name]
+
+    return SLOT.sub(word, pattern)
+
+
+def of_split(words, split: str) -> list:
+    """The words that belong to a split: of every ten the first six, the next two, or the last two."""
+    places = {"train": range(6), "validation": (6, 7), "test": (8, 9)}[split]
+    return [word for place, word in enumerate(words) if place % 10 in places]
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in STYLES:
+        (FOLDER / f"{name}.jsonl").write_text("".join(json.dumps(text) + "\n" for text in make(name)), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""07 · Against the others."""

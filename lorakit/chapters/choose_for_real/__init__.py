@@ -1,0 +1,1 @@
+"""11 · Choose for real."""

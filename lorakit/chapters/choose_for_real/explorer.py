@@ -1,0 +1,115 @@
+"""The budget planner: pick a model and how to adapt it; see what trains, what a step takes, which card holds it."""
+
+from matplotlib.patches import FancyBboxPatch
+
+from lorakit.chapters.fine_tune.explorer import OPTIMIZERS, PARTS, TARGETS
+from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
+from lorakit.show.style import GREEN
+from lorakit.show.target_picker import known_shapes, readable
+from lorakit.study.activations import Decoder
+from lorakit.study.plan import BASES, Plan, plan, plan_full
+
+CARDS = (8, 10, 16, 24, 48, 80, 640)  # GB of memory: laptops and gaming cards, a workstation, one and eight of a server
+PAPER = "#F2F2F2"
+
+
+def decoders(config=None) -> dict[str, Decoder]:
+    """The models on offer, from nano to GPT-3 175B; a Hugging Face `config` of GPT-2's or Llama's kind comes first."""
+    own = {"yours": Decoder.of(config)} if config is not None else {}
+    shapes = known_shapes()
+    return own | {
+        name: Decoder.of_shape(shape, head=128 if name.startswith("GPT-3") else 64) for name, shape in shapes.items()
+    }
+
+
+class PlanExplorer(Explorer):
+    """See `plan_explorer`."""
+
+    size = (10, 3.1)
+
+    def __init__(self, model: str | None, config, title: str):
+        self.models = decoders(config)
+        model = model or next(iter(self.models))
+        if model not in self.models:
+            raise ValueError(f"model must be one of {', '.join(self.models)}, got {model!r}")
+        controls = {
+            "model": Choice("model", tuple(self.models), model),
+            "base": Choice("frozen base in", tuple(BASES), "bf16"),
+            "r": Steps("rank r", (1, 2, 4, 8, 16, 32, 64, 128, 256), 8),
+            "targets": Choice("adapters on", tuple(TARGETS), "q + v"),
+            "optimizer": Choice("optimizer", tuple(OPTIMIZERS), "AdamW"),
+            "batch": Steps("batch", (1, 2, 4, 8, 16, 32, 64), 1),
+            "length": Steps("tokens in a row", (64, 128, 256, 512, 1024, 2048, 4096), 512),
+            "recompute": Toggle("recompute activations (gradient checkpointing)", False),
+        }
+        super().__init__(title, controls)
+
+    def compute(self, model: str, base: str, targets: str, optimizer: str, length: int, **numbers) -> dict:
+        decoder = self.models[model]
+        how = dict(targets=TARGETS[targets], optimizer=OPTIMIZERS[optimizer], length=min(length, decoder.context))
+        found = plan(decoder, base, **how, **numbers)
+        return {
+            "plan": found,
+            "full": plan_full(decoder, base, **how, **numbers).peak,
+            "cards": {card: found.peak <= card * 1e9 for card in CARDS},
+            "model": model,
+            "base": base,
+            "length": how["length"],
+        }
+
+    def draw(self, figure, data):
+        top, below = figure.subplots(2, 1, height_ratios=(1.1, 1))
+        self.bars = {part: top.barh([0], [1], color=colour, height=0.7)[0] for part, colour in PARTS.items()}
+        self.words = {
+            part: top.text(0, 0, "", va="center", ha="center", fontsize=13, weight="bold", color="white")
+            for part in PARTS
+        }
+        top.set(xlim=(0, 100), ylim=(-0.6, 0.6), yticks=[], xticks=range(0, 101, 20), xlabel="% of the peak of a step")
+        top.legend([self.bars[p] for p in PARTS], PARTS, loc="lower center", ncols=4, bbox_to_anchor=(0.5, 1.0))
+        below.set(xlim=(0, len(CARDS)), ylim=(0, 1))
+        below.axis("off")
+        below.spines[:].set_visible(False)
+        self.boxes, self.names = {}, {}
+        for place, card in enumerate(CARDS):
+            box = FancyBboxPatch((place + 0.1, 0.12), 0.8, 0.66, boxstyle="round,pad=0.02", linewidth=2)
+            self.boxes[card] = below.add_patch(box)
+            self.names[card] = below.text(place + 0.5, 0.45, "", ha="center", va="center", fontsize=14)
+        self.move(data)
+        return [*self.bars.values(), *self.words.values(), *self.boxes.values(), *self.names.values()]
+
+    def move(self, data):
+        found: Plan = data["plan"]
+        left = 0.0
+        for part in PARTS:
+            width = 100 * getattr(found, part) / found.peak
+            self.bars[part].set(x=left, width=width)
+            self.words[part].set(x=left + width / 2, text=readable(getattr(found, part), "B") if width > 10 else "")
+            left += width
+        for card, fits in data["cards"].items():
+            self.boxes[card].set(facecolor=GREEN if fits else PAPER, edgecolor=GREEN if fits else "#BBBBBB")
+            self.names[card].set(text=f"{'✓' if fits else '✗'} {card} GB", color="white" if fits else "#555555")
+
+    def describe(self, data):
+        found: Plan = data["plan"]
+        step = f"{data['model']} in {data['base']}: a step takes {readable(found.peak, 'B')}"
+        merging = "it has to be unpacked to 16 bits first" if data["base"] in ("8-bit", "4-bit") else "no added work"
+        return "\n".join(
+            [
+                f"{step} (full fine-tuning {readable(data['full'], 'B')}), most at: {found.moment}",
+                f"trains {readable(found.trainable)} numbers, {found.percent:.3g} % of {readable(found.parameters)}; "
+                f"the adapter's file {readable(found.file, 'B')} in 16 bits",
+                f"unmerged +{100 * found.added_work:.2g} % products for each token; "
+                f"merged {readable(found.merged, 'B')}, {merging}",
+            ]
+        )
+
+
+def plan_explorer(
+    model: str | None = None, config=None, title: str = "What will the adaptation take, and which card holds it?"
+) -> PlanExplorer:
+    """Widget: the budget planner over `study.plan`. `config`: a Hugging Face config to plan for, as model "yours".
+
+    What the driver takes for itself and what the allocator cannot use are not counted: leave some room on the card.
+    `.data["plan"]` is the Plan. Raises ValueError for a model it does not know, and for a config of another kind.
+    """
+    return PlanExplorer(model, config, title)

@@ -1,0 +1,1 @@
+"""05 · Fine-tune, and account for every byte."""

@@ -1,0 +1,1 @@
+"""08 · Inside ΔW: what an adapter learnt."""

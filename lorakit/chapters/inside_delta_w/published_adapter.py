@@ -1,0 +1,156 @@
+"""The adapter that LoRA's authors trained and published: RoBERTa-base, MNLI, r = 8 on query and value of 12 layers.
+
+    python -m lorakit.chapters.inside_delta_w.published_adapter [file]    writes data/results/roberta_mnli_spectra.json
+
+The weights (microsoft/LoRA, MIT licence) are read where they lie or over the network, and never copied: only their
+singular values and similarities, small numbers, are recorded. The file holds no alpha, so ΔW is B A here, without the
+scale alpha / r: a factor common to all of its singular values, which no ratio and no direction depends on.
+"""
+
+import argparse
+import hashlib
+import http.client
+import io
+import json
+import os
+import sys
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.places import RESULTS
+from lorakit.study.adapter_factors import Update
+from lorakit.study.subspace import similarity
+
+RECORD = RESULTS / "roberta_mnli_spectra.json"
+FILE = "roberta-mnli-lora/roberta_base_lora_mnli.bin"
+URL = "https://github.com/microsoft/LoRA/releases/download/RoBERTa-base/roberta_base_lora_mnli.bin"
+SHA256 = "343c48c79db5dd6190696e5fcbd547f58862a3e162b6cdc12337b41acc894116"
+LAYERS, RANK, WIDTH = 12, 8, 768
+PROJECTIONS = {"q": "query", "v": "value"}
+
+
+def read_published(file: str | Path | None = None, *, download: bool = False) -> dict[str, Update]:
+    """The adapter's updates by layer and projection, "0.q" to "11.v": A (8, 768), B (768, 8).
+
+    file       where it lies; None: roberta-mnli-lora/ under LORAKIT_DATA
+    download   where that is not there: fetch it to memory from microsoft/LoRA (3.6 MB)
+
+    Raises LoRAError where it cannot be had, or is not the published file (by its SHA-256).
+    """
+    place = Path(file).expanduser() if file else _data_file()
+    try:
+        if place is None and not download:
+            raise FileNotFoundError("LORAKIT_DATA does not hold it, and download is off")
+        content = place.read_bytes() if place else _download()
+    except (OSError, http.client.HTTPException) as error:
+        raise LoRAError(
+            f"the published adapter cannot be read from {place or URL} ({error}). Put roberta_base_lora_mnli.bin into "
+            "the folder roberta-mnli-lora under LORAKIT_DATA, or give download=True where there is a network. Without "
+            "it, `recorded()` has its spectra."
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256:
+        raise LoRAError(f"{place or URL} is not the file that was recorded: SHA-256 {found}, expected {SHA256}")
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return _updates(state)
+
+
+def _updates(state: dict) -> dict[str, Update]:
+    """loralib's keys, `X.lora_A` (r, in) and `X.lora_B` (out, r), as updates of scale 1."""
+    updates = {}
+    for layer in range(LAYERS):
+        for short, name in PROJECTIONS.items():
+            key = f"roberta.encoder.layer.{layer}.attention.self.{name}"
+            updates[f"{layer}.{short}"] = Update(state[f"{key}.lora_A"].float(), state[f"{key}.lora_B"].float())
+    return updates
+
+
+def summarise(updates: dict[str, Update]) -> dict:
+    """What is recorded: spectra of ΔW = B A and of A by layer and projection, and φ(8, 8) between layers."""
+    factors = {name: update.factors() for name, update in updates.items()}
+    layers = [
+        {
+            "layer": int(name.split(".")[0]),
+            "projection": name.split(".")[1],
+            "delta": _short(factors[name].s),
+            "A": _short(torch.linalg.svdvals(update.A.double())),
+        }
+        for name, update in updates.items()
+    ]
+    between = {}
+    for projection in PROJECTIONS:
+        own = [factors[name] for name in updates if name.endswith(f".{projection}")]
+        # ΔW = U S Vᵀ listens along V and writes along U.
+        for side, directions in (("inputs", [f.Vh.T for f in own]), ("outputs", [f.U for f in own])):
+            between[f"{projection} {side}"] = [
+                _short(torch.stack([similarity(U, V)[-1, -1] for V in directions])) for U in directions
+            ]
+    return {"layers": layers, "between": between}
+
+
+def recorded() -> dict:
+    """What `summarise` found in the published file, from data/results. Raises LoRAError where it is missing."""
+    try:
+        return json.loads(RECORD.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise LoRAError(
+            f"{RECORD} is missing: run python -m lorakit.chapters.inside_delta_w.published_adapter"
+        ) from error
+
+
+def record(file: str | Path | None = None, out: Path = RECORD) -> Path:
+    """Read the published adapter and write its record."""
+    note = {
+        "what": "RoBERTa-base, MNLI, LoRA r = 8 on query and value: singular values of B A (no alpha / r) and of A, "
+        "largest first; between: phi(8, 8) of the layers' directions, in inputs (V) and outputs (U)",
+        "source": URL,
+        "licence": "MIT (microsoft/LoRA); the weights are not included",
+        "sha256": SHA256,
+        "command": "python -m lorakit.chapters.inside_delta_w.published_adapter",
+        "device": "cpu",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    rows = {**note, **summarise(read_published(file, download=True))}
+    lines = [f"{json.dumps(key)}: {_lines(value)}" for key, value in rows.items()]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    return out
+
+
+def _lines(value) -> str:
+    """JSON with one row of numbers to a line."""
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n]"
+    if isinstance(value, dict):
+        return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(part)}" for key, part in value.items()) + "\n}"
+    return json.dumps(value)
+
+
+def _short(values: torch.Tensor) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
+
+
+def _data_file() -> Path | None:
+    data = os.environ.get("LORAKIT_DATA")
+    place = Path(data).expanduser() / FILE if data else None
+    return place if place is not None and place.is_file() else None
+
+
+def _download(timeout: float = 20.0) -> bytes:
+    with urllib.request.urlopen(URL, timeout=timeout) as answer:
+        return answer.read()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m lorakit.chapters.inside_delta_w.published_adapter", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("file", nargs="?", help="roberta_base_lora_mnli.bin (default: LORAKIT_DATA, else the network)")
+    try:
+        print(f"written: {record(parser.parse_args().file)}")
+    except LoRAError as error:
+        sys.exit(str(error))

@@ -1,0 +1,1 @@
+"""03 · A LoRA layer from nothing."""

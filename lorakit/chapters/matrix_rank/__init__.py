@@ -1,0 +1,1 @@
+"""01 · Matrix rank, and what r(d + k) buys."""

@@ -1,0 +1,1 @@
+"""09 · Merge, and what it costs."""

@@ -1,0 +1,61 @@
+"""The models whose times are compared: one base of random weights, bare and with each method that adapts it."""
+
+import copy
+
+import torch
+from torch import nn
+
+import lorakit as lk
+from lorakit.core.errors import LoRAError
+from lorakit.lab.bases.shapes import random_gpt2
+
+SIZES = {"124M": "gpt2", "355M": "gpt2-medium"}
+# As the paper's GPT-2 medium: r = 4 on q and v. The bottlenecks make 11M parameters at 355M, where the paper's table of
+# times has its two kinds of adapters; Houlsby's, which come twice in a block, are half as wide as Pfeiffer's.
+LORA = dict(r=4, alpha=32, targets=("q", "v"))
+BOTTLENECK = {"houlsby": 112, "pfeiffer": 224}
+PREFIX = 10
+METHODS = ("merged", "unmerged", "houlsby", "pfeiffer", "prefix")
+
+
+def gpt2_of_size(size: str, device="cpu", dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
+    """A GPT-2 of this shape with random weights, in eval mode: time does not depend on their values.
+
+    Raises LoRAError for a size other than 124M and 355M.
+    """
+    if size not in SIZES:
+        raise LoRAError(f"size must be one of {', '.join(SIZES)}, got {size!r}")
+    return random_gpt2(SIZES[size], device=device, dtype=dtype, seed=seed).requires_grad_(False)
+
+
+def sharing_copy(model: nn.Module) -> nn.Module:
+    """A model of its own over the same memory: where a copy of the weights happens to lie is then no difference."""
+    memo = {id(p): nn.Parameter(p.data, requires_grad=p.requires_grad) for p in model.parameters()}
+    memo |= {id(b): b for b in model.buffers()}
+    return copy.deepcopy(model, memo)
+
+
+def adapted(model: nn.Module, method: str) -> nn.Module:
+    """A sharing copy of the model with one of METHODS; the model itself stays as it is."""
+    if method not in METHODS:
+        raise LoRAError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    dtype, model = next(model.parameters()).dtype, sharing_copy(model)
+    if method in ("merged", "unmerged"):
+        lk.inject(model, lk.LoRAConfig(**LORA), name="lora", seed=0)
+        if method == "merged":
+            lk.merge(model)
+    elif method in BOTTLENECK:
+        from lorakit.rivals import bottleneck
+
+        bottleneck.attach(model, BOTTLENECK[method], placement=method, seed=0)
+    else:
+        from lorakit.rivals import prefix
+
+        prefix.attach(model, PREFIX, seed=0)
+    # Training keeps what it trains in float32; who serves a half-precision model would not cast it in every forward.
+    return model.to(dtype).eval().requires_grad_(False)
+
+
+def contenders(model: nn.Module, methods=METHODS) -> dict[str, nn.Module]:
+    """The base, then the model with each method, by name."""
+    return {"base": model} | {method: adapted(model, method) for method in methods}

@@ -1,0 +1,1 @@
+"""10 · One model, many tasks."""

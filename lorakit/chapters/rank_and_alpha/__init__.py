@@ -1,0 +1,1 @@
+"""06 · Rank, alpha, learning rate, targets."""

@@ -1,0 +1,123 @@
+"""Make the recorded results: `python -m lorakit.chapters.results [name ...] [--processes 2] [--ray [ADDRESS]]`.
+
+At the class budget they go to data/results, at the others to runs/results-<budget>. Runs that are recorded there
+already are not done again, so the command goes on where it was stopped; a last line of `<name>: n runs` means whole.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import lorakit as lk
+from lorakit.chapters.experiments import EXPERIMENTS, Experiment
+from lorakit.lab.budget import budget
+from lorakit.lab.json_lines import append, read
+from lorakit.lab.places import RESULTS
+from lorakit.lab.sweep import Run, sweep
+
+GPU = "_gpu"  # `make gpu` puts it behind the name of a sweep: the same runs, from another device
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m lorakit.chapters.results", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help=f"which sweeps (default: all): {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="spread the runs with Ray: over this machine's cores, or the cluster at ADDRESS (auto: its own)",
+    )
+    parser.add_argument("--device", help="cpu, cuda (default: a GPU where there is one)")
+    parser.add_argument("--out", type=Path, help="the folder for the records")
+    options = parser.parse_args(arguments)
+    out = options.out or (RESULTS if budget() == "class" else Path("runs") / f"results-{budget()}")
+    if unknown := set(options.names) - set(EXPERIMENTS):
+        parser.error(f"no sweep named {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}")
+    failed = 0
+    for name in options.names or EXPERIMENTS:
+        try:
+            rows = make(EXPERIMENTS[name], out, options.processes, options.device, options.ray)
+            print(f"{name}: {len(rows)} runs in {out / name}.jsonl", flush=True)
+        except lk.LoRAError as error:  # data that is not here must not stop the sweeps that need none
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            failed = 1
+        except KeyboardInterrupt:
+            print("stopped: the finished runs are kept, the same command goes on", file=sys.stderr)
+            return 130
+    if out.is_dir():
+        (out / "README.md").write_text(index(out), encoding="utf-8")
+    return failed
+
+
+def index(out: Path) -> str:
+    """What lies in a folder of results, as markdown: which command made each file, when, on what."""
+    sweeps, others = [], []
+    for file in sorted(out.glob("*.jsonl")):
+        rows = read(file)
+        made = EXPERIMENTS.get(file.stem.removesuffix(GPU))
+        if not rows or not made:
+            continue
+        runs = [row["run"] for row in rows]
+        budgets = sorted({run["steps"] for run in runs})
+        sweeps.append(
+            f"| {file.name} | {made.chapter} | {made.what} | {len(rows)} | {len({run['seed'] for run in runs})} "
+            f"| {', '.join(map(str, budgets))} | {_all(rows, 'device')} | {_all(rows, 'date')} |"
+        )
+    for file in sorted(out.glob("*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        command = found.get("command", "")
+        command = "; ".join(command.values()) if isinstance(command, dict) else command
+        others.append(f"| {file.name} | `{command}` | {found.get('device', '')} | {found.get('date', '')} |")
+    head = [
+        "# Recorded results",
+        "",
+        "Written by `make results`; one sweep alone: `make results RESULTS=rank_text_to_sql`. Every line of a",
+        ".jsonl file is one fine-tuning: its configuration, seed, metrics on validation and test, seconds, device and",
+        "versions; `lorakit/chapters/` declares them, `lorakit.lab.old_records` reads them. Seconds were taken",
+        "with other work on the machine: compare times only where a chapter or benchmark measures them side by side.",
+        "",
+        "| sweep | chapter | what | runs | seeds | steps | device | date |",
+        "| --- | --- | --- | ---: | ---: | --- | --- | --- |",
+        *sweeps,
+    ]
+    if others:
+        head += ["", "| file | command | device | date |", "| --- | --- | --- | --- |", *others]
+    return "\n".join(head) + "\n"
+
+
+def _all(rows: list[dict], name: str) -> str:
+    return ", ".join(sorted({row[name] for row in rows}))
+
+
+def make(experiment: Experiment, out: Path, processes: int = 1, device=None, cluster: str | None = None) -> list[dict]:
+    """Do what is missing of one experiment; returns its records, grid and final, each once.
+
+    A run that another sweep in the folder has recorded is copied from there, unless its adapter is to be kept.
+    """
+    file = out / f"{experiment.name}.jsonl"
+
+    def keep(run):
+        name = experiment.keep(run)
+        return out.parent / "adapters" / name if name else None
+
+    def do(runs):
+        others = [other for other in out.glob("*.jsonl") if other != file and not other.stem.endswith(GPU)]
+        known = {Run.of(row): row for other in others for row in read(other)}
+        here = {Run.of(row) for row in read(file)}
+        for run in dict.fromkeys(runs):
+            if run in known and run not in here and keep(run) is None:
+                append(file, known[run])
+        return sweep(runs, file, processes=processes, keep=keep, device=device, cluster=cluster)
+
+    trained = [row for row in do(experiment.grid()) if "metrics" in row]
+    if not trained:
+        raise lk.LoRAError(f"every run of the grid of {experiment.name} diverged: look at {file}")
+    do(experiment.final(trained))
+    return read(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""00 · Start here: LoRA once, from end to end."""

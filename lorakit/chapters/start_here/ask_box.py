@@ -1,0 +1,90 @@
+"""A box to type one's own question into: the model writes SQL, SQLite runs it on the table."""
+
+import html
+
+from torch import nn
+
+import lorakit as lk
+from lorakit.lab.evaluate import generate_answers
+from lorakit.lab.tasks.task import Example
+from lorakit.show.sql_view import Grid, question_of, run_on_table, table_of
+
+
+def ask(model: nn.Module, tokenizer, example: Example, question: str) -> Grid:
+    """The model's SQL for a question of yours about the example's table (the Grid's title), and the rows it gives."""
+    header = example.prompt.split("\n")[0]
+    prompt = f"{header}\nquestion: {question.strip()}\nsql:"
+    (sql,) = generate_answers(model, tokenizer, [prompt], max_new_tokens=48)
+    return run_on_table(sql, example)
+
+
+class AskBox:
+    """As a cell's last line: choose a table, type a question, press Enter. Its adapter can be switched off and on."""
+
+    def __init__(self, model: nn.Module, tokenizer, examples: list[Example]):
+        self.model, self.tokenizer, self.examples = model, tokenizer, examples
+        self.adapter = lk.active_adapter(model)
+        self.box = None
+        self.answer = self.ask(0, question_of(examples[0]))
+
+    def ask(self, table: int, question: str, with_adapter: bool = True) -> Grid:
+        """Answer about table number `table`; the model's active adapter is the same before and after."""
+        before = lk.active_adapter(self.model)
+        lk.set_adapter(self.model, self.adapter if with_adapter else None)
+        try:
+            return ask(self.model, self.tokenizer, self.examples[table], question)
+        finally:
+            lk.set_adapter(self.model, before)
+
+    @property
+    def widget(self):
+        """The ipywidget; ImportError where ipywidgets is missing."""
+        if self.box is None:
+            import ipywidgets as w
+
+            wide = w.Layout(width="620px")
+            names = [(f"{e.info['table']} ({', '.join(e.info['columns'])})", i) for i, e in enumerate(self.examples)]
+            self.table = w.Dropdown(options=names, value=0, description="table", layout=wide)
+            asked = question_of(self.examples[0])
+            self.question = w.Text(value=asked, description="question", layout=wide, continuous_update=False)
+            self.lora = w.Checkbox(value=True, description="with the adapter", indent=False)
+            self.shown = w.HTML()
+            self.table.observe(self._new_table, "value")
+            self.question.observe(self._answer, "value")
+            self.lora.observe(self._answer, "value")
+            self.box = w.VBox([self.table, self.question, self.lora, self.shown])
+            self._show(0)
+        return self.box
+
+    def _new_table(self, change) -> None:
+        self.question.value = question_of(self.examples[change["new"]])  # answers too: its value has changed
+
+    def _answer(self, _change) -> None:
+        self.answer = self.ask(self.table.value, self.question.value, self.lora.value)
+        self._show(self.table.value)
+
+    def _show(self, table: int) -> None:
+        self.shown.value = self._html(table)
+
+    def _html(self, table: int) -> str:
+        parts = (table_of(self.examples[table]), self.answer)
+        columns = "".join(f"<div>{part._repr_html_()}</div>" for part in parts)
+        return f"<div style='display:flex;gap:50px;flex-wrap:wrap;align-items:flex-start'>{columns}</div>"
+
+    def __str__(self) -> str:
+        return f"{question_of(self.examples[0])}\n{self.answer}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        asked = f"<div style='font-size:15px'><b>{html.escape(question_of(self.examples[0]))}</b></div>"
+        bundle = {"text/plain": str(self), "text/html": asked + self._html(0)}
+        try:
+            return self.widget._repr_mimebundle_() | bundle
+        except ImportError:
+            return bundle
+
+
+def ask_box(model: nn.Module, tokenizer, examples: list[Example], tables: int = 6) -> AskBox:
+    """Widget: ask your own questions about the first few different tables among `examples`, of the active adapter."""
+    different = {example.info["table"]: example for example in reversed(examples)}
+    chosen = [example for example in examples if different[example.info["table"]] is example]
+    return AskBox(model, tokenizer, chosen[:tables])

@@ -1,0 +1,1 @@
+"""The base models: `load.load_base` is a table of them."""

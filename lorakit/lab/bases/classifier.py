@@ -1,0 +1,74 @@
+"""An encoder with a fresh classification head: the base of a task whose answer is one of a few classes."""
+
+import warnings
+from contextlib import contextmanager
+
+import torch
+
+from lorakit.study.head import head_modules
+
+
+def read_classifier(source: str, dtype: torch.dtype, labels: int, seed: int, **where):
+    """(model, tokenizer) from a folder or a Hub id, with a head of `labels` outputs drawn with `seed`.
+
+    A head that is stored with the weights is kept if it has as many outputs. The tokenizer pads on the right: encoders
+    count positions from the first token. Raises BaseModelError where the weights are not an encoder's that fit the
+    config, or the stored head has another number of outputs; OSError and so on as transformers does.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    from lorakit.lab.bases.load import BaseModelError
+
+    stored = AutoConfig.from_pretrained(source, **where)
+    if _has_head(stored) and stored.num_labels != labels:
+        raise BaseModelError(
+            f"{source} is a classifier with {stored.num_labels} classes, and {labels} are asked for: give "
+            f"labels={stored.num_labels}, or load the encoder that it was made from"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="right", **where)
+    with torch.random.fork_rng(devices=[]), _quiet():  # the weights are made on the CPU
+        torch.manual_seed(seed)
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            source, num_labels=labels, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
+        )
+    _check_fresh(source, model, sorted(report["missing_keys"]))
+    return model, tokenizer
+
+
+def _has_head(config) -> bool:
+    return any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
+
+
+def _check_fresh(source: str, model, missing: list[str]) -> None:
+    """Only the head may be new: anything else that the weights lack would be noise inside a pretrained model."""
+    from lorakit.lab.bases.load import BaseModelError
+
+    inside = [name for name in missing if name.split(".")[0] not in head_modules(model)]
+    pooler = [
+        name for name in inside if name.split(".")[1:2] == ["pooler"]
+    ]  # BERT's, absent where only words were masked
+    if absent := [name for name in inside if name not in pooler]:
+        raise BaseModelError(
+            f"the weights in {source} are not those of its config: {', '.join(absent[:3])}"
+            f"{f' and {len(absent) - 3} more' if len(absent) > 3 else ''} are missing"
+        )
+    if pooler:
+        owner = pooler[0].rpartition(".dense")[0]
+        warnings.warn(
+            f"{source} has no pretrained {owner}, so it is random like the head: train it with the head, as "
+            f"modules_to_save={(*head_modules(model), owner)}",
+            stacklevel=4,
+        )
+
+
+@contextmanager
+def _quiet():
+    """Without transformers' table of missing weights: a head that is new is what was asked for, the rest is checked."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)

@@ -1,5 +1,0 @@
-"""One command for a machine with a GPU: `python3 -m lorakit.lab.gpu`, or `make gpu`; it needs no installation.
-
-Each part is a file with one function `rows(device, sizes, budget)` that yields plain rows: latency, memory, training,
-mixed, sweep. `sizes` says what is measured, `cells` in what order and how long.
-"""

@@ -1,0 +1,50 @@
+"""What every recorded number says of itself: the command that makes it again, the device, the versions, the date."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from lorakit.files.folder import replace_files
+
+
+def about(device=None, command: str | None = None) -> dict:
+    """The head of a record; `device` as torch takes it (None: the CPU)."""
+    head = {"command": command} if command else {}
+    return head | {
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def write(file: Path, found: dict, command: str, device=None) -> dict:
+    """Write `found` under its head as JSON, whole or not at all; returns what was written. Raises OSError."""
+    content = about(device, command) | found
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_files(file.parent, {file.name: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()})
+    return content
+
+
+def device_name(device=None) -> str:
+    """The GPU's name, or what the CPU is: "x86_64 CPU, 2 cores"."""
+    device = torch.device(device or "cpu")
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {os.cpu_count()} cores"
+
+
+def versions(*more: str) -> dict[str, str]:
+    """The versions that a number depends on: Python, torch, transformers, and of the packages named that are here."""
+    found = {"python": platform.python_version(), "torch": torch.__version__}
+    for package in ("transformers", *more):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

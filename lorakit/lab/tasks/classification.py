@@ -1,0 +1,91 @@
+"""Tasks whose answer is one of a few classes: how a text and its class become tensors, and the loss."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.tasks.task import Encoded, Example, Task, pad_rows
+
+
+def accuracy(answers: list[str], examples: list[Example]) -> dict[str, float]:
+    """The share of answers that are right, 0..1."""
+    right = sum(answer == example.answer for answer, example in zip(answers, examples, strict=True))
+    return {"accuracy": right / len(examples) if examples else 0.0}
+
+
+@dataclass(repr=False)
+class Classification(Task):
+    """A task for a classifier (`load_base(..., kind="classifier")`): nothing is generated, a class is chosen.
+
+    An example's prompt is the whole text, its answer the name of its class. `labels` names the classes in the order of
+    the model's outputs. Raises LoRAError for fewer than two, one named twice, or an answer that is none of them.
+    """
+
+    metric: str = "accuracy"
+    scorer: Callable[[list[str], list[Example]], dict[str, float]] | None = field(default=accuracy, repr=False)
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.labels = tuple(self.labels)
+        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
+            raise LoRAError(f"labels must name two or more different classes, got {self.labels}")
+        for split in ("train", "validation", "test"):
+            for number, example in enumerate(self.split(split)):
+                if example.answer not in self.labels:
+                    raise LoRAError(
+                        f"{split} example {number} has the answer {example.answer!r}, not one of {self.labels}"
+                    )
+
+    def encode(self, examples: Sequence[Example], tokenizer, max_length: int | None = None) -> list[Encoded]:
+        """The texts as the encoder was trained to see them ([CLS] ... [SEP]), and the number of each one's class.
+
+        Raises LoRAError for an empty text, or one longer than `max_length` tokens.
+        """
+        if not examples:
+            return []
+        rows = tokenizer([example.prompt for example in examples], verbose=False)["input_ids"]
+        for number, (example, row) in enumerate(zip(examples, rows, strict=True)):
+            if not example.prompt.strip() or not row:
+                raise LoRAError(f"example {number} is an empty text: there is nothing to classify")
+            if max_length is not None and len(row) > max_length:
+                raise LoRAError(
+                    f"example {number} is {len(row)} tokens long, more than {max_length}: {example.prompt[:60]!r}... "
+                    "Leave it out, or raise max_length (at most the model's context)."
+                )
+        return [Encoded(row, [self.labels.index(e.answer)]) for e, row in zip(examples, rows, strict=True)]
+
+    def collate(self, rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
+        """A right-padded batch: input_ids and attention_mask (rows, longest), labels (rows,)."""
+        batch = pad_rows([row.ids for row in rows], pad_id)
+        return {**batch, "labels": torch.tensor([row.labels[0] for row in rows])}
+
+
+def class_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """A number for every class, (rows, classes), in float32."""
+    device = next(model.parameters()).device
+    options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
+    return model(
+        input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), **options
+    ).logits.float()  # (rows, classes)
+
+
+def class_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+    """Summed cross-entropy of the true classes of a batch, in nats, and how many texts there are: an Objective."""
+    logits = class_logits(model, batch)
+    check_classes(logits.shape, at_least=int(batch["labels"].max()) + 1)
+    return cross_entropy(logits, batch["labels"].to(logits.device), reduction="sum"), len(batch["labels"])
+
+
+def check_classes(shape: torch.Size, classes: int | None = None, at_least: int = 0) -> None:
+    """Raise LoRAError where outputs of this shape cannot be a task's (texts, classes)."""
+    if len(shape) != 2 or (shape[1] != classes if classes is not None else shape[1] < at_least):
+        needed = f"{classes}" if classes is not None else f"{at_least} or more"
+        raise LoRAError(
+            f"the model's output has the shape {tuple(shape)}, the task has {needed} classes: load the base with "
+            'load_base(..., kind="classifier", labels=len(task.labels))'
+        )

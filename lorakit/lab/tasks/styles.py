@@ -1,0 +1,48 @@
+"""Law, medicine, code: three styles of text, written by the project from templates and word lists of its own."""
+
+import json
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.places import DATA
+from lorakit.lab.tasks.task import Example, Task
+
+STYLES = ("law", "medicine", "code")
+FOLDER = DATA / "tasks" / "styles"  # made by data/make/styles
+SIZES = {"train": 2400, "validation": 200, "test": 300}
+HELD_OUT = ("combinations", "words", "patterns")  # what is new in a text: ever farther from training
+
+
+def law(limit: int | None = None) -> Task:
+    """Clauses of contracts, judged by "bits_per_byte"; see `style_task`."""
+    return style_task("law", limit)
+
+
+def medicine(limit: int | None = None) -> Task:
+    """Clinical notes, judged by "bits_per_byte"; see `style_task`."""
+    return style_task("medicine", limit)
+
+
+def code(limit: int | None = None) -> Task:
+    """Small Python functions, judged by "bits_per_byte"; see `style_task`."""
+    return style_task("code", limit)
+
+
+def style_task(style: str, limit: int | None = None) -> Task:
+    """2,400 / 200 / 300 texts of a style, each behind a neutral opener that all styles share.
+
+    Every text says in info["held_out"] what of it training never had: "combinations" (only the text as a whole: its
+    words and patterns are those of training), "words" (new words in known patterns), "patterns" (new words in new
+    patterns, made of the style's own phrases). The test has a third of each, validation a half of the first two with
+    new words of its own. Openers are divided among the splits too. `limit`: the first so many training texts.
+    Raises LoRAError for a style that does not exist.
+    """
+    if style not in STYLES:
+        raise LoRAError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
+    splits: dict[str, list[Example]] = {split: [] for split in SIZES}
+    for line in (FOLDER / f"{style}.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        info = {"bytes": len(row["text"].encode()), "held_out": row["held_out"]}
+        splits[row["split"]].append(Example(row["opener"], row["text"], info))
+    splits["train"] = splits["train"][:limit]
+    note = "bits per byte of generated texts: a third new combinations, a third new words, a third new patterns"
+    return Task(name=style, metric="bits_per_byte", scorer=None, note=note, **splits)

@@ -1,0 +1,107 @@
+"""Text-to-SQL: load the examples, and score SQL by running it."""
+
+import json
+import re
+import sqlite3
+import time
+from collections import Counter
+from pathlib import Path
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.places import DATA
+from lorakit.lab.tasks.task import Example, Task
+
+FOLDER = DATA / "tasks" / "text_to_sql"
+SECONDS = 0.5  # a query over eight rows takes microseconds; a hostile one is stopped
+MAX_ROWS = 100
+# What a query may do: read, and call functions that return something short. No writing, attaching or pragmas.
+ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+FUNCTIONS = {"count", "max", "min", "avg", "sum", "total", "abs", "round", "lower", "upper", "length", "like"}
+WORDS = "select from where and or not count max min avg sum order by limit group having distinct as like asc desc"
+
+
+def text_to_sql(folder: str | Path | None = None) -> Task:
+    """The bundled task: 4,000 / 300 / 500 questions, metrics "execution" (the headline) and "exact", both 0..1.
+
+    Raises LoRAError where the files are missing or unreadable.
+    """
+    folder = Path(folder) if folder else FOLDER
+    splits = {split: read(folder / f"{split}.jsonl") for split in ("train", "validation", "test")}
+    return Task(name="text_to_sql", metric="execution", scorer=score, max_new_tokens=48, **splits)
+
+
+def read(path: Path) -> list[Example]:
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [Example(row["prompt"], row["answer"], row["info"]) for row in rows]
+    except FileNotFoundError as error:
+        raise LoRAError(f"{path} is missing: run python -m data.make.text_to_sql") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LoRAError(f"{path} is not a text-to-SQL file ({error}): run python -m data.make.text_to_sql") from error
+
+
+def score(answers: list[str], examples: list[Example]) -> dict[str, float]:
+    """Shares of answers whose result is right ("execution") and whose text is right ("exact")."""
+    if not examples:
+        return {"execution": 0.0, "exact": 0.0}
+    pairs = list(zip(answers, examples, strict=True))
+    return {
+        "execution": sum(same_result(a, e) for a, e in pairs) / len(pairs),
+        "exact": sum(normal(a) == normal(e.answer) for a, e in pairs) / len(pairs),
+    }
+
+
+def normal(sql: str) -> str:
+    """One space between words, keywords in capitals, no semicolon at the end; quoted values stay as they are."""
+    parts = re.split(r"('[^']*')", sql.strip().rstrip(";").strip())
+    keywords = re.compile(rf"\b({'|'.join(WORDS.split())})\b", re.IGNORECASE)
+    outside = [re.sub(r"\s+", " ", keywords.sub(lambda m: m[0].upper(), part)) for part in parts[::2]]
+    parts[::2] = outside
+    return "".join(parts)
+
+
+def same_result(predicted: str, example: Example) -> bool:
+    """Whether the predicted SQL gives the gold one's rows; in its order only where the gold one sorts.
+
+    SQL that fails, writes, takes too long or returns too much is wrong.
+    """
+    try:
+        got = run_sql(predicted, example.info)
+    except (sqlite3.Error, sqlite3.Warning, ValueError):
+        return False
+    right = run_sql(example.answer, example.info)
+    if re.search(r"\border\s+by\b", example.answer, re.IGNORECASE):
+        return got == right
+    return Counter(got) == Counter(right)
+
+
+def run_sql(sql: str, info: dict) -> list[tuple]:
+    """The rows that one SELECT gives over the example's table, in memory and read-only.
+
+    Raises sqlite3.Error for SQL that is wrong, forbidden or too slow, ValueError for too many rows.
+    """
+    database = sqlite3.connect(":memory:")
+    try:
+        types = {"number": "NUMERIC", "text": "TEXT"}
+        columns = ", ".join(f'"{c}" {types[t]}' for c, t in zip(info["columns"], info["types"], strict=True))
+        database.execute(f'CREATE TABLE "{info["table"]}" ({columns})')
+        marks = ", ".join("?" * len(info["columns"]))
+        database.executemany(f'INSERT INTO "{info["table"]}" VALUES ({marks})', info["rows"])
+        database.set_authorizer(_authorize)
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+        # Without this, "name" = "Rome" would quietly compare with a text instead of failing on an unknown column.
+        if hasattr(sqlite3, "SQLITE_DBCONFIG_DQS_DML") and hasattr(database, "setconfig"):
+            database.setconfig(sqlite3.SQLITE_DBCONFIG_DQS_DML, False)
+        end = time.monotonic() + SECONDS
+        database.set_progress_handler(lambda: time.monotonic() > end, 1000)
+        rows = database.execute(sql).fetchmany(MAX_ROWS + 1)
+    finally:
+        database.close()
+    if len(rows) > MAX_ROWS:
+        raise ValueError(f"more than {MAX_ROWS} rows")
+    return [tuple(round(v, 6) if isinstance(v, float) else v for v in row) for row in rows]
+
+
+def _authorize(action, first, second, *_):
+    allowed = action in ALLOWED and (action != sqlite3.SQLITE_FUNCTION or str(second).lower() in FUNCTIONS)
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY

@@ -1,0 +1,44 @@
+"""The budget planner widget: its numbers are the planner's, in any order of the controls."""
+
+import pytest
+from transformers import BertConfig, LlamaConfig
+
+from lorakit.chapters.choose_for_real.explorer import CARDS, decoders, plan_explorer
+from lorakit.study.plan import plan
+
+
+def test_the_widget_shows_the_plan():
+    explorer = plan_explorer("GPT-3 13B").set(base="4-bit", r=16, targets="all", length=1024)
+    found = plan(decoders()["GPT-3 13B"], "4-bit", r=16, targets=("q", "k", "v", "o", "mlp"), batch=1, length=1024)
+    assert explorer.data["plan"] == found
+    assert f"{found.percent:.3g} %" in explorer.describe(explorer.data)
+    assert explorer.data["cards"] == {card: found.peak <= card * 1e9 for card in CARDS}
+
+
+def test_every_choice_of_every_control_can_be_drawn():
+    explorer = plan_explorer("nano")
+    for name, control in explorer.controls.items():
+        for value in getattr(control, "options", (True, False)):
+            data = explorer.set(**{name: value}).data
+            assert data["plan"].peak > 0 and data["plan"].peak < data["full"]
+        explorer.set(**{name: control.value})
+    assert explorer.png()[:4] == b"\x89PNG"
+
+
+def test_recomputing_takes_less():
+    explorer = plan_explorer("GPT-3 6.7B").set(length=2048)
+    before = explorer.data["plan"].peak
+    assert explorer.set(recompute=True).data["plan"].peak < before
+
+
+def test_a_row_is_cut_to_the_context():
+    assert plan_explorer("nano").set(length=4096).data["length"] == 256
+
+
+def test_ones_own_config():
+    explorer = plan_explorer(config=LlamaConfig())
+    assert explorer.data["model"] == "yours" and explorer.data["plan"].parameters == 6_738_415_616  # Llama 7B
+    with pytest.raises(ValueError, match="neither a GPT-2's nor a Llama's"):
+        plan_explorer(config=BertConfig())
+    with pytest.raises(ValueError, match="model must be one of nano"):
+        plan_explorer("gpt5")

@@ -1,0 +1,99 @@
+"""The similarity widget shows what study.subspace computes, and names what cannot be compared."""
+
+import pytest
+import torch
+
+from lorakit.chapters.inside_delta_w.explorer import CHANCE, short, similarity_explorer
+from lorakit.study.adapter_factors import Update
+from lorakit.study.subspace import floor, left_directions, right_directions, similarity
+
+PATHS = [f"transformer.h.{i}.attn.c_attn.{part}" for i in range(2) for part in "qv"]
+
+
+def draw(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def adapter(r, seed):
+    return {path: Update(draw(r, 32, seed=seed + n), draw(24, r, seed=seed + n + 50)) for n, path in enumerate(PATHS)}
+
+
+ADAPTERS = {"r = 4": adapter(4, 0), "r = 16": adapter(16, 100), "r = 16 again": adapter(16, 200)}
+PAIRS = [("r = 4", "r = 16"), ("r = 16", "r = 16 again")]
+
+
+@pytest.fixture
+def explorer():
+    return similarity_explorer(ADAPTERS, PAIRS, "Shared")
+
+
+def test_it_shows_picture_numbers_and_widget(explorer):
+    pytest.importorskip("ipywidgets")
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG") and len(bundle["image/png"]) < 60_000
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    for name in explorer.controls:
+        assert explorer.control(name).description
+
+
+def test_the_number_is_phi_of_the_chosen_matrix(explorer):
+    one, other = (ADAPTERS[name]["transformer.h.1.attn.c_attn.v"] for name in PAIRS[0])
+    explorer.set(place="block 1 v", i=3, j=7)
+    assert explorer.data["value"] == pytest.approx(
+        float(similarity(right_directions(one.A), right_directions(other.A))[2, 6])
+    )
+    assert explorer.data["n"] == 32 and explorer.data["floor"] == floor(3, 7, 32)
+    explorer.set(matrix="B (where it writes)")
+    assert explorer.data["value"] == pytest.approx(
+        float(similarity(left_directions(one.B), left_directions(other.B))[2, 6])
+    )
+    assert explorer.data["n"] == 24 and "φ(3, 7)" in explorer.describe(explorer.data)
+
+
+def test_moving_and_back_gives_the_same_picture(explorer):
+    before = explorer.png()
+    for there, back in (({"j": 12}, {"j": 1}), ({"pair": CHANCE}, {"pair": "r = 4 against r = 16"})):
+        assert explorer.set(**there).png() != before
+        assert explorer.set(**back).png() == before
+
+
+def test_a_slider_moves_the_numbers(explorer):
+    pytest.importorskip("ipywidgets")
+    explorer.control("i").value = 4
+    assert explorer.data["i"] == 4 and "φ(4, 1)" in explorer.widget.children[-1].value
+
+
+def test_chance_lies_on_the_floor_and_a_copy_far_above(explorer):
+    explorer.set(pair=CHANCE, i=4, j=16)
+    chance = explorer.data["floor"]
+    assert abs(explorer.data["value"] - chance.mean) < 5 * chance.std
+    same = similarity_explorer({"one": ADAPTERS["r = 4"], "copy": ADAPTERS["r = 4"]}, i=2, j=2)
+    assert same.data["value"] == pytest.approx(1) and "above chance" in str(same)
+
+
+def test_an_adapter_of_one_direction_can_be_shown():
+    explorer = similarity_explorer({"mine": adapter(1, 7), "r = 16": ADAPTERS["r = 16"]})
+    assert explorer.data["phi"].shape == (1, 16)
+    assert explorer.set(i=2).data["i"] == 1
+
+
+def test_where_it_starts_can_be_said():
+    assert similarity_explorer(ADAPTERS, PAIRS, place="block 1 q", j=5).values["j"] == 5
+    with pytest.raises(ValueError, match="cannot start at j"):
+        similarity_explorer(ADAPTERS, PAIRS, j=500)
+
+
+def test_what_cannot_be_compared_is_named():
+    with pytest.raises(ValueError, match="two adapters"):
+        similarity_explorer({"one": ADAPTERS["r = 4"]})
+    with pytest.raises(ValueError, match="no adapter labelled 'x'"):
+        similarity_explorer(ADAPTERS, [("r = 4", "x")])
+    other = {"elsewhere": ADAPTERS["r = 4"]["transformer.h.0.attn.c_attn.q"]}
+    with pytest.raises(ValueError, match="different projections"):
+        similarity_explorer({"one": ADAPTERS["r = 4"], "two": other})
+
+
+def test_paths_are_said_shortly():
+    assert short("transformer.h.2.attn.c_attn.q") == "block 2 q"
+    assert short("model.layers.11.self_attn.v_proj") == "block 11 v"
+    assert short("classifier") == "classifier"

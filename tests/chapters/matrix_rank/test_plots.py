@@ -1,0 +1,55 @@
+"""Chapter 01's plots draw the numbers they are given."""
+
+import pytest
+import torch
+
+from lorakit.chapters.matrix_rank import plots as rank_plots
+from lorakit.study.rank import Factors
+
+PNG = b"\x89PNG"
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.get_lines()}
+
+
+def test_every_plot_shows_itself_small():
+    W = torch.rand(12, 10, generator=torch.Generator().manual_seed(0))
+    figures = [
+        rank_plots.picture_copies(W, [1, 3, 10]),
+        rank_plots.circle_to_ellipse(torch.tensor([[2.0, 1.0], [0.0, 1.0]])),
+        rank_plots.descent_against([1.0, 0.5, 0.31], 0.3, {"random": 0.8}),
+        rank_plots.error_by_cost("A title", {"W": W}),
+        rank_plots.loss_by_rank("A title", {1: 4.0, 4: 1.0, 10: 0.5}, (12, 10)),
+    ]
+    for fig in figures:
+        bundle = fig._repr_mimebundle_()
+        assert bundle["image/png"].startswith(PNG) and len(bundle["image/png"]) < 60_000
+        assert bundle["text/plain"].startswith("Figure: ")
+
+
+def test_pictures_name_the_share_of_numbers_stored():
+    fig = rank_plots.picture_copies(torch.rand(12, 10), [1, 10])
+    assert [ax.get_xlabel().split()[-4] for ax in fig.axes] == ["18%", "183%"]
+
+
+def test_the_rank_one_copy_of_the_circle_is_a_line():
+    fig = rank_plots.circle_to_ellipse(torch.tensor([[2.0, 1.2], [0.3, 1.4]]))
+    image = torch.tensor(fig.axes[1].get_lines()[1].get_xydata())
+    s = Factors.of(image).s
+    assert s[1] < 1e-5 * s[0]
+
+
+def test_error_by_cost_ends_at_the_price_of_full_rank_without_error():
+    W = torch.randn(12, 10, generator=torch.Generator().manual_seed(0))
+    (ax,) = rank_plots.error_by_cost("A title", {"W": W}).axes
+    x, y = lines(ax)["W"].get_data()
+    assert (x[0], y[0]) == (0, 1) and x[-1] == pytest.approx(100 * 220 / 120) and y[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_loss_by_rank_marks_the_whole_model_and_break_even():
+    (ax,) = rank_plots.loss_by_rank("A title", {0: 9.0, 1: 4.0, 4: 1.0, 10: 0.5}, (12, 10)).axes
+    drawn = lines(ax)
+    assert drawn["weights replaced by copies of rank r"].get_xdata().tolist() == [1, 4, 10]  # 0 is not on a log axis
+    assert set(drawn["the model as it is"].get_ydata()) == {0.5}
+    assert drawn["break-even rank"].get_xdata()[0] == pytest.approx(120 / 22)

@@ -1,0 +1,111 @@
+"""What chapter 00 shows: tables, queries run, answers side by side, the strength slider, the box to ask."""
+
+import pytest
+import torch
+
+import lorakit as lk
+from lorakit import lab, show
+from lorakit.chapters.start_here.ask_box import ask, ask_box
+from lorakit.chapters.start_here.explorer import Sweep, strength_explorer, sweep_strength
+from lorakit.lab.tasks.text_to_sql import score
+
+ROWS = [["x", 1], ["y", 2], ["<b>", 3]]
+
+
+def example(name="t", where="a"):
+    info = {"table": name, "columns": ["a", "b"], "types": ["text", "number"], "rows": ROWS}
+    return lab.Example(f"table: {name} (a, b)\nquestion: {where}?\nsql:", f" SELECT b FROM {name} WHERE a = 'y'", info)
+
+
+def task():
+    few = [example("t"), example("u"), example("t", "b")]
+    return lab.Task("tiny", few, few, few, "execution", score, max_new_tokens=6)
+
+
+def test_a_table_shows_its_rows_and_escapes_them():
+    grid = show.table_of(example())
+    assert str(grid).splitlines() == ["table t", "a    b", "x    1", "y    2", "<b>  3"]
+    assert "&lt;b&gt;" in grid._repr_html_() and "<b>" not in grid._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("SELECT b FROM t WHERE a = 'y'", "2"),
+        ("SELECT a FROM t WHERE b > 9", "(no rows)"),
+        ("SELECT c FROM t", "✗ no such column: c"),
+        ("DROP TABLE t", "✗ not authorized"),
+        ("", "(no rows)"),
+    ],
+)
+def test_a_query_shows_its_rows_or_what_is_wrong_with_it(sql, shown):
+    assert str(show.run_on_table(sql, example())).splitlines()[-1] == shown
+
+
+def test_answers_are_marked_by_their_result_not_by_their_text():
+    answers = show.side_by_side([example()], base=["nonsense"], LoRA=["select b from t where b = 2"])
+    lines = ["a?", "  base ✗ nonsense", "  LoRA ✓ select b from t where b = 2"]
+    assert str(answers).splitlines() == lines
+    assert answers._repr_html_().count("✓") == 1
+
+
+def adapted(model):
+    lk.inject(model, lk.LoRAConfig(r=2, alpha=4, targets=("c_attn",)), name="sql", seed=0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=2.0, generator=torch.Generator().manual_seed(1))
+    return model
+
+
+def test_strength_zero_answers_as_the_base_and_one_as_the_adapter(tiny_model, tiny_tokenizer):
+    base = lab.evaluate(tiny_model, tiny_tokenizer, task())["answers"]
+    model = adapted(tiny_model)
+    full = lab.evaluate(model, tiny_tokenizer, task())["answers"]
+    sweep = sweep_strength(model, tiny_tokenizer, task(), (0, 1, 2))
+    assert sweep.answers[0] == tuple(base) and sweep.answers[1] == tuple(full) and base != full
+    assert lab.evaluate(model, tiny_tokenizer, task())["answers"] == full, "the strength is 1 again afterwards"
+
+
+def test_the_strength_slider_moves_to_the_answer_at_that_strength():
+    right = example().answer.strip()
+    sweep = Sweep((0, 1), (0.0, 1.0), (("?", "?"), ("?", right)), (example(), example()))
+    explorer = strength_explorer(sweep)
+    assert explorer.data["mark"] == "✓" and explorer.data["result"] == "2", "the question that changes comes first"
+    before = explorer.png()
+    explorer.set(strength=0)
+    assert explorer.data["mark"] == "✗" and explorer.data["accuracy"] == 0.0 and explorer.png() != before
+    with pytest.raises(ValueError, match="strength must be one of 0, 1"):
+        explorer.set(strength=0.5)
+
+
+def test_asking_runs_the_query_and_leaves_the_adapter_as_it_was(tiny_model, tiny_tokenizer, monkeypatch):
+    model, said = adapted(tiny_model), []
+
+    def answer(model, tokenizer, prompts, max_new_tokens):
+        said.append((prompts[0], lk.active_adapter(model)))
+        return ["SELECT COUNT(*) FROM t"]
+
+    monkeypatch.setattr("lorakit.chapters.start_here.ask_box.generate_answers", answer)
+    assert ask(model, tiny_tokenizer, example(), "how many? ").rows == (("3",),)
+    assert said[-1][0] == "table: t (a, b)\nquestion: how many?\nsql:"
+    box = ask_box(model, tiny_tokenizer, task().test)
+    assert [e.info["table"] for e in box.examples] == ["t", "u"], "every table once"
+    box.ask(0, "?", with_adapter=False)
+    assert said[-1][1] is None and lk.active_adapter(model) == "sql"
+
+
+def test_the_ask_box_answers_when_its_controls_change(tiny_model, tiny_tokenizer, monkeypatch):
+    pytest.importorskip("ipywidgets")
+    answers = iter(["SELECT 1", "SELECT 22", "SELECT 333", "SELECT c"])
+    monkeypatch.setattr("lorakit.chapters.start_here.ask_box.generate_answers", lambda *a, **k: [next(answers)])
+    box = ask_box(adapted(tiny_model), tiny_tokenizer, task().test)
+    assert box.widget and "SELECT 1" in box.shown.value
+    box.question.value = "b?"
+    assert "SELECT 22" in box.shown.value
+    box.table.value = 1
+    assert "SELECT 333" in box.shown.value and "table u" in box.shown.value
+    box.lora.value = False
+    assert "no such column" in box.shown.value
+    bundle = box._repr_mimebundle_()
+    assert {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"} <= set(bundle)

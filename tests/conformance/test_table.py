@@ -1,0 +1,42 @@
+"""The table of properties names tests that exist, and docs/supported.md says what happens now."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import support_table
+
+from tests.support.properties import MORE, PROPERTIES
+
+HERE = Path(__file__).parent
+
+
+def suite_tests() -> dict[str, bool]:
+    """Every test of the suite's other files: does it run over the architectures?"""
+    found = {}
+    for path in HERE.glob("test_*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and path != Path(__file__):
+                found[node.name] = "kind" in [argument.arg for argument in node.args.args]
+    return found
+
+
+def test_every_property_has_tests_that_run_over_the_architectures():
+    assert list(PROPERTIES) == list(range(1, 22))
+    found = suite_tests()
+    for number, each in PROPERTIES.items():
+        assert each.tests and all(found[test] for test in each.tests), number
+    named = {test for each in PROPERTIES.values() for test in each.tests} | set(MORE)
+    assert named == set(found)
+
+
+def test_the_page_says_what_happens_now():
+    text = support_table.PAGE.read_text(encoding="utf-8")
+    if support_table.versions() not in text:
+        pytest.skip("the page was written with other versions, whose module names and errors may differ")
+    assert text == support_table.page(), "run `python tools/support_table.py`"
+
+
+def test_what_is_not_refused_has_no_place_among_the_refusals():
+    with pytest.raises(AssertionError, match="not refused"):
+        support_table.refusal(lambda: None)

@@ -1,0 +1,153 @@
+"""What nano was pretrained on: what must be in it, and what must never be."""
+
+# ruff: noqa: SIM905 - word lists read best as plain text
+
+import json
+import random
+import re
+import zlib
+
+import numpy as np
+import pytest
+
+from data.make.nano import sources
+from data.make.nano.corpus import Corpus, Packer
+from data.make.nano.families import PAIRED, UNPAIRED
+from data.make.nano.phrases import CONDITIONS, HEADS
+from data.make.nano.queries import ANSWERS, Condition, Query, to_sql
+from data.make.nano.tokenizer import train_tokenizer
+from data.make.nano.words import split_of
+
+NOUNS = "apple bridge cellar donkey engine fabric garden hammer island jacket kettle ladder magnet needle".split()
+
+
+def sample(each=150):
+    rng = random.Random(7)
+    return [family(rng, NOUNS) for _, family in PAIRED + UNPAIRED for _ in range(each)]
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return sample()
+
+
+def test_no_english_request_is_ever_followed_by_sql(documents):
+    """The pair that the course adapts to. Within a document SQL may come first, or after a formal notation."""
+    english = re.compile(r"^(question|words|paraphrase|steps|keywords|text|ticket):", re.MULTILINE)
+    with_sql = [d for d in documents if "SELECT" in d]
+    assert len(with_sql) > 300
+    for document in with_sql:
+        asked = english.search(document)
+        assert asked is None or "SELECT" not in document[asked.start() :], document
+
+
+def test_no_family_answers_with_sql():
+    query = Query("city", "max", "area", (Condition("name", "=", "Rome"),))
+    assert not [cue for cue, write in ANSWERS.items() if "SELECT" in write(query).upper().split()[:1]]
+    assert not [cue for cue, write in ANSWERS.items() if "FROM city" in write(query)]
+    assert to_sql(query) == "SELECT MAX(area) FROM city WHERE name = 'Rome'"
+
+
+def test_the_held_out_wordings_are_not_in_it(documents):
+    frames = [h.split("{")[0] for heads in HEADS["test"].values() for h in heads if h not in ("name the {c}",)]
+    text = "\n".join(documents).lower()
+    joints = [c.split("{")[0] for c in CONDITIONS["test"]]
+    assert not [f for f in frames + joints if f" {f}" in text]
+
+
+def test_made_up_names_of_the_test_split_are_not_in_it(documents):
+    names = {m for d in documents for m in re.findall(r"name = '([A-Z][a-z]+)'", d)}
+    assert len(names) > 50
+    assert {split_of(n) for n in names} == {"train"}
+
+
+def test_json_in_documents_parses(documents):
+    found = [line.partition(": ")[2] for d in documents for line in d.split("\n") if line.startswith("json: ")]
+    assert len(found) > 200
+    assert all(json.loads(text) for text in found)
+
+
+def test_documents_depend_on_the_seed_alone():
+    assert sample(5) == sample(5)
+
+
+class FakeCorpus(Corpus):
+    """A corpus without the packages, for tests on any machine."""
+
+    english = [f"sentence number {i} about nothing much." for i in range(3000)]
+    nouns = NOUNS
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(sample(20), vocab_size=600)
+
+
+def test_a_shard_is_a_function_of_stage_and_index(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr("data.make.nano.corpus.ROWS", 64)
+    corpus = FakeCorpus(tmp_path)
+    first, again = (corpus.shard("paired", 3, tokenizer, 128) for _ in range(2))
+    assert first.shape == (64, 128) and first.dtype == np.uint16
+    assert (first == again).all()
+    assert (corpus.shard("paired", 4, tokenizer, 256)[:, :128] != first[:32]).any()
+
+
+def test_the_early_stage_has_no_pairs(tmp_path):
+    groups = {group for group, _ in FakeCorpus(tmp_path).documents("early", 0, 500)}
+    assert groups == {"english", "unpaired"}
+
+
+def test_validation_documents_are_not_trained_on(tmp_path):
+    corpus = FakeCorpus(tmp_path)
+    rng = random.Random(0)
+    held = {corpus.document("english", rng, train=False) for _ in range(300)}
+    trained = {corpus.document("english", rng) for _ in range(3000)}
+    assert not held & trained
+
+
+def test_rows_begin_with_a_document():
+    packer = Packer(6, 0)
+    packer.add([[1, 2], [3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13]])
+    assert packer.rows == [[1, 2, 0, 3, 4, 5], [7, 8, 9, 10, 11, 12]]
+
+
+def test_a_name_is_the_same_tokens_wherever_it_stands(tokenizer):
+    def ids(text):
+        return tokenizer(text)["input_ids"]
+
+    for name in ("Rome", "Korvanel", "1850"):
+        alone = ids(name)
+        for text in (f"of {name}", f"= '{name}'", f'"{name}"', f"({name})"):
+            inside = ids(text)
+            assert any(inside[i : i + len(alone)] == alone for i in range(len(inside)))
+
+
+@pytest.mark.parametrize("text", ["a  b\n\n c", "Café Ünder_score", "'x' = 12.5;", "SELECT COUNT(*) FROM t", "日本 ok"])
+def test_the_tokenizer_gives_every_text_back(tokenizer, text):
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_without_apt_the_error_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(RuntimeError, match="apt-get download wordnet-base r-cran-janeaustenr"):
+        sources.unpacked(tmp_path)
+
+
+def test_wordnet_entries_are_read(tmp_path):
+    folder = tmp_path / "usr/share/wordnet"
+    folder.mkdir(parents=True)
+    for part in ("noun", "verb", "adj", "adv"):
+        (folder / f"data.{part}").write_text("  1 a licence | not an entry\n")
+    entry = "07739125 13 n 01 apple_tree 0 001 @ 1 n 0 | fruit with red skin  \n"
+    (folder / "data.noun").write_text("  1 licence\n" + entry)
+    assert sources.wordnet(tmp_path) == [("apple tree", "noun", "fruit with red skin")]
+
+
+def test_austen_is_read_from_an_r_database(tmp_path):
+    folder = tmp_path / "usr/lib/R/site-library/janeaustenr/data"
+    folder.mkdir(parents=True)
+    line = b"It is a truth universally acknowledged, that a single man must be in want of a wife."
+    text = b"".join(b"\x00\x04\x00\x09" + len(s).to_bytes(4, "big") + s for s in [line, b""] * 600)
+    (folder / "Rdata.rdb").write_bytes(b"\x00\x00\x00\x00" + zlib.compress(text))
+    paragraphs = sources.austen(tmp_path)
+    assert len(paragraphs) == 600 and paragraphs[0] == line.decode()

@@ -1,0 +1,232 @@
+"""PEFT reads lorakit's files and lorakit reads PEFT's; both compute the same (invariant 6).
+
+The settings; tests/conformance goes over the architectures.
+"""
+
+import json
+
+import peft
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import lorakit as lk
+from lorakit import LoRAConfig
+from tests.files.test_save_load import CONFIG, WEIGHTS, adapted, edit_config, refused
+from tests.support.tiny_models import build, gpt2, ids, logits
+
+CLOSE = dict(rtol=0, atol=1e-5)
+
+
+def randomise(model, seed=3):
+    """Random A, B and saved heads, as if trained."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name or "modules_to_save" in name:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data.copy_(0.3 * noise / parameter.shape[-1] ** 0.5)
+
+
+def by_peft(kind, folder, name="default", **fields):
+    """An adapter made, filled and saved by PEFT; returns its model."""
+    model = peft.get_peft_model(build(kind), peft.LoraConfig(**{"r": 3, "lora_alpha": 7, **fields}), adapter_name=name)
+    randomise(model)
+    model.eval().save_pretrained(folder)
+    return model
+
+
+OURS = {
+    "gpt2 whole": ("gpt2", dict(targets=("c_attn",))),
+    "gpt2 slices": ("gpt2", dict(targets=("q", "v"))),
+    "gpt2 one slice": ("gpt2", dict(targets=("c_attn.k",))),
+    "gpt2 slices, rslora": ("gpt2", dict(targets=("q", "k", "v"), use_rslora=True)),
+    "gpt2 slices and whole": ("gpt2", dict(targets=("q", "v", "mlp", "o"), rank_pattern={r"h\.1\.mlp\.c_fc": 5})),
+    "gpt2 all": ("gpt2", dict(targets=("all-linear",), alpha_pattern={"c_fc": 3})),
+    "gpt2 one layer": ("gpt2", dict(targets=("h.1.attn.c_attn",))),
+    "llama all": ("llama", dict(targets=("all-linear",), use_rslora=True, rank_pattern={"k_proj": 1})),
+}
+
+
+@pytest.mark.parametrize(("kind", "fields"), OURS.values(), ids=OURS.keys())
+def test_peft_loads_what_lorakit_saved(kind, fields, tmp_path):
+    model = adapted(kind, **fields)
+    lk.save_adapter(model, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path).eval()
+    result = theirs.load_adapter(tmp_path, "again")
+    assert not result.unexpected_keys and not [key for key in result.missing_keys if "lora_" in key and "again" in key]
+    plain = logits(build(kind))
+    assert (logits(model) - plain).abs().max() > 1e-4
+    torch.testing.assert_close(logits(theirs), logits(model), **CLOSE)
+    trained = sum(p.numel() for n, p in theirs.named_parameters() if "lora_" in n and ".default." in n)
+    assert trained == sum(t.numel() for k, t in load_file(tmp_path / WEIGHTS).items() if "lora_" in k)
+
+
+THEIRS = {
+    "gpt2 defaults": ("gpt2", dict(fan_in_fan_out=True)),
+    "gpt2 wrong fan_in_fan_out": ("gpt2", dict(fan_in_fan_out=False)),
+    "gpt2 c_proj": ("gpt2", dict(target_modules=["c_proj"], use_rslora=True)),
+    "gpt2 patterns": (
+        "gpt2",
+        dict(target_modules=["c_attn", "c_fc"], rank_pattern={r"h\.0\.attn\.c_attn": 5}, alpha_pattern={"c_fc": 2}),
+    ),
+    "gpt2 regex": ("gpt2", dict(target_modules=r".*\.h\.1\.(attn\.c_attn|mlp\.c_fc)")),
+    "gpt2 one layer": ("gpt2", dict(target_modules=["c_attn"], layers_to_transform=[1], layers_pattern="h")),
+    "gpt2 one layer, no pattern": ("gpt2", dict(target_modules=["c_attn", "c_fc"], layers_to_transform=0)),
+    "gpt2 excluded": ("gpt2", dict(target_modules=["c_proj", "c_fc"], exclude_modules=["attn.c_proj"])),
+    "gpt2 excluded by regex": ("gpt2", dict(target_modules=["c_proj"], exclude_modules=r".*mlp.*")),
+    "gpt2 gaussian": ("gpt2", dict(init_lora_weights="gaussian")),
+    "gpt2 saved norm": ("gpt2", dict(modules_to_save=["ln_f"])),
+    "llama defaults": ("llama", dict()),
+    "llama all-linear": ("llama", dict(target_modules="all-linear", lora_dropout=0.1)),
+    "llama dotted pattern": (
+        "llama",
+        dict(target_modules=["k_proj", "down_proj"], rank_pattern={"0.mlp.down_proj": 1}),
+    ),
+    "llama saved head": ("llama", dict(target_modules=["q_proj"], modules_to_save=["lm_head"])),
+    "roberta classifier": ("roberta", dict(target_modules=["query"], task_type="SEQ_CLS")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
+@pytest.mark.parametrize(("kind", "fields"), THEIRS.values(), ids=THEIRS.keys())
+def test_lorakit_loads_what_peft_saved_and_hands_it_back(kind, fields, tmp_path):
+    """Trap 17: patterns must act; a wrong fan_in_fan_out must not."""
+    theirs = by_peft(kind, tmp_path, **fields)
+    model = build(kind)
+    lk.load_adapter(model, tmp_path)
+    expected = logits(theirs)
+    assert (expected - logits(build(kind))).abs().max() > 1e-4
+    torch.testing.assert_close(logits(model), expected, **CLOSE)
+    lk.save_adapter(model, tmp_path / "back")
+    again = peft.PeftModel.from_pretrained(build(kind), tmp_path / "back").eval()
+    torch.testing.assert_close(logits(again), expected, **CLOSE)
+    old, new = load_file(tmp_path / WEIGHTS), load_file(tmp_path / "back" / WEIGHTS)
+    assert old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in old)
+
+
+def test_several_adapters_in_one_of_pefts_folders_are_told_apart(tmp_path):
+    theirs = by_peft("gpt2", tmp_path)
+    theirs.add_adapter("law", peft.LoraConfig(r=2, target_modules=["c_fc"]))
+    randomise(theirs, seed=9)
+    theirs.save_pretrained(tmp_path)
+    assert (tmp_path / "law" / WEIGHTS).exists() and (tmp_path / WEIGHTS).exists()
+    model = build("gpt2")
+    lk.load_adapter(model, tmp_path)
+    lk.load_adapter(model, tmp_path, "law")
+    lk.load_adapter(model, tmp_path / "law", "direct")
+    for ours, name in (("default", "default"), ("law", "law"), ("direct", "law")):
+        lk.set_adapter(model, ours)
+        theirs.set_adapter(name)
+        torch.testing.assert_close(logits(model), logits(theirs), **CLOSE)
+    names = ["law", None, "default"]
+    expected = theirs.eval()(input_ids=ids(), adapter_names=["law", "__base__", "default"]).logits
+    with lk.using(model, names):
+        torch.testing.assert_close(logits(model), expected, **CLOSE)
+
+
+UNSUPPORTED = {
+    "use_dora": dict(use_dora=True),
+    "bias": dict(bias="lora_only"),
+    "lora_bias": dict(lora_bias=True),
+    "trainable_token_indices": dict(trainable_token_indices={"wte": [1, 2]}, target_modules=["c_attn"]),
+    "lora_embedding": dict(target_modules=["c_attn", "wte"]),
+    "layer_replication": dict(layer_replication=[[0, 2], [1, 2]]),
+    "target_parameters": dict(target_modules=["c_attn"], target_parameters=["mlp.c_fc.weight"]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("says", "fields"), UNSUPPORTED.items(), ids=UNSUPPORTED.keys())
+def test_what_lorakit_cannot_represent_is_refused_by_name(says, fields, tmp_path):
+    kind = "llama" if says in ("lora_bias", "layer_replication") else "gpt2"
+    try:
+        by_peft(kind, tmp_path, **fields)
+    except Exception:  # this PEFT cannot make it on this model either: write its config by hand
+        lk.save_adapter(adapted(kind), tmp_path)
+        tensors = load_file(tmp_path / WEIGHTS)
+        save_file(tensors, tmp_path / WEIGHTS)
+        edit_config(tmp_path, **fields)
+    refused(build(kind), tmp_path, says)
+
+
+@pytest.mark.parametrize("init", ["pissa", "pissa_niter_4", "olora", "loftq", "corda", "lora_ga"])
+def test_inits_that_changed_the_base_are_refused(init, tmp_path):
+    by_peft("gpt2", tmp_path)
+    edit_config(tmp_path, init_lora_weights=init)
+    refused(build("gpt2"), tmp_path, f"init_lora_weights='{init}'")
+
+
+@pytest.mark.parametrize("kind", ["IA3", "LOHA", None, 3])
+def test_other_kinds_of_adapters_are_refused(kind, tmp_path):
+    by_peft("gpt2", tmp_path)
+    edit_config(tmp_path, peft_type=kind)
+    refused(build("gpt2"), tmp_path, "reads LoRA adapters only")
+
+
+def test_a_minimal_old_config_reads_with_pefts_defaults(tmp_path):
+    """Only peft_type is required: r, alpha and patterns fall back to PEFT's 8, 8 and none."""
+    theirs = by_peft("gpt2", tmp_path, r=8, lora_alpha=8, target_modules=["c_attn"])
+    (tmp_path / CONFIG).write_text(json.dumps({"peft_type": "LORA", "target_modules": ["c_attn"]}))
+    model = build("gpt2")
+    lk.load_adapter(model, tmp_path)
+    torch.testing.assert_close(logits(model), logits(theirs), **CLOSE)
+    tensors = load_file(tmp_path / WEIGHTS)
+    save_file({key.replace(".weight", ".default.weight"): value for key, value in tensors.items()}, tmp_path / WEIGHTS)
+    other = build("gpt2")
+    lk.load_adapter(other, tmp_path)
+    assert torch.equal(logits(model), logits(other))
+
+
+@pytest.mark.parametrize(("kind", "targets"), [("gpt2", ("c_attn", "mlp")), ("llama", ("all-linear",))])
+def test_gradients_equal_pefts(kind, targets, tmp_path):
+    model = adapted(kind, targets=targets)
+    lk.save_adapter(model, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path, is_trainable=True)
+    for one in (model, theirs):
+        one.train()(input_ids=ids(), labels=ids()).loss.backward()
+    peft_grads = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert len(grads) == len(peft_grads)
+    for name, grad in grads.items():
+        other = peft_grads[f"base_model.model.{name.replace('.adapters.sql', '')}.default.weight"]
+        torch.testing.assert_close(grad, other, rtol=1e-4, atol=1e-6 * float(other.abs().max()) + 1e-9)
+
+
+def test_slice_gradients_are_the_blocks_of_pefts(tmp_path):
+    model = adapted(targets=("q", "v"))
+    lk.save_adapter(model, tmp_path)
+    theirs = peft.PeftModel.from_pretrained(build("gpt2"), tmp_path, is_trainable=True)
+    for one in (model, theirs):
+        one.train()(input_ids=ids(), labels=ids()).loss.backward()
+    ours = model.transformer.h[0].attn.c_attn.adapters["sql"]
+    layer = theirs.base_model.model.transformer.h[0].attn.c_attn
+    torch.testing.assert_close(ours.lora_A.grad, layer.lora_A["default"].weight.grad, rtol=1e-4, atol=1e-8)
+    full = layer.lora_B["default"].weight.grad
+    blocks = torch.cat([full[outputs, inner] for outputs, inner, _ in ours.pieces])
+    torch.testing.assert_close(ours.lora_B.grad, blocks, rtol=1e-4, atol=1e-8)
+
+
+def test_a_slice_adapter_equals_one_full_width_adapter(tmp_path):
+    """Invariant 6, in lorakit's own terms: block-diagonal B, rank and alpha times the number of slices."""
+    sliced = adapted(targets=("q", "v"))
+    whole = gpt2().eval()
+    whole.load_state_dict(build("gpt2").state_dict())
+    lk.inject(whole, LoRAConfig(r=4, alpha=14, targets=("c_attn",)))
+    for path, layer in whole._lorakit.layers.items():
+        adapter, other = layer.adapters["default"], sliced.get_submodule(path).adapters["sql"]
+        assert adapter.scaling == other.scaling
+        adapter.lora_A.data.copy_(other.lora_A)
+        adapter.lora_B.data.copy_(other.full_B())
+    torch.testing.assert_close(logits(whole), logits(sliced), rtol=1e-5, atol=1e-6)
+
+
+def test_the_files_have_pefts_fields_and_shape(tmp_path):
+    by_peft("gpt2", tmp_path / "theirs", fan_in_fan_out=True)
+    lk.save_adapter(adapted(targets=("c_attn",)), tmp_path / "ours")
+    theirs, ours = (json.loads((tmp_path / who / CONFIG).read_text()) for who in ("theirs", "ours"))
+    assert ours.keys() <= theirs.keys()
+    same = ("peft_type", "bias", "fan_in_fan_out", "inference_mode", "use_rslora", "init_lora_weights")
+    assert all(ours[key] == theirs[key] for key in same)
+    assert sorted(p.name for p in (tmp_path / "ours").iterdir()) == [CONFIG, WEIGHTS]
+    shapes = [{k: tuple(v.shape) for k, v in load_file(tmp_path / who / WEIGHTS).items()} for who in ("ours", "theirs")]
+    assert shapes[0].keys() == shapes[1].keys()

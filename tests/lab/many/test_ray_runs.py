@@ -1,0 +1,164 @@
+"""A sweep on Ray writes what an ordinary sweep writes, goes on where it stopped, and survives a worker's death."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lorakit.chapters import results
+from lorakit.chapters.experiments import EXPERIMENTS, Experiment
+from lorakit.core.errors import LoRAError
+from lorakit.lab import sweep
+from lorakit.lab.many.ray_runs import _environment, _start, ray_results
+from lorakit.lab.sweep import Run
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """A local Ray of two workers. Not in tmp_path: its sockets' paths may have 107 characters."""
+    folder = tempfile.mkdtemp(prefix="r", dir="/tmp" if Path("/tmp").is_dir() else None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # by default its workers stand back behind everything else
+        ray = pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
+        from ray.cluster_utils import Cluster
+
+        cluster = start_head(Cluster)
+        _start(ray, cluster.address, processes=1)
+        yield ray
+        ray.shutdown()
+        cluster.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def start_head(cluster):
+    """Ray gives its helper processes 15 seconds (its issue 65983), too few beside other tests on two cores: again."""
+    lean = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    for _ in range(3):
+        try:
+            return cluster(
+                initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 100_000_000, **lean}
+            )
+        except Exception as error:  # what it raises is a bare Exception
+            failed = error
+            if "timed out during startup" not in str(error):
+                raise
+    pytest.skip(f"Ray did not start on this machine, three times: {failed}")
+
+
+@pytest.fixture(scope="module")
+def runs(make_tiny, tiny_tokenizer, tmp_path_factory):
+    """Four fine-tunings of one step each, on a base and functions that the workers read from disk."""
+    base = tmp_path_factory.mktemp("tiny")
+    make_tiny(dropout=0.0, context=320).save_pretrained(base)
+    tiny_tokenizer.save_pretrained(base)
+    one = Run(task="python", base=str(base), method="lora", r=2, alpha=4, targets=("q", "v"), lr=1e-2, steps=1)
+    return [replace(one, batch_size=2, precision="no", seed=seed) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def ordinary(runs, tmp_path_factory):
+    """The records of the same runs, one after the other in this process."""
+    return sweep.sweep(runs, tmp_path_factory.mktemp("ordinary") / "rows.jsonl", progress=False)
+
+
+def check_same(rows, ordinary):
+    assert [row["run"] for row in rows] == json.loads(json.dumps([row["run"] for row in ordinary]))
+    for row, other in zip(rows, ordinary, strict=True):
+        assert row.keys() == other.keys() and row["trainable"] == other["trainable"]
+        for split in ("validation", "test"):
+            assert row["metrics"][split] == pytest.approx(other["metrics"][split], rel=1e-5)
+
+
+def test_a_sweep_on_ray_stopped_half_way_goes_on_to_the_records_of_an_ordinary_one(
+    ray, runs, ordinary, tmp_path, monkeypatch
+):
+    file, append = tmp_path / "rows.jsonl", sweep.append
+
+    def stops_after_two(file, row):
+        append(file, row)
+        if len(sweep.read(file)) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "append", stops_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(runs, file, cluster="local", progress=False)
+    first = file.read_text()
+    assert len(sweep.read(file)) == 2
+    monkeypatch.setattr(sweep, "append", append)
+    adapters = tmp_path / "adapters"
+    sweep.sweep(runs, file, cluster="local", progress=False, keep=lambda run: adapters / str(run.seed))
+    assert file.read_text().startswith(first) and len(sweep.read(file)) == 4, "finished runs are not done again"
+    assert len(list(adapters.glob("*/adapter_model.safetensors"))) == 2
+    rows = sweep.sweep(runs, file, progress=False)
+    check_same(json.loads(json.dumps(rows)), ordinary)
+    assert {row["threads"] for row in rows} == {1}
+    assert ray.is_initialized(), "a Ray that was there before is left running"
+
+
+def test_a_run_that_cannot_be_done_ends_the_sweep_with_its_reason(ray, runs, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    with pytest.raises(LoRAError, match="the base model './absent' could not be loaded") as caught:
+        sweep.sweep([replace(runs[0], base="./absent")], file, cluster="local", progress=False)
+    assert "Traceback" not in str(caught.value)
+    assert sweep.read(file) == []
+
+
+def test_a_run_whose_worker_died_is_done_again(ray, tmp_path):
+    def dies_once(run, *, keep, device, progress):
+        if not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            os._exit(1)
+        return {"run": run}
+
+    assert list(_results([7], dies_once)) == [(7, {"run": 7})]
+
+
+def test_workers_see_this_process_s_data_and_no_token(ray, monkeypatch):
+    monkeypatch.setenv("LORAKIT_BUDGET", "fast")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+
+    def look(run, *, keep, device, progress):
+        import lorakit.lab
+
+        names = ("LORAKIT_BUDGET", "HF_HUB_OFFLINE", "HF_TOKEN")
+        return {name: os.environ.get(name) for name in names} | {"lorakit": lorakit.lab.__file__}
+
+    ((_, seen),) = _results([0], look)
+    import lorakit.lab
+
+    assert seen["LORAKIT_BUDGET"] == "fast" and seen["HF_HUB_OFFLINE"] == "1"
+    assert seen["lorakit"] == lorakit.lab.__file__
+    assert "HF_TOKEN" not in _environment("local")
+
+
+def _results(runs, work):
+    return ray_results(runs, work, cluster="local", processes=2, keep=lambda run: None, device=None)
+
+
+def test_the_command_spreads_an_experiment_with_ray(ray, runs, ordinary, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", Experiment("tiny", "00", "", lambda: runs[:1]))
+    assert results.main(["tiny", "--ray", "--out", str(tmp_path)]) == 0
+    assert "tiny: 1 runs" in capsys.readouterr().out
+    check_same(sweep.read(tmp_path / "tiny.jsonl"), ordinary[:1])
+
+
+def test_without_ray_the_error_says_what_to_install(runs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LoRAError, match="pip install ray"):
+        sweep.sweep(runs[:1], tmp_path / "rows.jsonl", cluster="local", progress=False)
+
+
+def test_a_cluster_that_is_not_there_is_named(monkeypatch):
+    class Absent:
+        def init(self, **options):
+            raise ConnectionError("nobody answers")
+
+    with pytest.raises(LoRAError, match="no Ray cluster at 'auto' .nobody answers."):
+        _start(Absent(), "auto", 1)

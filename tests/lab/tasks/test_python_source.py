@@ -1,0 +1,113 @@
+"""Python source as a task: what becomes an example, how the splits are kept apart, and that nano can read it all."""
+
+import pytest
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab import load_base
+from lorakit.lab.evaluate import context_length, count_bytes
+from lorakit.lab.tasks.python_source import LONGEST, MODULES, SHORTEST, SIZES, functions, python_source
+from lorakit.lab.tasks.task import encode_all
+
+SOURCE = '''
+def plain(first, second=None):
+    """What it does."""
+
+    # why it does so
+    if second is None:
+        return first
+    return [first, *second, "and some more text"]
+
+class Shelf:
+    @property
+    def whole(self,
+              longer="a signature of two lines"):
+        for book in self.books:
+            yield book.title, book.year, longer
+
+        return None
+
+    class Inner:
+        async def method(self):
+            await self.something_with_a_name_long_enough()
+            return self
+
+    def only_a_docstring(self):
+        """Nothing but words here, and plenty of them, so that the length is not what leaves this function out."""
+
+    def one_liner(self): return "a body behind the colon, with enough of text to be as long as an example must be"
+
+    def remark(self):  # a remark behind the colon
+        return "a body with enough of text to be as long as an example must be, and a bit more"
+
+    def foreign(self):
+        return "an ö is two bytes, and a tokenizer may make many tokens of one such sign, so it is left out"
+
+def short():
+    return 1
+'''
+
+
+@pytest.fixture(scope="module")
+def task():
+    return python_source()
+
+
+def test_an_example_is_a_signature_and_its_body_without_the_docstring():
+    found = {example.prompt: example.answer for example in functions(SOURCE)}
+    assert found == {
+        "def plain(first, second=None):": "\n    # why it does so\n    if second is None:\n        return first\n"
+        '    return [first, *second, "and some more text"]',
+        'def whole(self,\n          longer="a signature of two lines"):': "\n    for book in self.books:\n"
+        "        yield book.title, book.year, longer\n\n    return None",
+        "async def method(self):": "\n    await self.something_with_a_name_long_enough()\n    return self",
+    }
+
+
+def test_info_counts_the_bytes_of_the_answer():
+    for example in functions(SOURCE, "shelf"):
+        assert example.info == {"bytes": len(example.answer.encode()), "module": "shelf"}
+
+
+def test_the_task_has_its_sizes_on_every_version_of_python(task):
+    assert {split: len(task.split(split)) for split in SIZES} == SIZES
+    assert task.metric == "bits_per_byte" and task.scorer is None
+    assert count_bytes(task.test) == sum(example.info["bytes"] for example in task.test)
+    for example in task.train + task.test:
+        assert SHORTEST <= len((example.prompt + example.answer).encode()) <= LONGEST
+        assert example.prompt.endswith(":") and example.answer.startswith("\n ")
+
+
+def test_no_module_and_no_function_is_in_two_splits(task):
+    modules = [set(names.split()) for names in MODULES.values()]
+    assert sum(map(len, modules)) == len(set.union(*modules))
+    texts = [example.prompt + example.answer for split in SIZES for example in task.split(split)]
+    assert len(set(texts)) == len(texts)
+    for split, names in MODULES.items():
+        assert {example.info["module"] for example in task.split(split)} <= set(names.split())
+
+
+def test_nano_reads_every_example_within_its_context_and_loses_nothing(task):
+    model, tokenizer = load_base("nano", device="cpu")
+    for split in SIZES:
+        examples = task.split(split)
+        encoded = encode_all(examples, tokenizer, context_length(model))  # raises where one is too long
+        for example, row in zip(examples[:100], encoded, strict=False):
+            assert tokenizer.decode(row.ids[:-1]) == example.prompt + example.answer
+            # in two parts as in one text: the seam between prompt and answer is no strange place for the tokenizer
+            assert row.ids[:-1] == tokenizer(example.prompt + example.answer)["input_ids"]
+
+
+def test_limit_takes_the_first_of_an_order_that_the_seed_gives(task):
+    assert python_source(limit=10).train == task.train[:10]
+    assert python_source(limit=10, seed=1).train != task.train[:10]
+
+
+def test_a_missing_module_is_no_error_and_no_source_at_all_is(tmp_path):
+    for name in ("wave", "heapq", "xml"):
+        (tmp_path / f"{name}.py").write_text(SOURCE.replace("first", name), encoding="utf-8")
+    (tmp_path / "typing.py").write_text("def younger than this Python", encoding="utf-8")
+    few = python_source(folder=tmp_path)
+    # what the three files have in common is tested, and neither trained on nor chosen by
+    assert [len(few.split(split)) for split in ("test", "validation", "train")] == [3, 1, 1]
+    with pytest.raises(LoRAError, match="no Python source in"):
+        python_source(folder=tmp_path / "empty")

@@ -1,0 +1,78 @@
+"""SST-2: read from lines, and what is said where it is not here."""
+
+import pytest
+
+from lorakit import lab
+from lorakit.chapters import experiments
+from lorakit.core.errors import LoRAError
+from lorakit.lab.tasks.sst2 import without_test_labels
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, rows in {"train": 4, "dev": 2, "test": 3}.items():
+        lines = [f"film number {row} of {name}\t{row % 2}" for row in range(rows)]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def test_lines_become_texts_with_the_names_of_their_classes(folder):
+    task = lab.sst2(folder)
+    assert [len(task.split(name)) for name in ("train", "validation", "test")] == [4, 2, 3]
+    assert task.test[1] == lab.Example("film number 1 of test", "positive") and task.test[0].answer == "negative"
+    assert task.labels == ("negative", "positive") and task.metric == "accuracy"
+    assert "test split: 3 sentences" in task.note
+
+
+def test_a_head_line_as_in_glue_is_no_example(folder):
+    (folder / "dev.tsv").write_text("sentence\tlabel\na fine film \t1\n")
+    assert lab.sst2(folder).validation == [lab.Example("a fine film", "positive")]
+
+
+@pytest.mark.parametrize("line", ["a film", "a film\t2", "\t1", "a film\tpositive"])
+def test_a_bad_line_is_named(folder, line):
+    (folder / "test.tsv").write_text(f"fine\t1\n{line}\n")
+    with pytest.raises(LoRAError, match=r"test.tsv, line 2: expected `sentence<TAB>0 or 1`"):
+        lab.sst2(folder)
+
+
+def test_missing_data_says_where_it_should_be(folder, monkeypatch, tmp_path):
+    (folder / "dev.tsv").unlink()
+    with pytest.raises(LoRAError, match="there is no .*dev.tsv"):
+        lab.sst2(folder)
+    (folder / "test.tsv").write_text("\n")
+    (folder / "dev.tsv").write_text("fine\t1\n")
+    with pytest.raises(LoRAError, match="test.tsv is empty"):
+        lab.sst2(folder)
+    with pytest.raises(LoRAError, match="there is no folder"):
+        lab.sst2(tmp_path / "absent")
+    monkeypatch.delenv("LORAKIT_DATA", raising=False)
+    with pytest.raises(LoRAError, match="the SST-2 data is not here.*LORAKIT_DATA"):
+        lab.sst2()
+
+
+def test_where_test_labels_are_not_public_validation_is_the_test_and_the_note_says_so():
+    train = [lab.Example(f"text {n}", "positive") for n in range(50)]
+    (learnt, chosen, reported), note = without_test_labels(train, train[:7])
+    assert reported == train[:7] and len(chosen) == 5 and len(learnt) == 45
+    assert {e.prompt for e in learnt + chosen} == {e.prompt for e in train}
+    assert "test labels are not public" in note and "7 sentences" in note and "5 training examples" in note
+
+
+def test_the_real_data_set_has_the_sizes_it_is_known_by(real_data):
+    task = lab.sst2(real_data / "sst2")
+    assert [len(task.split(name)) for name in ("train", "validation", "test")] == [6920, 872, 1821]
+    assert sum(e.answer == "positive" for e in task.test) == 909
+
+
+def test_the_experiment_tries_every_method_and_then_three_seeds_at_the_best_rate():
+    sst2 = experiments.EXPERIMENTS["sst2"]
+    grid = sst2.grid()
+    assert {run.method for run in grid} == {"lora", "full", "bitfit", "head"} and {run.seed for run in grid} == {0}
+    assert all((run.base, run.task) == ("minilm", "sst2") for run in grid)
+    made = [{"run": vars(run), "metrics": {"validation": {"accuracy": -run.lr}}} for run in grid]
+    final = sst2.final(made)
+    assert len(final) == 12 and {run.seed for run in final} == {0, 1, 2}
+    assert {(run.method, run.lr) for run in final} == {
+        (r.method, min(g.lr for g in grid if g.method == r.method)) for r in grid
+    }

@@ -1,0 +1,211 @@
+"""The training loop: it learns, it is exact, and it leaves things as it found them."""
+
+import math
+import sys
+
+import pytest
+import torch
+
+import lorakit as lk
+from lorakit import lab
+from lorakit.core.errors import LoRAError
+
+LETTERS = "abcdefgh"
+EXAMPLES = [lab.Example(f"say {letter} {n}:", f" {letter * n}") for letter in LETTERS for n in (1, 2, 3)]
+
+
+def exact(answers, examples):
+    right = [answer == example.answer.strip() for answer, example in zip(answers, examples, strict=True)]
+    return {"exact": sum(right) / len(right)}
+
+
+@pytest.fixture
+def task():
+    return lab.Task("repeat", EXAMPLES, EXAMPLES[:6], EXAMPLES[6:12], "exact", exact, max_new_tokens=6)
+
+
+@pytest.fixture
+def full(tiny_model):
+    return tiny_model.requires_grad_(True)
+
+
+def weights(model):
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def run(model, tokenizer, task, **options):
+    return lab.fit(model, tokenizer, task, **{"steps": 6, "batch_size": 4, "warmup": 2, "progress": False, **options})
+
+
+def test_a_model_learns_the_task(full, tiny_tokenizer, task):
+    history = run(full, tiny_tokenizer, task, steps=120, batch_size=12, lr=1e-2, eval_every=60)
+    assert history.losses[-1] < 0.1 * history.losses[0]
+    steps, accuracy = history.column("validation_exact")
+    assert steps == [60, 120] and accuracy[-1] == 1.0
+    assert lab.evaluate(full, tiny_tokenizer, task)["exact"] == 1.0
+
+
+def test_only_the_adapter_is_trained_and_the_base_keeps_every_bit(tiny_model, tiny_tokenizer, task):
+    lk.inject(tiny_model, lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="a")
+    before = weights(tiny_model)
+    run(tiny_model, tiny_tokenizer, task)
+    changed = {name for name, value in weights(tiny_model).items() if not torch.equal(value, before[name])}
+    assert changed and all("lora_" in name for name in changed)
+
+
+def test_the_same_seed_gives_the_same_run_bit_for_bit_and_another_does_not(make_tiny, tiny_tokenizer, task):
+    losses = []
+    for seed, noise in ((5, 1), (5, 2), (6, 1)):
+        torch.manual_seed(noise)  # the caller's random state has no say
+        losses.append(run(make_tiny(), tiny_tokenizer, task, seed=seed).losses)
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_callers_random_state_and_module_modes_are_put_back(full, tiny_tokenizer, task):
+    full.transformer.h[1].train()
+    modes = [module.training for module in full.modules()]
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    run(full, tiny_tokenizer, task, eval_every=3)
+    assert torch.equal(torch.rand(3), expected)
+    assert [module.training for module in full.modules()] == modes
+    assert all(parameter.grad is None for parameter in full.parameters())
+
+
+def test_the_first_step_is_the_gradient_of_the_mean_over_answer_tokens(make_tiny, tiny_tokenizer, task):
+    model = make_tiny(dropout=0.0)
+    history = run(model, tiny_tokenizer, task, steps=1, batch_size=len(EXAMPLES))  # one step on everything
+    model = make_tiny(dropout=0.0)
+    assert history.losses[0] == pytest.approx(lab.mean_loss(model, tiny_tokenizer, EXAMPLES), rel=1e-5)
+    rows = [lab.encode(example, tiny_tokenizer) for example in EXAMPLES]
+    batch = lab.collate(rows, tiny_tokenizer.pad_token_id)
+    model(**batch).loss.backward()  # transformers' own mean over the labelled tokens
+    norm = math.sqrt(sum(parameter.grad.square().sum().item() for parameter in model.parameters()))
+    assert history.rows[0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_cutting_a_batch_into_parts_changes_nothing_but_rounding(make_tiny, tiny_tokenizer, task, accumulate):
+    whole, parts = make_tiny(dropout=0.0), make_tiny(dropout=0.0)
+    one = run(whole, tiny_tokenizer, task, batch_size=7, max_grad_norm=None)
+    other = run(parts, tiny_tokenizer, task, batch_size=7, max_grad_norm=None, accumulate=accumulate)
+    assert other.losses == pytest.approx(one.losses, rel=1e-3)
+    assert [r["grad_norm"] for r in other.rows[:2]] == pytest.approx([r["grad_norm"] for r in one.rows[:2]], rel=1e-3)
+
+
+def test_the_gradient_is_clipped_to_the_norm_asked_for(make_tiny, tiny_tokenizer, task):
+    moved = {}
+    for limit in (1.0, 1e-9):
+        model = make_tiny()
+        before = weights(model)
+        history = run(model, tiny_tokenizer, task, steps=1, warmup=0, max_grad_norm=limit, lr=1e-3)
+        moved[limit] = max((value - before[name]).abs().max().item() for name, value in weights(model).items())
+        assert history.rows[0]["grad_norm"] > 1.0, "recorded before clipping"
+    assert moved[1e-9] < 0.5 * moved[1.0]  # below AdamW's epsilon the step shrinks
+
+
+@pytest.mark.parametrize("schedule, last", [("cosine", 0.0061), ("linear", 0.05), ("constant", 1.0)])
+def test_the_learning_rate_rises_and_falls_as_said(schedule, last):
+    rates = [lab.learning_rate(step, 30, 1.0, 10, schedule) for step in range(1, 31)]
+    assert rates[:11] == pytest.approx([0.1 * n for n in range(1, 11)] + [1.0])
+    assert rates[-1] == pytest.approx(last, abs=1e-3)
+    assert all(late <= early for early, late in zip(rates[10:], rates[11:], strict=False))
+    assert lab.learning_rate(1, 5, 1.0, 0, schedule) == 1.0
+
+
+def test_divergence_is_an_error_that_names_step_and_rate_and_takes_no_bad_step(make_tiny, tiny_tokenizer, task):
+    full, calls = make_tiny(), []
+
+    def spoil(module, inputs, output):
+        calls.append(1)
+        return output * math.nan if len(calls) == 4 else output
+
+    handle = full.lm_head.register_forward_hook(spoil)
+    with pytest.raises(lab.NonFiniteLoss, match=r"loss is nan .* at step 4, .*rate is 0.00\d+ \(peak 0.01\)") as caught:
+        run(full, tiny_tokenizer, task)
+    handle.remove()
+    assert len(caught.value.history.rows) == 3
+    assert all(parameter.isfinite().all() for parameter in full.parameters())
+    assert not full.training
+    assert same(weights(full), weights_after(make_tiny(), tiny_tokenizer, task, steps=3))
+
+
+def weights_after(model, tokenizer, task, steps):
+    """The weights of an undisturbed run when so many of its 6 steps are done."""
+    seen = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: seen.append(weights(model)))
+    run(model, tokenizer, task)
+    handle.remove()
+    return seen[steps]
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_changes(tiny_model, tiny_tokenizer, task):
+    tiny_model.requires_grad_(False)
+    with pytest.raises(LoRAError, match="no parameter requires a gradient"):
+        run(tiny_model, tiny_tokenizer, task)
+    lk.inject(tiny_model, lk.LoRAConfig(r=2, targets=("q",)), name="a")
+    empty = lab.Task("empty", [], [], [], "exact", exact)
+    with pytest.raises(LoRAError, match="'empty' has no training examples"):
+        run(tiny_model, tiny_tokenizer, empty)
+    wrong = dict(steps=0, batch_size=0, accumulate=0, lr=-1.0, schedule="step", precision="int8", eval_every=0.5)
+    for name, value in wrong.items():
+        with pytest.raises(LoRAError, match=f"{name} must be"):
+            run(tiny_model, tiny_tokenizer, task, **{name: value})
+    with pytest.raises(LoRAError, match='"fp16" needs a CUDA GPU'):
+        run(tiny_model, tiny_tokenizer, task, precision="fp16")
+    with pytest.raises(LoRAError, match="tokens long, more than 8"):
+        run(tiny_model, tiny_tokenizer, task, max_length=8)
+    lk.merge(tiny_model)
+    with pytest.raises(LoRAError, match="unmerge first"):
+        run(tiny_model, tiny_tokenizer, task)
+
+
+def test_training_what_the_loss_does_not_depend_on_is_refused(tiny_model, tiny_tokenizer, task):
+    tiny_model.requires_grad_(False)
+    tiny_model.spare = torch.nn.Linear(2, 2)
+    with pytest.raises(LoRAError, match="no influence on the loss"):
+        run(tiny_model, tiny_tokenizer, task)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradient_checkpointing_changes_no_number(make_tiny, tiny_tokenizer, task, reentrant):
+    def adapted():
+        return lk.inject(make_tiny(), lk.LoRAConfig(r=2, targets=("q", "v")), name="a")
+
+    expected = run(adapted(), tiny_tokenizer, task).losses
+    model = adapted()
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+    assert run(model, tiny_tokenizer, task).losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_bf16_computes_in_half_precision_and_keeps_float32_weights(make_tiny, tiny_tokenizer, task):
+    model, seen = make_tiny(), []
+    handle = model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
+    history = run(model, tiny_tokenizer, task, precision="bf16", steps=20, lr=1e-2)
+    handle.remove()
+    assert set(seen) == {torch.bfloat16}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert history.losses[-1] < history.losses[0]
+
+
+@pytest.mark.parametrize("quick", ["bf16", "no"])
+def test_auto_computes_in_bf16_only_where_that_is_quick(quick, make_tiny, tiny_tokenizer, task, monkeypatch):
+    monkeypatch.setattr(sys.modules["lorakit.lab.loop"], "quick_precision", lambda device: quick)
+    model, seen = make_tiny(), []
+    model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
+    assert run(model, tiny_tokenizer, task, precision="auto").settings["precision"] == quick
+    assert set(seen) == {torch.bfloat16 if quick == "bf16" else torch.float32}
+
+
+def test_history_survives_json_bit_for_bit(full, tiny_tokenizer, task, tmp_path):
+    history = run(full, tiny_tokenizer, task, eval_every=3)
+    history.to_json(tmp_path / "deep" / "history.json")
+    assert lab.History.from_json(tmp_path / "deep" / "history.json") == history
+    assert history.device == "cpu" and history.seconds > 0 and "torch" in history.versions
+    assert [row["step"] for row in history.rows] == [1, 2, 3, 4, 5, 6]
+    assert "6 steps" in repr(history)

@@ -1,0 +1,115 @@
+"""The command: it trains, saves, resumes, and says in one line what it cannot do."""
+
+import json
+
+import pytest
+
+import lorakit as lk
+from lorakit import lab
+from lorakit.lab import train
+
+EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefgh"]
+
+
+@pytest.fixture
+def command(tiny_model, tiny_tokenizer, tmp_path, monkeypatch):
+    """Runs the command on a tiny model and a tiny task; returns its exit code."""
+    tiny_model.save_pretrained(tmp_path / "tiny")
+    tiny_tokenizer.save_pretrained(tmp_path / "tiny")
+    task = lab.Task("e2e", EXAMPLES, EXAMPLES, EXAMPLES, "share", lambda a, e: {"share": 0.25}, 4, "A note.")
+    monkeypatch.setitem(train.TASKS, "e2e", lambda: task)
+    fixed = ["--model", str(tmp_path / "tiny"), "--task", "e2e", "--out", str(tmp_path / "out"), "--device", "cpu"]
+
+    def run(*arguments):
+        return train.main([*fixed, "--batch-size", "4", "--quiet", *arguments])
+
+    run.out = tmp_path / "out"
+    run.base = tmp_path / "tiny"
+    return run
+
+
+def test_it_trains_scores_and_saves_an_adapter_that_loads(command, capsys):
+    assert command("--steps", "3", "--r", "2", "--targets", "q", "v") == 0
+    said = capsys.readouterr().out
+    assert "test before: share 0.25" in said and "test after: share 0.25" in said and "A note." in said
+    assert "training 512 of" in said  # 2 layers x (q, v) x r 2 x (32 + 32)
+    model, tokenizer = lk.load_base(str(command.base), device="cpu")
+    lk.load_adapter(model, command.out / "adapter", name="e2e")
+    scores = json.loads((command.out / "scores.json").read_text())
+    assert lab.mean_loss(model, tokenizer, EXAMPLES) == pytest.approx(scores["after"]["loss"], rel=1e-5)
+    assert scores["after"]["loss"] != scores["before"]["loss"]
+    assert len(lab.History.from_json(command.out / "history.json").rows) == 3
+
+
+def test_full_fine_tuning_saves_a_model(command, capsys):
+    assert command("--steps", "2", "--full", "--lr", "1e-3") == 0
+    assert "(100.00%)" in capsys.readouterr().out
+    model, tokenizer = lk.load_base(str(command.out / "model"), device="cpu")
+    scores = json.loads((command.out / "scores.json").read_text())
+    assert lab.mean_loss(model, tokenizer, EXAMPLES) == pytest.approx(scores["after"]["loss"], rel=1e-5)
+
+
+def test_it_resumes(command):
+    assert command("--steps", "4", "--schedule", "constant") == 0
+    whole = lab.History.from_json(command.out / "history.json").losses
+    assert command("--steps", "2", "--schedule", "constant") == 0
+    assert command("--steps", "4", "--schedule", "constant", "--resume") == 0
+    assert lab.History.from_json(command.out / "history.json").losses == whole
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--model", "./absent"], "error: the base model './absent' could not be loaded"),
+        (["--r", "1000"], "error: r must be between 1 and 32"),
+        (["--targets", "nothing"], "error: "),
+        (["--lr", "-1"], "error: lr must be 0 or more"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(command, capsys, arguments, message):
+    assert command("--steps", "2", *arguments) == 1
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(message) and "\n" not in said
+
+
+def test_wrong_arguments_are_exit_code_2(command):
+    with pytest.raises(SystemExit) as caught:
+        command("--task", "chess")
+    assert caught.value.code == 2
+
+
+def test_ctrl_c_saves_what_was_learnt_and_is_exit_code_130(command, monkeypatch, capsys):
+    fit = lab.fit
+
+    def interrupted(*arguments, **options):
+        history = fit(*arguments, **options)
+        history.interrupted = True
+        return history
+
+    monkeypatch.setattr(lab, "fit", interrupted)
+    assert command("--steps", "2") == 130
+    assert (command.out / "adapter" / "adapter_model.safetensors").is_file()
+    assert "--resume goes on" in capsys.readouterr().out
+
+
+def test_two_processes_of_accelerate_launch_share_a_base_cut_up_over_them(command, make_tiny):
+    """The command as typed, on the bundled task, the base in halves; one process with the same options agrees."""
+    from tests.support.processes import LAUNCHERS, run_command
+
+    make_tiny(context=320).save_pretrained(command.base)  # functions of up to 300 bytes, a token each
+    fixed = ["--model", str(command.base), "--task", "python", "--steps", "2", "--eval-limit", "4", "--quiet"]
+    fixed += ["--device", "cpu", "--batch-size", "4", "--r", "2"]
+    said = run_command(
+        ["-m", *LAUNCHERS["accelerate"], "2", "-m", "lorakit.lab.train", *fixed, "--shard", "--out", str(command.out)]
+    )
+    assert said.count("test after: ") == 1, "one process speaks"
+    assert train.main([*fixed, "--out", str(command.out / "alone")]) == 0
+    scores, alone = (json.loads((place / "scores.json").read_text()) for place in (command.out, command.out / "alone"))
+    for when in ("before", "after"):
+        assert scores[when]["loss"] == pytest.approx(alone[when]["loss"], rel=1e-5)
+    lk.load_adapter(lk.load_base(str(command.base), device="cpu")[0], command.out / "adapter", name="python")
+
+
+def test_sharding_needs_several_processes(command, capsys):
+    assert command("--steps", "1", "--shard") == 1
+    assert "there is one process, so nothing to cut the base up over" in capsys.readouterr().err

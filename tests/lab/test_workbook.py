@@ -1,0 +1,71 @@
+"""The workbook: values survive, several writers lose nothing, trouble never stops a chapter."""
+
+import json
+import multiprocessing
+
+import pytest
+import torch
+
+from lorakit.lab import places, workbook
+
+
+def test_a_kept_value_is_read_back_with_where_it_was_measured(monkeypatch):
+    monkeypatch.setenv("LORAKIT_BUDGET", "fast")
+    monkeypatch.setenv("LORAKIT_MODEL", "nano")
+    workbook.keep(share=torch.tensor(0.25), frozen=True)
+    assert workbook.measured("share") == 0.25 and workbook.measured("frozen") is True
+    entry = workbook.read(workbook.MEASURED)["share"]
+    assert entry["model"] == "nano" and entry["budget"] == "fast" and set(entry) >= {"date", "device"}
+
+
+def test_a_value_that_nobody_measured_is_none():
+    assert workbook.measured("nothing") is None
+
+
+def test_what_json_cannot_hold_is_refused_and_nothing_is_written():
+    with pytest.raises(TypeError, match="share must be a number"):
+        workbook.keep(share=[1, 2])
+    assert not places.workbook().exists()
+
+
+def write_twenty(writer: int, folder: str) -> None:
+    import os
+
+    os.environ["LORAKIT_WORKBOOK"] = folder
+    for i in range(20):
+        workbook.update("counts.json", lambda content, i=i: content.update({f"{writer}-{i}": i}))
+
+
+def test_several_notebooks_that_write_at_once_lose_nothing():
+    folder = str(places.workbook())
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_twenty, args=(n, folder)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert len(workbook.read("counts.json")) == 60
+
+
+@pytest.mark.parametrize("damage", ["{ half", "[1, 2]", "\x00"])
+def test_a_damaged_file_is_put_aside_with_a_warning(damage):
+    places.workbook().mkdir(parents=True)
+    (places.workbook() / workbook.MEASURED).write_text(damage)
+    assert workbook.measured("share") is None
+    with pytest.warns(UserWarning, match="damaged"):
+        workbook.keep(share=1)
+    assert workbook.measured("share") == 1
+    assert (places.workbook() / "measured.json.damaged").read_text() == damage
+
+
+def test_a_folder_that_cannot_be_made_warns_and_goes_on(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LORAKIT_WORKBOOK", str(tmp_path / "file" / "below"))
+    with pytest.warns(UserWarning, match="cannot be written"):
+        workbook.keep(share=1)
+
+
+def test_the_file_is_plain_json():
+    workbook.keep(share=0.5)
+    assert json.loads((places.workbook() / workbook.MEASURED).read_text())["share"]["value"] == 0.5

@@ -1,0 +1,253 @@
+"""Files that are not what they should be: pipes, devices, bombs, links, names that lead elsewhere, damaged bytes."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+from tests.files.test_save_load import CONFIG, FIRST, WEIGHTS, adapted, edit_config, edit_weights, refused
+from tests.support.fuzz_originals import torch_bytes
+from tests.support.processes import environment_of_children
+from tests.support.tiny_models import build, logits, same_bits
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return lk.save_adapter(adapted(), tmp_path / "saved")
+
+
+def header_of(path):
+    data = Path(path).read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), data[end:]
+
+
+def put_header(path, header, data):
+    text = json.dumps(header).encode()
+    Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def as_version_1(folder, **changes):
+    """The folder as lorakit wrote it before there was a checksum."""
+    header, data = header_of(folder / WEIGHTS)
+    note = json.loads(header["__metadata__"]["lorakit"])
+    del note["version"], note["replaces"]
+    header["__metadata__"] = {"format": "pt", "lorakit": json.dumps({"before": None, **note, **changes})}
+    put_header(folder / WEIGHTS, header, data)
+
+
+# Damage that no shape and no NaN gives away
+
+
+def test_a_single_flipped_bit_in_any_tensor_is_noticed(folder):
+    data = (folder / WEIGHTS).read_bytes()
+    header, _ = header_of(folder / WEIGHTS)
+    start = 8 + int.from_bytes(data[:8], "little")
+    model = build("gpt2")
+    for key, entry in header.items():
+        if key != "__metadata__":
+            at = start + entry["data_offsets"][0]  # the lowest bit of the first number: finite, and nearly the same
+            (folder / WEIGHTS).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            refused(model, folder, "damaged|not block-diagonal")
+
+
+def test_a_flipped_bit_in_the_name_or_text_of_the_note_is_noticed(folder):
+    data = (folder / WEIGHTS).read_bytes()
+    for word in (b'"lorakit"', b'"lorakit_sha256"', b'\\"base\\"', b'\\"slices\\"', b'\\"version\\"'):
+        at = data.index(word) + 4
+        (folder / WEIGHTS).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        refused(build("gpt2"), folder, "damaged")
+
+
+def test_files_from_before_the_checksum_still_load(folder):
+    expected = logits(lk.load_adapter(build("gpt2"), folder))
+    as_version_1(folder)
+    assert same_bits(logits(lk.load_adapter(build("gpt2"), folder)), expected)
+    edit_weights(folder, lambda tensors: tensors.update({FIRST.format("B"): torch.ones(72, 4)}))
+    refused(build("gpt2"), folder, "not block-diagonal")
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00\xff", "[]"])
+def test_a_config_that_cannot_be_read_is_refused_and_not_replaced_by_the_copy(text, folder):
+    (folder / CONFIG).write_text(text)
+    refused(build("gpt2"), folder, f"{CONFIG} cannot be read")
+
+
+def test_a_missing_config_or_the_old_one_means_that_the_save_was_cut_short(tmp_path):
+    (tmp_path / CONFIG).write_text("not JSON at all")  # what stood there when the weights came
+    lk.save_adapter(adapted(), tmp_path)
+    expected = logits(lk.load_adapter(build("gpt2"), tmp_path))
+    for leave in (lambda: (tmp_path / CONFIG).unlink(), lambda: (tmp_path / CONFIG).write_text("not JSON at all")):
+        leave()
+        assert same_bits(logits(lk.load_adapter(build("gpt2"), tmp_path)), expected)
+    (tmp_path / CONFIG).write_text("not JSON at all, either")
+    refused(build("gpt2"), tmp_path, f"{CONFIG} cannot be read")
+
+
+# What is no file
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "/dev/zero", "/dev/null"])
+def test_what_is_no_regular_file_is_no_adapter(what, folder):
+    expected = logits(lk.load_adapter(build("gpt2"), folder))
+    for name in (CONFIG, WEIGHTS):
+        (folder / name).unlink()
+        if what == "pipe":
+            os.mkfifo(folder / name)
+        elif what == "folder":
+            (folder / name).mkdir()
+        else:
+            (folder / name).symlink_to(what)
+        start = time.perf_counter()
+        if name == CONFIG:  # the weights carry a copy
+            assert same_bits(logits(lk.load_adapter(build("gpt2"), folder)), expected)
+        else:
+            refused(build("gpt2"), folder, "no adapter in")
+        assert time.perf_counter() - start < 2
+
+
+def test_links_to_regular_files_are_followed_as_the_hubs_cache_needs(folder, tmp_path):
+    expected = logits(lk.load_adapter(build("gpt2"), folder))
+    linked = tmp_path / "snapshot"
+    linked.mkdir()
+    for name in (CONFIG, WEIGHTS):
+        (linked / name).symlink_to(Path("..") / "saved" / name)
+    assert same_bits(logits(lk.load_adapter(build("gpt2"), linked)), expected)
+
+
+@pytest.mark.parametrize("name", ["../saved", "a/b", "", ".", "..", "a\0b", "x" * 300, "forward", "pop", None, 3, "é"])
+def test_a_name_that_leads_elsewhere_is_refused_before_any_file_is_touched(name, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    model = build("gpt2")
+    for place in (tmp_path / "empty", folder):  # from "empty", "../saved" would find the adapter
+        with pytest.raises(LoRAError, match="an adapter's name is made of"):
+            lk.load_adapter(model, place, name)
+    assert lk.adapter_names(model) == []
+
+
+def test_a_path_that_the_system_refuses_is_a_lora_error(tmp_path):
+    refused(build("gpt2"), tmp_path / ("x" * 5000), "cannot be read")
+    refused(build("gpt2"), f"{tmp_path}/a\0b", "no adapter|cannot be read")
+    for path in (f"{tmp_path}/a\0b", tmp_path / ("x" * 5000)):
+        with pytest.raises(LoRAError, match="cannot write|cannot be read"):
+            lk.save_adapter(adapted(), path)
+
+
+# Bombs, loaded in a process that may not have more than a GiB beyond what it has once torch is loaded
+
+CAGE = """
+import json, os, resource, sys, time, torch
+from pathlib import Path
+from tests.support.tiny_models import assert_same, build, snapshot
+import lorakit as lk
+model = build("gpt2")
+before = snapshot(model)
+held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + 2**30, held + 2**30))
+for path in sys.argv[1:]:
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    try:
+        lk.load_adapter(model, path)
+        said = None
+    except lk.LoRAError as error:
+        said = str(error)
+    seconds = time.perf_counter() - start
+    assert_same(before, snapshot(model))
+    mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - most) / 1024
+    print(json.dumps([seconds, mib, said]))
+"""
+
+
+def caged(paths):
+    """Load each in a process with little memory: its (seconds, MiB, message)."""
+    command = [sys.executable, "-c", CAGE, *map(str, paths)]
+    done = subprocess.run(command, env=environment_of_children(), capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def many_keys(folder):
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    put_header(folder / WEIGHTS, {str(i): empty for i in range(15_000)}, b"")
+
+
+def deep_config(folder):
+    (folder / CONFIG).write_text("[" * 2_000_000)
+
+
+FOLDERS = [many_keys, deep_config]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
+def test_files_that_claim_or_unpack_to_more_than_fits_are_refused_in_little_time_and_memory(tmp_path):
+    paths = {}
+    for bomb in FOLDERS:
+        paths[bomb.__name__] = path = tmp_path / bomb.__name__
+        lk.save_adapter(adapted(), path)
+        bomb(path)
+    for name, (seconds, mib, said) in zip(paths, caged(paths.values()), strict=True):
+        print(f"{name}: {seconds:.2f} s, {mib:.0f} MiB: {said}")
+        assert said, f"{name} was loaded"
+        assert seconds < 5 and mib < 100, name
+        assert "allocate" not in said, f"{name} was only stopped by the cage"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [lambda v: v.to_sparse(), lambda v: v.to("meta"), lambda v: [v]]
+    + [lambda v: v.to(torch.complex64), lambda v: v.long(), lambda v: v.to(torch.float8_e4m3fn), lambda v: v > 0]
+    + [lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8), lambda v: torch.ones(1, 1).expand(v.shape)],
+    ids=["sparse", "meta", "list", "complex", "int64", "float8", "bool", "quantized", "expanded"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_loralib_tensors_that_are_no_plain_floats_are_refused(odd, tmp_path):
+    config, model = LoRAConfig(r=2, targets=("c_attn",)), build("gpt2")
+    paths = [f"transformer.h.{i}.attn.c_attn.lora_" for i in range(2)]
+    tensors = {f"{path}{ab}": torch.ones(shape) for path in paths for ab, shape in (("A", (2, 24)), ("B", (72, 2)))}
+    (tmp_path / "lora.pt").write_bytes(torch_bytes(tensors))
+    lk.load_adapter(model, tmp_path / "lora.pt", "whole", config=config)
+    tensors[f"{paths[1]}B"] = odd(tensors[f"{paths[1]}B"])
+    (tmp_path / "lora.pt").write_bytes(torch_bytes(tensors))
+    refused(
+        model,
+        tmp_path / "lora.pt",
+        "plain tensor|more numbers|names and tensors|where this model has|does not fit",
+        config=config,
+    )
+
+
+def test_a_folder_made_for_a_save_that_failed_is_removed_again(tmp_path):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    model = adapted()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / CONFIG).mkdir()  # a folder, where the config should go
+    with pytest.raises(LoRAError, match="cannot write"):
+        lk.save_adapter(model, tmp_path / "there")
+    assert [path.name for path in (tmp_path / "there").iterdir()] == [CONFIG]  # the weights were not replaced alone
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LoRAError, match="cannot write"):
+        patch.setattr(os, "fsync", full)
+        lk.save_adapter(model, tmp_path / "new" / "deep")
+    assert not (tmp_path / "new").exists()
+
+
+def test_metadata_of_other_programs_is_no_note_of_ours(folder):
+    edit_weights(folder, lambda tensors: None, note=False)
+    tensors = load_file(folder / WEIGHTS)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt", "trained_with": "something else"})
+    edit_config(folder, surprise=1)
+    lk.load_adapter(build("gpt2"), folder)
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        assert "lorakit" not in file.metadata()

@@ -1,0 +1,215 @@
+"""Settings, keys and tensors that cannot be meant: refused by name, in bounded time, in a message one can read."""
+
+import json
+import time
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+from tests.files.test_save_load import CONFIG, FIRST, WEIGHTS, adapted, edit_config, edit_weights, refused
+from tests.robustness.test_hostile_files import as_version_1, header_of, put_header
+from tests.support.tiny_models import assert_same, build, logits, same_bits, snapshot
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder as PEFT writes it: no note, no checksum, so that nothing but its own sense is checked."""
+    lk.save_adapter(adapted(targets=("c_attn",)), tmp_path)
+    edit_weights(tmp_path, lambda tensors: None, note=False)
+    return tmp_path
+
+
+HUGE = 10**400
+NONSENSE = {
+    "r": [0, -1, True, False, None, "2", 2.5, HUGE, 2**63, [2], {}, 1e308],
+    "lora_alpha": [0, -1, True, None, "8", HUGE, 1e308, 1e-60, [], float("1e39")],
+    "lora_dropout": [1, -0.1, True, "0", [], HUGE],
+    "use_rslora": ["false", "true", 0, 1, [], "", HUGE],
+    "rank_pattern": [3, "c_attn", {"c_attn": 0}, {"c_attn": HUGE}, {"(": 2}, {"c_attn": None}],
+    "alpha_pattern": [3, {"c_attn": 0}, {"c_attn": HUGE}, {"c_attn": 1e-60}, {"(": 2}, {"c_attn": True}],
+    "target_modules": [3, True, [3], [None], [["c_attn"]], "(", "c_fc", ["c_fc"], [], "", 0, "h.0.*"],
+    "exclude_modules": [3, "(", ["c_attn"], ".*c_attn"],
+    "modules_to_save": [3, {"wte": 1}, [1], [""], True, ["ln_f"]],
+    "layers_to_transform": ["0", [None], ["0"], True, 1.0, [0], 0, {}, [HUGE]],
+    "peft_type": ["lora", None, 3, ["LORA"], "a" * 10**6],
+    "bias": ["all", None, 3, "b" * 10**6],
+    "use_dora": [True, "false", 1, {"x": ["y" * 10**6]}],
+    "init_lora_weights": ["pissa", "x" * 10**6, [], 3],
+}
+
+
+@pytest.mark.parametrize("field", NONSENSE)
+def test_a_setting_that_cannot_be_meant_is_refused(field, folder):
+    text, model = (folder / CONFIG).read_text(), build("gpt2")
+    before = snapshot(model)
+    for value in NONSENSE[field]:
+        (folder / CONFIG).write_text(json.dumps({**json.loads(text), field: value}))
+        with pytest.raises(LoRAError) as error:
+            lk.load_adapter(model, folder)
+        assert len(str(error.value)) <= 2000, field
+        assert_same(before, snapshot(model))
+    (folder / CONFIG).write_text(text)
+    lk.load_adapter(model, folder)
+
+
+def test_a_strength_that_float32_cannot_hold_is_refused_at_injection_too():
+    for settings in (dict(alpha=1e308), dict(alpha=HUGE), dict(alpha=1e-60), dict(r=HUGE)):
+        with pytest.raises(LoRAError, match="alpha|r must be"):
+            lk.inject(build("gpt2"), LoRAConfig(**{"r": 2, **settings}))
+
+
+def test_patterns_mean_what_they_mean_to_peft(folder):
+    for field in ("rank_pattern", "alpha_pattern"):
+        for pattern, fits in ((r"h\.1\..*", "h.1"), ("c_attn", "h.0"), (r"(.*0.*)?c_attn", "h.0"), ("h.1.attn", None)):
+            edit_config(folder, rank_pattern={}, alpha_pattern={}, lora_alpha=7)
+            edit_config(folder, **{field: {pattern: 99}})
+            wrong = f"r = 99 need|{fits}" if fits else "never"
+            if field == "rank_pattern" and fits:
+                refused(build("gpt2"), folder, wrong)
+                continue
+            model = lk.load_adapter(build("gpt2"), folder)
+            alphas = {path: layer.active.alpha for path, layer in model._lorakit.layers.items()}
+            assert fits is None or 99 in alphas.values(), pattern
+
+
+# The notes that lorakit leaves in its files, from before the checksum: nothing vouches for them
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [["x"], ["v", "q"], ["q", "q"], ["q", "k", "v", "q"], 3, [None], [["q"]]],
+    ids=str,
+)
+def test_slices_that_a_projection_does_not_have_are_refused(pieces, tmp_path):
+    lk.save_adapter(adapted(targets=("q", "v", "o")), tmp_path)
+    path, square = "transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj"
+    as_version_1(tmp_path)
+    lk.load_adapter(build("gpt2"), tmp_path)
+    as_version_1_again(tmp_path, slices={path: pieces})
+    refused(build("gpt2"), tmp_path, "slices|cannot be used")
+    as_version_1_again(tmp_path, slices={square: ["q"]})
+    refused(build("gpt2"), tmp_path, "slices")
+
+
+def as_version_1_again(folder, **changes):
+    header, data = header_of(folder / WEIGHTS)
+    note = {**json.loads(header["__metadata__"]["lorakit"]), **changes}
+    header["__metadata__"]["lorakit"] = json.dumps(note)
+    put_header(folder / WEIGHTS, header, data)
+
+
+@pytest.mark.parametrize("note", ["[1]", "{}", '{"config": 3}', "[" * 5000, "x", "\x1b"])
+def test_a_note_that_says_nothing_sensible_is_refused(note, tmp_path):
+    lk.save_adapter(adapted(), tmp_path)
+    header, data = header_of(tmp_path / WEIGHTS)
+    header["__metadata__"] = {"lorakit": note}
+    put_header(tmp_path / WEIGHTS, header, data)
+    refused(build("gpt2"), tmp_path, "damaged")
+
+
+SAMPLED = "transformer.h.0.attn.c_attn"
+NO_SAMPLES = [3, [], *({SAMPLED: value} for value in ("abcdefgh", [HUGE] * 8, [None] * 8, 8))]
+
+
+@pytest.mark.parametrize("base", NO_SAMPLES, ids=lambda base: str(base)[:40])
+def test_a_sample_of_the_base_that_is_none_is_refused(base, tmp_path):
+    lk.save_adapter(adapted(targets=("c_attn",)), tmp_path)
+    as_version_1(tmp_path, base=base)
+    refused(build("gpt2"), tmp_path, "cannot be used|another base")
+
+
+# Keys
+
+
+@pytest.mark.parametrize("infix", [".default", ".other"])
+def test_two_tensors_for_one_matrix_are_refused_whichever_comes_last(infix, folder):
+    key = FIRST.format("A")
+    twin = key.replace(".weight", f"{infix}.weight")
+    edit_weights(folder, lambda tensors: tensors.update({twin: tensors[key] + 1}), note=False)
+    refused(build("gpt2"), folder, "several adapters")
+
+
+def test_keys_that_carry_the_adapters_name_load(folder):
+    expected = logits(lk.load_adapter(build("gpt2"), folder))
+
+    def with_name(tensors):
+        for key in list(tensors):
+            tensors[key.replace(".weight", ".sql.weight")] = tensors.pop(key)
+
+    edit_weights(folder, with_name, note=False)
+    assert same_bits(logits(lk.load_adapter(build("gpt2"), folder)), expected)
+
+
+def test_tensors_that_target_modules_does_not_name_are_refused(folder):
+    edit_config(folder, target_modules=["h.0.attn.c_attn"])
+    refused(build("gpt2"), folder, r"unexpected: transformer\.h\.1\.attn\.c_attn")
+
+
+MONSTERS = ["a." * 200_000, ".lora_A" * 60_000, "a" * 500_000, "\x1b[2J\x07" * 100, "\u202e", "../../etc/passwd"]
+
+
+@pytest.mark.parametrize("key", MONSTERS, ids=lambda key: repr(key[:8]))
+def test_a_monstrous_key_is_refused_quickly_and_shown_in_part(key, folder):
+    edit_weights(folder, lambda tensors: tensors.update({key: torch.zeros(1)}), note=False)
+    edit_config(folder, modules_to_save=["ln_f"])
+    model = build("gpt2")
+    start = time.perf_counter()
+    with pytest.raises(LoRAError, match="unexpected") as error:
+        lk.load_adapter(model, folder)
+    assert time.perf_counter() - start < 2
+    assert len(str(error.value)) <= 2000 and str(error.value).isprintable()
+
+
+# Modules saved whole
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.int64, torch.bool, torch.uint8, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize("target", ["classifier.bias", "query.lora_A.weight"])
+def test_tensors_of_another_kind_of_number_are_refused(target, dtype, tmp_path):
+    lk.save_adapter(adapted("bert_classifier", modules_to_save=("classifier",)), tmp_path)
+    change = lambda t: t.update({k: v.to(dtype) for k, v in t.items() if k.endswith(target)})  # noqa: E731
+    edit_weights(tmp_path, change, note=False)
+    refused(build("bert_classifier"), tmp_path, "where this model has")
+
+
+def test_a_head_too_large_for_the_bases_precision_is_refused_and_nothing_half_done(tmp_path):
+    model = adapted("bert_classifier", modules_to_save=("classifier",))
+    with torch.no_grad():
+        model.classifier.adapters["sql"].weight.fill_(1e6)
+    lk.save_adapter(model, tmp_path)
+    refused(build("bert_classifier").half(), tmp_path, "not finite numbers in: classifier.weight")
+    lk.load_adapter(build("bert_classifier").bfloat16(), tmp_path)
+
+
+def test_every_element_type_that_safetensors_knows_loads_right_or_is_refused(folder):
+    """float4 and float8 among them: what torch cannot turn into float32 must not surface as torch's own error."""
+    header, data = header_of(folder / WEIGHTS)
+    sizes = dict(
+        F4=0.5, F8_E4M3=1, F8_E5M2=1, F8_E8M0=1, F8_E4M3FNUZ=1, BOOL=1, U8=1, I8=1, I16=2, U16=2, F16=2, BF16=2
+    )
+    sizes |= dict(I32=4, U32=4, F32=4, F64=8, I64=8, U64=8, C64=8)
+    loads = []
+    for kind, size in sizes.items():
+        out, at = {}, 0
+        for key in header:
+            if key != "__metadata__":
+                length = int(torch.Size(header[key]["shape"]).numel() * size)
+                out[key] = {**header[key], "dtype": kind, "data_offsets": [at, at + length]}
+                at += length
+        put_header(folder / WEIGHTS, out, bytes(at))
+        try:
+            lk.load_adapter(build("gpt2"), folder)
+            loads.append(kind)
+        except LoRAError as error:
+            assert any(says in str(error) for says in ("where this model has", "has shape", "cannot be read"))
+    assert loads == ["F16", "BF16", "F32", "F64"]
+
+
+def test_a_file_with_nothing_in_it_is_refused(folder):
+    save_file({}, folder / WEIGHTS)
+    refused(build("gpt2"), folder, "missing")
+    edit_config(folder, target_modules=None)
+    refused(build("gpt2"), folder, "does not fit any projection")

@@ -1,0 +1,142 @@
+"""Ctrl-C at random instants of a verb of lorakit.core: the model is as before it, or as after it."""
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+import lorakit as lk
+from lorakit.core.state import THREAD
+from tests.support.figures import record, size
+from tests.support.tiny_models import build, fill, logits, same_bits, snapshot
+
+pytestmark = pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread"
+)
+CONFIGS = {
+    "a": lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")),
+    "b": lk.LoRAConfig(r=3, alpha=9, targets=("c_attn", "mlp"), modules_to_save=("ln_f",)),
+    "new": lk.LoRAConfig(r=2, alpha=4, targets=("o", "mlp", "k"), modules_to_save=("ln_f",)),
+}
+
+
+def model_with(*names: str):
+    model = build("gpt2")
+    for seed, name in enumerate(names):
+        lk.inject(model, CONFIGS[name], name=name)
+        fill(model, name, seed=seed)
+    return model
+
+
+def one_per_row(model, folder):
+    with lk.using(model, ["a", None, "a"]):
+        logits(model)
+
+
+VERBS = {
+    "inject the first": ((), lambda model, folder: lk.inject(model, CONFIGS["b"], name="b", seed=3)),
+    "inject another": (("a", "b"), lambda model, folder: lk.inject(model, CONFIGS["new"], name="new", seed=3)),
+    "load_adapter": (("a",), lambda model, folder: lk.load_adapter(model, folder, name="b")),
+    "set_adapter": (("b", "a"), lambda model, folder: lk.set_adapter(model, "b")),
+    "set_adapter None": (("a", "b"), lambda model, folder: lk.set_adapter(model, None)),
+    "set_scale": (("a", "b"), lambda model, folder: lk.set_scale(model, 0.5)),
+    "delete_adapter": (("a", "b"), lambda model, folder: lk.delete_adapter(model, "b")),
+    "delete the last": (("a",), lambda model, folder: lk.delete_adapter(model, "a")),
+    "eject": (("a", "b"), lambda model, folder: lk.eject(model)),
+    "merge": (("a", "b"), lambda model, folder: lk.merge(model)),
+    "unmerge": (("a", "b"), lambda model, folder: lk.unmerge(model)),
+    "using": (("b", "a"), one_per_row),
+    "save_adapter": (("a", "b"), lambda model, folder: lk.save_adapter(model, folder / "saved")),
+}
+
+
+COUNTED = {}
+
+
+def seen(model) -> dict:
+    """All that a verb could change, and what the model now computes; without the identity of new parameters."""
+    found = snapshot(model)
+    del found["ids"]
+    found["hooks"] = {path: (len(m._forward_pre_hooks), len(m._forward_hooks), len(m._load_state_dict_pre_hooks))
+                      for path, m in model.named_modules()}  # fmt: skip
+    found["using"] = THREAD.chosen
+    found["tensors"]["logits"] = logits(model)
+    return found
+
+
+def same(one: dict, other: dict) -> bool:
+    tensors, others = one["tensors"], other["tensors"]
+    return (
+        tensors.keys() == others.keys()
+        and all(same_bits(value, others[key]) for key, value in tensors.items())
+        and all(one[what] == other[what] for what in one if what != "tensors")
+    )
+
+
+def interrupted(act, delay: float) -> None:
+    """Do it, and press Ctrl-C after so many seconds: a real signal, so it comes where Python handles signals."""
+
+    def press() -> None:
+        time.sleep(delay)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    # Now and then torch's C code swallows a KeyboardInterrupt, or makes another error of it: no verb can help that, but
+    # what it leaves must be whole all the same.
+    with contextlib.suppress(KeyboardInterrupt, lk.LoRAError):
+        presser.start()
+        act()
+        presser.join()
+        time.sleep(0.01)
+    presser.join()
+
+
+@pytest.fixture
+def ready():
+    """Python's own Ctrl-C, and threads that take turns fast enough to press it within a verb of 0.1 ms."""
+    handler, interval = signal.signal(signal.SIGINT, signal.default_int_handler), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_ctrl_c_leaves_a_verb_undone_or_done(verb, tmp_path, ready):
+    names, act = VERBS[verb]
+    lk.save_adapter(model_with("b"), tmp_path)
+
+    def prepared():
+        model = model_with(*names)
+        if verb == "unmerge":
+            lk.merge(model)
+        return model
+
+    bare, model = logits(build("gpt2")), prepared()
+    before = seen(model)
+    started = time.perf_counter()
+    act(model, tmp_path)
+    duration, after = time.perf_counter() - started, seen(model)
+    outcomes, chance = {"undone": 0, "done": 0}, random.Random(verb)
+    for _ in range(size(10, 60)):
+        model = prepared()
+        interrupted(lambda model=model: act(model, tmp_path), chance.uniform(0, duration))
+        found = seen(model)
+        outcome = "undone" if same(found, before) else "done" if same(found, after) else "half done"
+        assert outcome in outcomes, (outcome, {key: (before[key], found[key]) for key in ("state", "using")})
+        outcomes[outcome] += 1
+        if lk.is_merged(model):
+            lk.unmerge(model)
+        lk.eject(model)
+        assert torch.equal(logits(model), bare)
+        lk.inject(model, CONFIGS["a"], name="again")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    COUNTED[verb] = outcomes
+    if COUNTED.keys() == VERBS.keys():
+        record("interrupted_verbs", **COUNTED)

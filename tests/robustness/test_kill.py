@@ -1,0 +1,62 @@
+"""Killed at any instant (SIGKILL), what lies on the disk is the old state or the new one, whole."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.figures import record, size
+from tests.support.processes import figures_of
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
+HERE = Path(__file__).parents[1] / "support"
+
+
+KILLS = size(20, 200)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """The figures that killing.py prints; it fails, and so do these tests, at the first mixture that it meets."""
+    found = figures_of(HERE / "killing.py", tmp_path_factory.mktemp("killed"), KILLS)
+    record("kills", kills=KILLS, **found)
+    return found
+
+
+def test_an_adapter_is_the_old_or_the_new_one_whenever_its_save_is_killed(found):
+    random, states = Counter(found["adapter"]["random"]), Counter(found["adapter"]["states"])
+    steps = found["adapter"]["steps"]
+    assert random["inside"] >= KILLS / 2, "most kills fell into a save"
+    assert random["old"], "some came before the rename"
+    assert random["left after one more save"] == 0, "what the killed ones left is gone"
+    assert {"open", "os.rename", "fsync"} <= set(steps)
+    assert states["between renames"] == 1, "the instant between the two files was hit"
+    assert states["old"] + states["new"] == len(steps) and states["old"] and states["new"]
+
+
+def test_a_first_save_leaves_nothing_or_the_whole_adapter(found):
+    random, steps = Counter(found["first_adapter"]["random"]), Counter(found["first_adapter"]["steps"])
+    assert random["nothing"] and random["nothing"] + random["new"] == KILLS
+    assert steps["nothing"] and steps["new"]
+
+
+def test_a_training_run_resumes_to_the_same_numbers_whenever_it_is_killed(found):
+    random = Counter(found["checkpoint"]["random"])
+    assert random["inside"] >= KILLS / 10 and random["old"]
+    assert random["old"] + random["new"] == random["inside"]
+    assert random["inside"] + random["between saves"] == KILLS, "every kill is counted, and once"
+    assert len(found["checkpoint"]["left"]) <= 3, "one checkpoint, the rest of an old one, one unfinished"
+    assert found["checkpoint"]["after"] == ["step-000016"], "the next save cleans up"
+
+
+def test_a_run_that_starts_afresh_replaces_the_old_checkpoint_in_one_step(found):
+    steps = found["restart"]["steps"]
+    assert steps.keys() == {"2", "3", "4"}, "a lower, the same and a higher step than the one that lies there"
+    for states in steps.values():
+        assert states["old"] and states["new"] and states.keys() == {"old", "new"}
+
+
+def test_histories_and_records_of_sweeps_are_whole_whenever_their_writing_is_killed(found):
+    assert found["records"]["history"]["old"]  # what comes after the rename changes nothing
+    assert found["records"]["sweep"]["old"]

@@ -1,0 +1,146 @@
+"""Threads inside `using` generate and call while others switch and scale at random: no output is another adapter's."""
+
+import copy
+import random
+import threading
+import time
+
+import pytest
+import torch
+
+import lorakit as lk
+from tests.support.figures import record, size
+from tests.support.tiny_models import build, fill, ids, logits, same_bits
+
+OUTPUTS = size(600, 20_000)
+READERS, WRITERS = 3, 2
+NAMES = ("sql", "law", "med")
+STRENGTHS = (0.5, 1.0)
+CHOICES = (*NAMES, None, ("sql", None, "law"))
+CONFIG = lk.LoRAConfig(r=2, targets=("q", "v", "mlp"))
+PROMPTS = [ids(rows=3, tokens=n, seed=n) for n in (3, 5, 8)]
+
+
+@pytest.fixture
+def model():
+    """Three adapters, and blocks that let other threads in, as a real model's products would."""
+    model = build("gpt2")
+    for seed, name in enumerate(NAMES):
+        lk.inject(model, CONFIG, name=name)
+        fill(model, name, seed=seed + 1)
+    for block in model.transformer.h:
+        block.register_forward_pre_hook(lambda *_: time.sleep(random.random() * 4e-4))
+    return model
+
+
+def forward(model, prompt: int) -> bytes:
+    return logits(model, PROMPTS[prompt]).numpy().tobytes()
+
+
+def generate(model, prompt: int) -> bytes:
+    """The logits of every step, and so the tokens too."""
+    options = dict(max_new_tokens=4, do_sample=False, output_logits=True, return_dict_in_generate=True)
+    return torch.stack(model.generate(PROMPTS[prompt], **options).logits).numpy().tobytes()
+
+
+CALLS = (forward, generate)
+
+
+def right_outputs(model) -> dict[tuple, set[bytes]]:
+    """(choice, call, prompt) -> its outputs at each strength that its adapters may have."""
+    found = {}
+    for first in STRENGTHS:
+        for second in STRENGTHS:
+            for name, strength in zip(NAMES, (first, second, first), strict=True):
+                lk.set_adapter(model, name)
+                lk.set_scale(model, strength)
+            for choice in CHOICES:
+                with lk.using(model, choice):
+                    for call in CALLS:
+                        for prompt in range(len(PROMPTS)):
+                            found.setdefault((choice, call, prompt), set()).add(call(model, prompt))
+    return found
+
+
+def storm(model, choose, outputs: int, seconds: float) -> dict:
+    """Readers answer, each after `choose(model, choice)`, and writers switch and scale, until so many were checked."""
+    right, seen = right_outputs(model), {"outputs": 0, "switches": 0, "wrong": 0, "errors": []}
+    counted, stop = threading.Lock(), threading.Event()
+
+    def read(chance):
+        choice, call, prompt = chance.choice(CHOICES), chance.choice(CALLS), chance.randrange(len(PROMPTS))
+        with choose(model, choice):
+            out = call(model, prompt)
+        with counted:
+            seen["outputs"] += 1
+            seen["wrong"] += out not in right[choice, call, prompt]
+
+    def write(chance):
+        lk.set_adapter(model, chance.choice(NAMES))
+        lk.set_scale(model, chance.choice(STRENGTHS))
+        with counted:
+            seen["switches"] += 1
+        time.sleep(chance.random() * 1e-3)
+
+    def work(action, number):
+        chance = random.Random(number)
+        try:
+            while not stop.is_set():
+                action(chance)
+        except BaseException as error:
+            seen["errors"].append(f"{type(error).__name__}: {error}")
+            stop.set()
+
+    roles = [read] * READERS + [write] * WRITERS
+    workers = [threading.Thread(target=work, args=(role, i), daemon=True) for i, role in enumerate(roles)]
+    deadline = time.monotonic() + seconds
+    for worker in workers:
+        worker.start()
+    while seen["outputs"] < outputs and time.monotonic() < deadline and not stop.is_set():
+        time.sleep(0.02)
+    stop.set()
+    for worker in workers:
+        worker.join(60)
+    assert not any(worker.is_alive() for worker in workers), "a thread hangs"
+    return seen
+
+
+def test_every_output_inside_using_is_that_of_its_own_adapter(model):
+    seen = storm(model, lk.using, OUTPUTS, seconds=1200)
+    record("threads", readers=READERS, writers=WRITERS, **seen)
+    assert not seen["errors"] and seen["wrong"] == 0, seen
+    assert seen["outputs"] >= OUTPUTS and seen["switches"] >= OUTPUTS / 4, seen
+
+
+def test_with_set_adapter_in_place_of_using_the_same_storm_meets_wrong_adapters(model):
+    """The check above can fail, and this is why `using` exists: a default is one for all threads."""
+
+    class Default:
+        def __init__(self, model, choice):
+            lk.set_adapter(model, choice if isinstance(choice, str) else None)
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *error):
+            pass
+
+    assert storm(model, Default, outputs=400, seconds=60)["wrong"]
+
+
+def test_a_copied_model_has_a_switch_of_its_own(model):
+    with lk.using(model, None):
+        twin = copy.deepcopy(model)
+        assert {id(layer.switch) for layer in twin._lorakit.layers.values()} == {id(twin._lorakit.switch)}
+        lk.set_adapter(twin, "sql")
+        expected = logits(twin)
+    assert lk.active_adapter(model) == "med"
+    with lk.using(model, "sql"):
+        assert same_bits(logits(model), expected)
+
+
+def test_data_parallels_replicas_are_refused(model):
+    """They run in threads of their own, which know nothing of the caller's `using`."""
+    with pytest.raises(lk.LoRAError, match="DistributedDataParallel"):
+        for module in model.modules():  # as torch.nn.parallel.replicate does, which wants two GPUs
+            module._replicate_for_data_parallel()

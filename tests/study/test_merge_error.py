@@ -1,0 +1,184 @@
+"""What merging costs in precision: measured within derived bounds, on a model that comes out as it went in."""
+
+import pytest
+import torch
+
+import lorakit as lk
+from lorakit.core.errors import LoRAError
+from lorakit.core.state import state_of
+from lorakit.study import merge_error
+from lorakit.study.merge_drift import subtraction_drift
+from lorakit.study.merge_error import layer_errors, logit_error, unit_roundoff
+from tests.support.tiny_models import assert_same, build, fill, snapshot  # noqa: E402
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+def adapted(kind="gpt2", targets=("q", "v"), dtype=torch.float32, size=0.3):
+    model = build(kind).to(dtype)
+    lk.inject(model, lk.LoRAConfig(r=4, alpha=8, targets=targets), name="task")
+    fill(model, "task", size=size)
+    return model
+
+
+def tokens(rows=4, length=9, seed=0):
+    ids = torch.randint(3, 61, (rows, length), generator=torch.Generator().manual_seed(seed))
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def test_the_unit_roundoff_is_the_worst_that_rounding_does():
+    x = 1 + torch.rand(20_000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for dtype, bits in zip(DTYPES, (24, 8, 11), strict=True):
+        u = unit_roundoff(dtype)
+        worst = float(((x.to(dtype).double() - x) / x).abs().max())
+        assert u == 2.0**-bits and 0.95 * u < worst <= u
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("kind", "targets"),
+    [("gpt2", ("q", "v")), ("gpt2", ("c_attn",)), ("gpt2", ("mlp", "o")), ("llama", ("k", "o")), ("bert", ("q",))],
+    ids=str,
+)
+def test_every_layer_stays_within_its_bounds(kind, targets, dtype):
+    model = adapted(kind, targets, dtype)
+    found = layer_errors(model, tokens())
+    u = unit_roundoff(dtype)
+    assert len(found) == len(state_of(model).layers)
+    for error in found:
+        assert 0 < error.weight <= error.weight_bound and 0 < error.output <= error.output_bound
+        assert error.weight > u / 5  # neither can be far better than rounding is
+        assert error.of_update > error.weight * 0.5
+        if dtype != torch.float32:
+            assert error.weight <= 1.001 * u  # one rounding, and float32's share is nothing beside it
+
+
+def test_a_merge_that_doubles_the_update_breaks_both_bounds(monkeypatch):
+    model = adapted(dtype=torch.bfloat16)
+    right = merge_error.merge
+
+    def twice(model):
+        right(model)
+        for layer in state_of(model).layers.values():
+            delta = layer.delta_weight().T if layer.transposed else layer.delta_weight()
+            layer.weight.data = (layer.base_weight.float() + 2 * delta.detach()).to(layer.weight.dtype)
+
+    monkeypatch.setattr(merge_error, "merge", twice)
+    for error in layer_errors(model, tokens()):
+        assert error.weight > error.weight_bound and error.output > error.output_bound
+        assert error.of_update == pytest.approx(1, rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_model_comes_out_as_it_went_in(dtype):
+    model = adapted(dtype=dtype)
+    before = snapshot(model)
+    layer_errors(model, tokens())
+    logit_error(model, [tokens(), tokens(seed=1)])
+    assert_same(before, snapshot(model))
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_merge_that_fails_leaves_the_model_unmerged():
+    model = adapted()
+    with torch.no_grad():
+        state_of(model).layers["transformer.h.1.attn.c_attn"].adapters["task"].lora_B.fill_(float("nan"))
+    for measure in (lambda: layer_errors(model, tokens()), lambda: logit_error(model, [tokens()])):
+        with pytest.raises(LoRAError, match="not finite"):
+            measure()
+        assert not lk.is_merged(model)
+
+
+def test_an_adapter_that_does_nothing_costs_nothing():
+    model = adapted(size=0.0, dtype=torch.bfloat16)
+    for error in layer_errors(model, tokens()):
+        assert error.weight == error.of_update == error.output == 0
+    found = logit_error(model, [tokens()])
+    assert found.difference == found.largest == found.changed == found.could == 0
+    assert found.merged == found.unmerged > 0  # bfloat16 itself is not exact
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_logits_err_in_proportion_to_the_dtype(dtype):
+    found = logit_error(adapted(dtype=dtype), [tokens(16)])
+    u = unit_roundoff(dtype)
+    assert u / 5 < found.difference < 20 * u
+    assert found.difference <= found.merged + found.unmerged  # the triangle's inequality: exact is the third corner
+    assert found.positions == 16 * 9 and found.changed <= found.could <= found.positions
+
+
+def test_coarse_numbers_change_tokens_and_only_where_they_could():
+    model = adapted(dtype=torch.bfloat16)
+    with torch.no_grad():
+        for parameter in (model.lm_head.weight,):
+            parameter.copy_(parameter[:1] + 0.02 * parameter)  # all tokens nearly alike: ties everywhere
+    found = logit_error(model, [tokens(32)])
+    assert 0 < found.changed <= found.could
+
+
+def test_labels_choose_the_predictions_and_a_mask_leaves_padding_out():
+    model, batch = adapted(), tokens(2, 6)
+    labels = torch.full((2, 6), -100)
+    labels[0, 4:], labels[1, 3] = 5, 5
+    assert logit_error(model, [batch | {"labels": labels}]).positions == 3
+    batch["attention_mask"][1, 4:] = 0
+    assert logit_error(model, [batch, batch]).positions == 2 * 10
+    assert logit_error(model, [{"input_ids": batch["input_ids"]}]).positions == 12
+    with pytest.raises(LoRAError, match="no prediction"):
+        logit_error(model, [batch | {"labels": torch.full((2, 6), -100)}])
+
+
+def test_what_cannot_be_compared_is_refused():
+    model = adapted()
+    for measure in (lambda: layer_errors(model, tokens()), lambda: logit_error(model, [tokens()])):
+        lk.merge(model)
+        with pytest.raises(LoRAError, match="merged already"):
+            measure()
+        lk.unmerge(model)
+        lk.set_adapter(model, None)
+        with pytest.raises(LoRAError, match="no adapter is active"):
+            measure()
+        lk.set_adapter(model, "task")
+        model.train()
+        with pytest.raises(LoRAError, match="training mode"):
+            measure()
+        model.eval()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_subtracting_leaves_an_error_that_unmerge_does_not(dtype):
+    model = adapted(dtype=dtype)
+    layer = state_of(model).layers["transformer.h.0.attn.c_attn"]
+    W0, delta = layer.weight.detach().clone(), layer.active.delta_weight().detach().T
+    (once,) = subtraction_drift(W0, [delta], [1])
+    assert 0 < once.changed < 1 and once.largest > 0
+    for _ in range(100):
+        lk.merge(model)
+        lk.unmerge(model)
+    assert torch.equal(layer.weight, W0)
+
+
+def test_drift_stands_still_with_one_adapter_and_grows_with_several():
+    generator = torch.Generator().manual_seed(0)
+    W0 = torch.randn(64, 64, generator=generator).bfloat16()
+    deltas = [0.3 * torch.randn(64, 64, generator=generator) for _ in range(5)]
+    kept = W0.clone()
+    alone = subtraction_drift(W0, deltas[:1], (1, 100))
+    assert alone[0].relative == alone[1].relative and [d.rounds for d in alone] == [1, 100]
+    several = subtraction_drift(W0, deltas, (5, 50, 500))
+    assert several[0].relative < several[1].relative / 3 and several[1].relative < several[2].relative / 2
+    assert torch.equal(W0, kept)
+
+
+def test_numbers_that_add_up_exactly_do_not_drift():
+    (found,) = subtraction_drift(torch.ones(3, 3), [torch.full((3, 3), 0.5)], [10])
+    assert found.changed == found.largest == found.relative == 0
+
+
+def test_bad_updates_are_refused():
+    W0 = torch.ones(2, 3)
+    for deltas, words in (([torch.ones(3, 2)], r"\(2, 3\), got \(3, 2\)"), ([], "got none")):
+        with pytest.raises(LoRAError, match=words):
+            subtraction_drift(W0, deltas)
+    with pytest.raises(LoRAError, match="at least 1"):
+        subtraction_drift(W0, [W0], [0])

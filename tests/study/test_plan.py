@@ -1,0 +1,114 @@
+"""The planner: its formulas against real steps and real models, and the case that the last chapter plans."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, LlamaForCausalLM, MistralConfig
+
+import lorakit as lk
+from lorakit.lab.evaluate import answer_loss
+from lorakit.study.activations import Decoder, Training
+from lorakit.study.memory import adapter_numbers, predict
+from lorakit.study.memory_measured import measure_step
+from lorakit.study.parameters import SHAPES
+from lorakit.study.plan import BASES, base_bytes, plan, plan_full
+from tests.study.test_memory import LONG, SHORT, WIDE_VOCABULARY, batch_of, build
+
+DEEP = dict(n_layer=12, n_embd=128, n_head=2, vocab_size=500), 4, 100
+SEVEN, THIRTEEN = (Decoder.of_shape(SHAPES[f"GPT-3 {size}"], head=128) for size in ("6.7B", "13B"))
+
+
+@pytest.mark.parametrize("targets", [("q", "v"), ("q", "v", "o", "mlp")], ids=["q, v", "most"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("case", [WIDE_VOCABULARY, SHORT, LONG, DEEP], ids=["wide", "short", "long", "deep"])
+def test_a_recomputed_step_is_predicted_within_two_percent(case, method, targets):
+    shape, rows, length = case
+    model = build(shape, method, targets=targets)
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+    batch = batch_of(rows, length, shape["vocab_size"])
+    step = Training.on(batch, method=method, r=4, targets=targets, recompute=True)
+    predicted, measured = predict(model.config, step), measure_step(model, lambda: answer_loss(model, batch)[0])
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.02)
+    assert predicted.kept == pytest.approx(measured.kept, rel=0.01)
+
+
+def llama(heads=4, keys=4, tied=True):
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        num_hidden_layers=6, hidden_size=128, intermediate_size=344, num_attention_heads=heads,
+        num_key_value_heads=keys, vocab_size=500, max_position_embeddings=256, tie_word_embeddings=tied,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+@pytest.mark.parametrize("keys", [4, 2, 1])
+def test_a_llama_is_predicted_within_three_percent(keys):
+    model = llama(keys=keys)
+    lk.inject(model, lk.LoRAConfig(r=4, targets=("q", "v")), seed=0)
+    batch = batch_of(4, 100, 500)
+    step = Training.on(batch, r=4)
+    predicted = predict(model.config, step)
+    measured = measure_step(model.train(), lambda: answer_loss(model, batch)[0])
+    assert predicted.peak == pytest.approx(measured.peak, rel=0.03)
+
+
+@pytest.mark.parametrize("keys", [4, 1])
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("targets", [("q",), ("k", "v"), ("o",), ("mlp",)])
+def test_a_llama_is_counted_exactly(keys, tied, targets):
+    model = llama(keys=keys, tied=tied)
+    decoder = Decoder.of(model.config)
+    assert decoder.parameters == model.num_parameters()
+    lk.inject(model, lk.LoRAConfig(r=4, targets=targets), seed=0)
+    assert adapter_numbers(decoder, Training(1, 8, r=4, targets=targets)) == lk.parameter_table(model).trainable
+
+
+@pytest.mark.parametrize("name", ["GPT-3 6.7B", "GPT-3 13B"])
+def test_the_large_shapes_are_those_of_real_models(name):
+    shape = SHAPES[name]
+    config = GPT2Config(n_layer=shape.layers, n_embd=shape.width, n_head=shape.width // 128, n_positions=2048)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    assert Decoder.of_shape(shape, head=128).parameters == shape.parameters == model.num_parameters()
+
+
+def test_mistral_is_a_llama_and_others_are_refused():
+    assert Decoder.of(MistralConfig()).parameters == 7_241_732_096  # the published count of Mistral 7B
+    with pytest.raises(ValueError, match="neither a GPT-2's nor a Llama's"):
+        Decoder.of({"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 8})
+
+
+def test_the_parts_add_up_to_the_peak_and_agree_with_the_prediction():
+    decoder = Decoder.of(build(SHORT[0]).config)
+    how = dict(batch=2, length=32, r=4, targets=("q", "v"))
+    found = plan(decoder, "fp32", **how)
+    assert found.peak == predict(decoder, Training(method="lora", dtype="fp32", **how)).peak
+    assert plan_full(decoder, "fp32", **how).peak == predict(decoder, Training(method="full", **how)).peak
+
+
+def test_each_smaller_base_takes_less():
+    sizes = [base_bytes(THIRTEEN, base) for base in BASES]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+    # A real quantizer, bitsandbytes 0.50, packs a matrix of 4096 x 1024 as NF4 with double quantization into 0.516114
+    # bytes a number. 1028 bytes of it are one table of codes and one offset, whatever the size of the matrix.
+    assert BASES["4-bit"] == pytest.approx(0.516114 - 1028 / (4096 * 1024), abs=1e-6)
+
+
+def test_a_7b_model_in_10_gb_takes_a_quantized_base():
+    row = dict(batch=1, length=512, r=8, targets=("q", "v"))
+    assert base_bytes(SEVEN, "bf16") > 13e9
+    assert plan(SEVEN, "bf16", recompute=True, **row).peak > 10e9
+    assert plan(SEVEN, "8-bit", **row).peak < 10e9  # but only for short rows:
+    assert plan(SEVEN, "8-bit", **row | {"length": 2048}).peak > 10e9
+    assert plan(SEVEN, "4-bit", recompute=True, **row | {"length": 2048}).peak < 10e9
+
+
+def test_a_merged_adapter_adds_no_work_and_an_unmerged_one_its_share():
+    found = plan(THIRTEEN, batch=1, length=512, r=8, targets=("q", "v"))
+    assert found.added_work == pytest.approx(40 * 2 * 8 * 2 * 5120 / (40 * 12 * 5120**2))
+    assert found.trainable == 6_553_600 and found.percent < 1
+
+
+def test_an_unknown_base_is_refused():
+    with pytest.raises(ValueError, match="4-bit, got 'int3'"):
+        plan(SEVEN, "int3", batch=1, length=8)

@@ -1,0 +1,375 @@
+"""Ways to damage an adapter's files, by accident or on purpose. Each takes (rng, files, original) and changes files.
+
+A file's content is bytes, or one of the strings "folder", "pipe", "link:TARGET" for what is no file at all.
+"""
+
+import io
+import json
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from random import Random
+
+import torch
+from safetensors.torch import load, save
+
+from tests.support.fuzz_originals import CONFIG, TORCH, WEIGHTS, torch_bytes
+
+FREE = {"base_model_name_or_path": "another/name", "revision": "main", "inference_mode": False, "lora_dropout": 0.25}
+NUMBERS = [0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, 1e-320, 1e-40, 3.5e38]
+VALUES = [*NUMBERS, True, False, None, "", "2", "c_attn", "a" * 10_000, [], [1], ["c_attn"], [None], [[]], {}, {"a": 1}]
+VALUES += [
+    {"c_attn": 3},
+    {"(": 3},
+    {"q_proj": -1},
+    [True],
+    ["\0"],
+    "../x",
+    "\x1b[2J",
+]
+DTYPES = ["BOOL", "F4", "F6_E2M3", "F8_E4M3", "F8_E5M2", "F8_E8M0", "U8", "I8", "I16", "U16", "F16", "BF16", "I32"]
+DTYPES += ["U32", "F32", "C64", "F64", "I64", "U64", "F128", "f32"]
+KEYS = ["", ".", "..", "../../x", "/etc/passwd", "\0", "a" * 100_000, "a." * 50_000, "lora_A.weight", "__metadata__"]
+KEYS += ["base_model.model.", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "\x1b[31m", "\u202e"]
+KEYS += ["base_model.model.encoder.layer.0.attention.self.query.lora_B.weight", "h.0.attn.c_attn.lora_A.weight"]
+
+
+class Canary:
+    """Unpickled, it would create a file."""
+
+    path = ""
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def truncate(rng: Random, files: dict, original) -> None:
+    name = _any(rng, files)
+    files[name] = files[name][: rng.randrange(len(files[name]))] if files[name] else b""
+
+
+def extend(rng: Random, files: dict, original) -> None:
+    files[_any(rng, files)] += rng.choice([b"\0", b" ", b"\n", b"}", rng.randbytes(rng.randrange(1, 200))])
+
+
+def flip_bits_anywhere(rng: Random, files: dict, original) -> None:
+    name = _any(rng, files)
+    files[name] = _flip(rng, files[name], 0, len(files[name]))
+
+
+def flip_bits_of_the_header(rng: Random, files: dict, original) -> None:
+    data = files[original.weights]
+    end = 8 + int.from_bytes(data[:8], "little") if original.weights == WEIGHTS else len(data)
+    files[original.weights] = _flip(rng, data, 0, min(end, len(data)))
+
+
+def flip_bits_of_the_tensors(rng: Random, files: dict, original) -> None:
+    data = files[original.weights]
+    start = 8 + int.from_bytes(data[:8], "little") if original.weights == WEIGHTS else 64
+    files[original.weights] = _flip(rng, data, min(start, len(data) - 1), len(data))
+
+
+def overwrite_a_range(rng: Random, files: dict, original) -> None:
+    name = _any(rng, files)
+    data = bytearray(files[name])
+    if data:
+        start, length = rng.randrange(len(data)), rng.choice([1, 2, 4, 8, 64, 512])
+        other = rng.randrange(len(data))
+        new = rng.choice([bytes(length), b"\xff" * length, rng.randbytes(length), bytes(data[other : other + length])])
+        data[start : start + length] = new
+    files[name] = bytes(data)
+
+
+def header_length(rng: Random, files: dict, original) -> None:
+    length = rng.choice([0, 1, 7, 2**20, 10**8, 10**8 + 1, 2**31, 2**40, 2**63, 2**64 - 1, rng.randrange(2**16)])
+    files[original.weights] = struct.pack("<Q", length) + files[original.weights][8:]
+
+
+def header_entry(rng: Random, files: dict, original) -> None:
+    header, data = _split(files[WEIGHTS])
+    keys = [key for key in header if key != "__metadata__"]
+    key = rng.choice(keys)
+    entry, size = header[key], len(data)
+    match rng.randrange(8):
+        case 0:
+            entry["dtype"] = rng.choice(DTYPES)
+        case 1:
+            big = [[2**63, 2], [2**40], [], [0], [-1], entry["shape"][::-1], [*entry["shape"], 1], ["2"], None, "x"]
+            entry["shape"] = rng.choice(big)
+        case 2:
+            at = [[0, 2**40], [2**40, 2**41], [0, 0], [size, 0], [0, size], [-1, 3], [0], "x", [0, 2**64], [0.5, 1]]
+            entry["data_offsets"] = rng.choice(at)
+        case 3:
+            header[rng.choice([*KEYS, *keys])] = header.pop(key)
+        case 4:
+            del header[key]
+        case 5:
+            header[rng.choice(KEYS)] = {"dtype": "F32", "shape": [0], "data_offsets": [size, size]}
+        case 6:
+            other = rng.choice(keys)
+            entry["data_offsets"], header[other]["data_offsets"] = header[other]["data_offsets"], entry["data_offsets"]
+        case 7:
+            header[key] = rng.choice(VALUES)
+    files[WEIGHTS] = _join(header, data)
+
+
+def header_text(rng: Random, files: dict, original) -> None:
+    """The same entries, said twice, or nested without end, or not quite JSON."""
+    header, data = _split(files[WEIGHTS])
+    text = json.dumps(header)
+    key = rng.choice(list(header))
+    twice = text[:-1] + f", {json.dumps(key)}: {json.dumps(header[rng.choice(list(header))])}}}"
+    texts = [twice, "[" * 5000, '{"a":' * 5000, text.replace("0", "NaN", 1), text[:-1], text + "x", "{}", "[]", "null"]
+    header_bytes = rng.choice(texts).encode()
+    files[WEIGHTS] = struct.pack("<Q", len(header_bytes)) + header_bytes + data
+
+
+def note(rng: Random, files: dict, original) -> None:
+    """What stands beside the tensors: edited, cut, said twice, removed."""
+    header, data = _split(files[WEIGHTS])
+    metadata = header.setdefault("__metadata__", {"format": "pt"})
+    said = json.loads(metadata.get("lorakit", "{}"))
+    match rng.randrange(6):
+        case 0:
+            metadata.pop(rng.choice(list(metadata)))
+        case 1:
+            metadata[rng.choice(["lorakit", "lorakit_sha256", "format"])] = rng.choice(
+                [
+                    "",
+                    "{}",
+                    "[]",
+                    "null",
+                    "1",
+                    "[" * 5000,
+                    '{"config": 1}',
+                    '{"slices": {"x": ["q"]}}',
+                    "a" * 5000,
+                    "0" * 64,
+                ]
+            )
+        case 2:
+            said[rng.choice(["version", "config", "slices", "base", "replaces", "before"])] = rng.choice(VALUES)
+            metadata["lorakit"] = json.dumps(said)
+        case 3:
+            path = "transformer.h.0.attn.c_attn"
+            pieces = rng.choice([["q"], ["v", "q"], ["q", "q"], ["x"], [], "qv", ["q", "k", "v"], 3, [None]])
+            said["slices"] = {**_dict(said.get("slices")), rng.choice([path, "nowhere", ""]): pieces}
+            metadata["lorakit"] = json.dumps(said)
+        case 4:
+            config = _dict(said.get("config"))
+            config[rng.choice(sorted(config) or ["r"])] = rng.choice(VALUES)
+            metadata["lorakit"] = json.dumps({**said, "config": config})
+        case 5:
+            metadata[rng.choice(["x", "Lorakit", "peft", "lora_adapter_metadata"])] = "{}"
+    files[WEIGHTS] = _join(header, data)
+
+
+def tensors(rng: Random, files: dict, original) -> None:
+    """Whole tensors changed and written again, as a program would that went wrong."""
+    header, _ = _split(files[WEIGHTS])
+    held = load(files[WEIGHTS])
+    key = rng.choice(sorted(held))
+    value = held[key]
+    match rng.randrange(12):
+        case 0:
+            held[key] = value.clone()
+            held[key].view(-1)[rng.randrange(value.numel())] = rng.choice([float("nan"), float("inf"), -float("inf")])
+        case 1:
+            kinds = [torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.float8_e5m2]
+            held[key] = value.to(rng.choice(kinds))
+        case 2:
+            held[key] = value.to(rng.choice([torch.bfloat16, torch.float16, torch.float64]))
+        case 3:
+            held[key] = value.t().contiguous() if value.dim() == 2 else value[:-1]
+        case 4:
+            held[key] = rng.choice([value[None], value[:1].contiguous(), value[:0], torch.cat([value, value])])
+        case 5:
+            del held[key]
+        case 6:
+            held[rng.choice([k for k in KEYS if k])] = torch.zeros(rng.choice([(1,), (2, 24), (0,)]))
+        case 7:
+            held[key.replace(".weight", rng.choice([".default.weight", ".other.weight"]))] = value + 1
+        case 8:
+            held = {k.replace(".weight", ".default.weight") if ".lora_" in k else k: v for k, v in held.items()}
+        case 9:
+            other = rng.choice(sorted(held))
+            held[key], held[other] = held[other].clone(), value.clone()
+        case 10:
+            held[key] = value.double() * 1e300
+        case 11:
+            held = {
+                k.replace(*rng.choice([("h.0", "h.5"), ("layers.0", "layers.9"), (".model.", ".")])): v
+                for k, v in held.items()
+            }
+    metadata = header.get("__metadata__") if rng.random() < 0.8 else {"format": "pt"}
+    files[WEIGHTS] = save({k: v.clone().contiguous() for k, v in held.items()}, metadata)
+
+
+def config_field(rng: Random, files: dict, original) -> None:
+    fields = json.loads(files[CONFIG])
+    name = rng.choice([*fields, "use_dora", "lora_bias", "layers_to_transform", "exclude_modules", "surprise"])
+    if rng.random() < 0.15 and name in fields:
+        del fields[name]
+    else:
+        fields[name] = rng.choice(VALUES)
+    files[CONFIG] = json.dumps(fields).encode()
+
+
+def config_text(rng: Random, files: dict, original) -> None:
+    text = files[CONFIG].decode()
+    twice = text.rstrip()[:-1] + ', "r": 2}'
+    deep = "[" * 100_000 + "]" * 100_000
+    nested = text.rstrip()[:-1] + ', "x": ' + "[" * 900 + "]" * 900 + "}"
+    texts = [
+        twice,
+        deep,
+        nested,
+        "{" * 5000,
+        "",
+        "null",
+        "3",
+        "[]",
+        "{}",
+        text.replace("2", "NaN", 1),
+        text + "}",
+        " " * 5_000_000,
+    ]
+    texts += [
+        text.replace("6", "Infinity", 1),
+        text.replace('"r": 2', '"r": 1' + "0" * 5000),
+        "\ufeff" + text,
+        "\ud800",
+    ]
+    files[CONFIG] = rng.choice(texts).encode("utf-8", "surrogatepass")
+
+
+def no_file(rng: Random, files: dict, original) -> None:
+    """A folder, a pipe, a device, a link to nowhere, a link to itself, or nothing, in the place of a file."""
+    name = _any(rng, files)
+    choice = rng.choice(["folder", "pipe", "link:/dev/zero", "link:/dev/null", "link:nowhere", f"link:{name}", None])
+    files.pop(name) if choice is None else files.update({name: choice})
+
+
+def linked(rng: Random, files: dict, original) -> None:
+    """Harmless: the Hub's cache keeps its files behind links."""
+    name = _any(rng, files)
+    files["blob"], files[name] = files[name], "link:blob"
+
+
+def harmless(rng: Random, files: dict, original) -> None:
+    """The same, said in another order or with other spaces, and fields that change nothing."""
+    if CONFIG in files:
+        fields = {**json.loads(files[CONFIG])}
+        for name in rng.sample(sorted(FREE), rng.randrange(len(FREE) + 1)):
+            if name in fields and name != "lora_dropout":
+                fields[name] = FREE[name]
+        names = rng.sample(sorted(fields), len(fields))
+        shuffled = {name: fields[name] for name in names}
+        files[CONFIG] = json.dumps(shuffled, indent=rng.choice([None, 1, 4])).encode() + rng.choice([b"", b"\n\n"])
+    if WEIGHTS in files and rng.random() < 0.5:
+        header, _ = _split(files[WEIGHTS])
+        held = load(files[WEIGHTS])
+        files[WEIGHTS] = save({key: held[key] for key in rng.sample(sorted(held), len(held))}, header["__metadata__"])
+
+
+def anothers_file(rng: Random, files: dict, original, others=()) -> None:
+    """One file of this adapter with the other of another."""
+    other = rng.choice([o for o in others if o is not original])
+    name = rng.choice(sorted(files))
+    files[name] = other.files.get(name, other.files.get(WEIGHTS, b""))
+
+
+def pickled(rng: Random, files: dict, original) -> None:
+    """A pickle that would run code, under every name a reader might open."""
+    bomb = Canary()
+    bomb.path = original.canary
+    data = rng.choice(
+        [pickle.dumps(bomb), torch_bytes({"x": bomb}), torch_bytes({"x": bomb}, _use_new_zipfile_serialization=False)]
+    )
+    files[original.weights] = data
+    files["adapter_model.bin"] = data
+
+
+def archive(rng: Random, files: dict, original) -> None:
+    """torch.save's zip: compressed, with entries missing, renamed, twice, or of another size."""
+    with zipfile.ZipFile(io.BytesIO(files[TORCH])) as old:
+        entries = [[info.filename, old.read(info)] for info in old.infolist()]
+    match rng.randrange(5):
+        case 0:
+            del entries[rng.randrange(len(entries))]
+        case 1:
+            entries[rng.randrange(len(entries))][0] = rng.choice(["../x", "/x", "x", "archive/data.pkl", "a" * 300])
+        case 2:
+            entries[rng.randrange(len(entries))][1] += rng.choice([b"\0", bytes(10**6)])
+        case 3:
+            entry = rng.choice(entries)
+            entry[1] = entry[1][: rng.randrange(len(entry[1]) + 1)]
+        case 4:
+            entries.append([rng.choice(entries)[0], b""])
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as new:
+        for name, data in entries:
+            new.writestr(name, data)
+    files[TORCH] = out.getvalue()
+
+
+def torch_tensors(rng: Random, files: dict, original) -> None:
+    """What torch.save can hold and loralib never writes."""
+    held = torch.load(io.BytesIO(files[TORCH]), weights_only=True)
+    key = rng.choice(sorted(held))
+    value = held[key]
+    choices = [
+        value.to(torch.complex64), value.long(), value.to(torch.float8_e4m3fn), value.to_sparse(), value.to("meta"),
+        value[:1].expand(value.shape), torch.zeros(1).expand(10**9, 10**3), value.t(), value[None],
+        value * float("nan"),
+        torch.nn.Parameter(value), value.double(), value.bfloat16(), [value], {"x": value}, None, 3, "x", value.bool(),
+        torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), torch.nested.nested_tensor([value, value[:1]]),
+    ]  # fmt: skip
+    held[key] = rng.choice(choices)
+    if rng.random() < 0.2:
+        held = rng.choice([list(held), {1: value}, value, None, {"state": held}, {**held, "x" * 10**5: value}])
+    files[TORCH] = torch_bytes(held, _use_new_zipfile_serialization=rng.random() < 0.8)
+
+
+ANY = [truncate, extend, flip_bits_anywhere, flip_bits_of_the_header, flip_bits_of_the_tensors, overwrite_a_range]
+ANY += [no_file, linked, pickled, harmless, anothers_file]
+FOLDERS = [
+    header_length,
+    header_entry,
+    header_entry,
+    header_text,
+    note,
+    note,
+    tensors,
+    tensors,
+    config_field,
+    config_field,
+    config_text,
+]
+FILES = [archive, torch_tensors]
+
+
+def _any(rng: Random, files: dict) -> str:
+    return rng.choice(sorted(name for name, data in files.items() if isinstance(data, bytes)))
+
+
+def _flip(rng: Random, data: bytes, start: int, end: int) -> bytes:
+    changed = bytearray(data)
+    for _ in range(rng.choice([1, 1, 1, 2, 8]) if end > start else 0):
+        changed[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
+    return bytes(changed)
+
+
+def _dict(value) -> dict:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _split(data: bytes) -> tuple[dict, bytes]:
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.loads(data[8:end]), data[end:]
+
+
+def _join(header: dict, data: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data

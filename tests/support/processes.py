@@ -1,0 +1,48 @@
+"""Start a script in several processes, as a reader would, and collect what each of them wrote."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node"],
+    # --multi_gpu: without it, `accelerate launch` on a machine without a GPU starts one process, or asks for MPI.
+    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--num_processes"],
+}
+
+
+def environment_of_children(**more: str) -> dict[str, str]:
+    """One thread, no GPU, the modules that tests share; what guards this process guards its children too."""
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **more, "CUDA_VISIBLE_DEVICES": ""}
+
+
+def run_command(command: list[str], timeout: float = 300, **environment: str) -> str:
+    """Run it in the checkout, with that environment; returns its output. An exit code but 0 fails the test."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment_of_children(**environment),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def figures_of(script: Path, *arguments, **environment: str) -> dict:
+    """Run a script that prints a line of JSON; returns what that says."""
+    said = run_command([str(script), *map(str, arguments)], **environment)
+    return json.loads(said[said.index("{") :].splitlines()[0])
+
+
+def launch(folder: Path, script: str, processes: int, launcher: str = "torchrun") -> list[dict]:
+    """Run a script that writes `<folder>/<processes>-<its number>.json`; returns those, in order."""
+    (folder / "work.py").write_text(script)
+    command = ["-m", *LAUNCHERS[launcher], str(processes)] if processes > 1 else []
+    run_command([*command, str(folder / "work.py"), str(folder), str(processes)])
+    return [json.loads((folder / f"{processes}-{index}.json").read_text()) for index in range(processes)]

@@ -1,0 +1,75 @@
+"""A short training run of a tiny model with dropout, the same each time it is asked for."""
+
+import importlib
+from pathlib import Path
+
+import torch
+
+import lorakit as lk
+from lorakit import lab
+from tests.support.tiny_models import build
+
+fit_module = importlib.import_module("lorakit.lab.loop")  # `lab.fit` is the function of that name
+
+EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefghijk"]
+TASK = lab.Task("repeat", EXAMPLES, EXAMPLES[:3], EXAMPLES[3:5], "share", lambda a, e: {"share": 0.5}, 4)
+END = 256
+
+
+class Bytes:
+    """A tokenizer: every byte is a token, and 256 ends a text."""
+
+    eos_token_id = pad_token_id = END
+    bos_token_id = None
+
+    def __call__(self, texts, **options) -> dict:
+        return {"input_ids": [list(text.encode()) for text in texts]}
+
+    def decode(self, tokens, **options) -> str:
+        return bytes(token for token in tokens if token < END).decode(errors="replace")
+
+
+def base():
+    off = dict(resid_pdrop=0.1, embd_pdrop=0.1, attn_pdrop=0.1)
+    return build(
+        "gpt2", vocab_size=END + 1, n_positions=64, bos_token_id=END, eos_token_id=END, pad_token_id=END, **off
+    )
+
+
+def fresh(full: bool = False):
+    """The base with a new adapter (dropout in both, so that random numbers matter), or the base to train whole."""
+    if full:
+        return base()
+    config = lk.LoRAConfig(r=2, alpha=4, dropout=0.1, targets=("q", "v"))
+    return lk.inject(base(), config, name="a", seed=1)
+
+
+def run(model, **options):
+    given = {"steps": 10, "batch_size": 4, "warmup": 3, "progress": False, **options}
+    return lab.fit(model, Bytes(), TASK, **given)
+
+
+def trained(model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def frozen(model) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters() if not p.requires_grad}
+
+
+def tensors_of(parameters: dict, optimizer) -> dict[str, torch.Tensor]:
+    """The trained tensors and the optimizer's moments, copied, under one name each."""
+    found = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    for name, parameter in parameters.items():
+        found |= {f"{name}|{key}": value.clone() for key, value in optimizer.state.get(parameter, {}).items()}
+    return found
+
+
+def state_of(model, folder: Path, history):
+    """What a checkpoint of a finished run is made of: parameters, an optimizer with its moments, plain data."""
+    from lorakit.lab.checkpoint import load_checkpoint
+
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(parameters.values())
+    load_checkpoint(folder, parameters, optimizer, history.settings)
+    return parameters, optimizer, {"settings": history.settings, "rows": history.rows, "seconds": 1.0, "scaler": {}}

@@ -1,0 +1,136 @@
+"""Every chapter keeps the course's shape, and its solutions pass its own checks. Nothing here runs a whole notebook."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[2]
+import notebook_shape as shape  # noqa: E402
+
+from notebooks import from_percent, tidy, write  # noqa: E402
+
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+EXERCISE = """
+# %% [markdown]
+# # 99 · A title
+# You will be able to see. About 1 minute.
+# %% tags=["setup"]
+from lorakit.show import check_examples
+
+check = check_examples("97.1", "t", right=lambda a, r: a / r, inputs=[(1, 2)], wrong={"no r": lambda a, r: a})
+# %% tags=["exercise"]
+factor = 1
+
+
+def scaling(a, r):
+    raise NotImplementedError
+
+
+check(scaling)
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# divide
+# </details>
+# <details><summary>Solution</summary>
+#
+# ```python
+# def scaling(a, r):
+#     return factor * a / r
+# ```
+# </details>
+"""
+
+
+def run_solutions(notebook) -> int:
+    """Execute the set-up cells, then every exercise with its solution in place, in one namespace. Returns how many."""
+    names: dict = {"__name__": "__main__"}
+    for cell in shape.setup_cells(notebook):
+        exec(compile(cell.source, "set-up cell", "exec"), names)
+    exercises = shape.exercises(notebook)
+    for exercise in exercises:
+        exec(compile(shape.solved(exercise), f"exercise {exercise.number}, solved", "exec"), names)
+    return len(exercises)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_chapter_keeps_the_shape(path):
+    assert not shape.problems(nbformat.read(path, as_version=4), path)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_saved_as_the_tool_saves_it(path, tmp_path):
+    again = tmp_path / path.name
+    write(tidy(nbformat.read(path, as_version=4)), again)
+    assert again.read_bytes() == path.read_bytes(), "written by hand: run `python tools/notebooks.py run`"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_folded_solutions_pass_their_checks(path, monkeypatch):
+    monkeypatch.setenv("LORAKIT_STRICT", "1")
+    monkeypatch.chdir(path.parent)
+    assert run_solutions(nbformat.read(path, as_version=4)) >= 1
+
+
+@pytest.fixture
+def sample():
+    from lorakit.show.exercises import REGISTRY
+
+    yield from_percent(EXERCISE)
+    REGISTRY.pop("97.1", None)
+
+
+def test_the_stub_is_replaced_and_the_rest_of_its_cell_kept(sample):
+    (exercise,) = shape.exercises(sample)
+    assert exercise.hint
+    text = shape.solved(exercise)
+    assert "NotImplementedError" not in text and "factor = 1" in text and text.endswith("check(scaling)")
+
+
+def test_a_right_solution_passes_and_a_wrong_one_fails(sample, monkeypatch):
+    monkeypatch.setenv("LORAKIT_STRICT", "1")
+    assert run_solutions(sample) == 1
+    sample.cells[-1].source = sample.cells[-1].source.replace("factor * a / r", "a")
+    with pytest.raises(AssertionError, match="no r"):
+        run_solutions(sample)
+
+
+def test_a_solution_to_something_else_is_refused(sample):
+    sample.cells[-1].source = sample.cells[-1].source.replace("def scaling", "def other")
+    with pytest.raises(ValueError, match="none of which"):
+        shape.solved(shape.exercises(sample)[0])
+
+
+def test_broken_rules_are_named(sample, tmp_path):
+    sample.cells[0].source = "no title"
+    sample.cells[1].source += "\n" + "x = 1\n" * 30
+    sample.cells[-1].source = ""
+    path = tmp_path / "99_x.ipynb"
+    write(sample, path)
+    words = " | ".join(shape.problems(sample, path))
+    for rule in ("title", "minutes", "What we measured", "over 25 lines", "over 5 lines", "quiz", "not run in order"):
+        assert rule in words
+    assert "no folded solution" in words and "no folded hint" in words and "at least 3" in words
+
+
+def test_drafts_keep_tags_headings_and_code(sample):
+    assert [cell.cell_type for cell in sample.cells] == ["markdown", "code", "code", "markdown"]
+    assert sample.cells[0].source.startswith("# 99 · A title\nYou will")
+    assert sample.cells[2].metadata.tags == ["exercise"]
+
+
+def test_tidying_drops_what_differs_between_runs():
+    notebook = from_percent("# %%\nx\n# %%\nx\n")
+    data = {"text/plain": "w", "application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+    notebook.cells[0].outputs = [
+        nbformat.v4.new_output("display_data", data=data),
+        nbformat.v4.new_output("stream", text="a"),
+        nbformat.v4.new_output("stream", text="b"),
+    ]
+    notebook.cells[0].metadata["execution"] = {"iopub": "12:00"}
+    notebook = tidy(notebook)
+    first, second = notebook.cells
+    assert first.id != second.id and second.id == f"{first.id}-2"
+    assert dict(first.outputs[0].data) == {"text/plain": "w"}
+    assert first.outputs[1].text == "ab" and not first.metadata

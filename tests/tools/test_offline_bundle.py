@@ -1,0 +1,41 @@
+"""The bundle's pieces: what it packs, and that its scripts ask no network. The wheels are not fetched here."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+import offline_bundle  # noqa: E402
+
+
+def test_the_scripts_install_from_the_wheels_alone(tmp_path):
+    offline_bundle.scripts(tmp_path)
+    for name in ("install.sh", "install.bat"):
+        text = (tmp_path / name).read_text()
+        installs = [line for line in text.splitlines() if "pip install" in line]
+        assert installs and all("--no-index --find-links wheels" in line for line in installs)
+    for name in ("install.sh", "lab.sh"):
+        assert subprocess.run(["sh", "-n", str(tmp_path / name)]).returncode == 0
+    assert b"\r\n" in (tmp_path / "install.bat").read_bytes()
+
+
+def test_another_python_is_refused_with_the_one_that_is_needed(tmp_path):
+    offline_bundle.scripts(tmp_path)
+    path = tmp_path / "empty"
+    path.mkdir()
+    environment = {"PATH": str(path)}
+    done = subprocess.run(["/bin/sh", "install.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and offline_bundle.VERSION in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_the_archive_has_one_folder_and_stores_wheels_as_they_are(tmp_path):
+    source = tmp_path / "s"
+    (source / "wheels").mkdir(parents=True)
+    (source / "wheels" / "a.whl").write_bytes(b"0" * 1000)
+    (source / "README.md").write_text("x" * 1000)
+    offline_bundle.pack(source, tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        sizes = {i.filename: (i.file_size, i.compress_size) for i in archive.infolist()}
+    assert sizes["lorakit-offline/wheels/a.whl"] == (1000, 1000)
+    assert sizes["lorakit-offline/README.md"][1] < 100
