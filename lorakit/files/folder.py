@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -20,8 +21,10 @@ def locked(place: Path, seconds: float = 30.0) -> contextlib.AbstractContextMana
     return FileLock(Path(tempfile.gettempdir()) / f"lorakit-{user}-{digest}.lock", timeout=seconds)
 
 
-def replace_files(folder: Path, files: dict[str, bytes]) -> None:
+def replace_files(folder: Path, files: dict[str, bytes | Callable[[Path], None]]) -> None:
     """Write files of a folder, which is made; each one is, at every instant, the old one or the new one.
+
+    A file is given as its bytes, or as a function that writes it to a path.
 
     All are first written out beside the old ones, so a full disk changes nothing; then they take their places, in the
     order given, one immediately after the other. One process at a time: `locked` keeps others out.
@@ -33,8 +36,10 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
         for name, data in files.items():
             if (folder / name).is_dir():  # found out now, not when the first file has been replaced already
                 raise IsADirectoryError(f"{folder / name} is a folder")
-            with open(fresh[name], "wb") as file:
-                file.write(data)
+            if callable(data):
+                data(fresh[name])
+            with open(fresh[name], "r+b" if callable(data) else "wb") as file:
+                file.write(b"" if callable(data) else data)
                 file.flush()
                 os.fsync(file.fileno())
         for name in files:

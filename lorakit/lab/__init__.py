@@ -9,8 +9,9 @@ from lorakit.lab.bases.load import BaseModelError, load_base
 from lorakit.lab.checkpoint import CheckpointNotSaved
 from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
 from lorakit.lab.history import History
-from lorakit.lab.loop import fit, learning_rate
+from lorakit.lab.loop import fit
 from lorakit.lab.many.shard import shard
+from lorakit.lab.settings import Settings
 from lorakit.lab.step import NonFiniteLoss
 from lorakit.lab.tasks.classification import Classification
 from lorakit.lab.tasks.e2e import e2e
@@ -26,6 +27,7 @@ __all__ = [
     "Example",
     "History",
     "NonFiniteLoss",
+    "Settings",
     "Task",
     "collate",
     "e2e",
@@ -33,7 +35,6 @@ __all__ = [
     "evaluate",
     "fit",
     "generate_answers",
-    "learning_rate",
     "load_base",
     "mean_loss",
     "python_source",

@@ -1,36 +1,31 @@
 """A training run on disk: enough to go on as if it had never stopped.
 
-    <folder>/step-000150/trainable.safetensors    the trained tensors (an adapter, or everything)
-                         optimizer.safetensors    AdamW's moments, "<parameter>|<name>"
-                         state.json               step, settings, recorded rows, loss scale
-
-Random numbers, the place in the data and the learning rate are functions of the seed and the step, so no state of
-theirs is stored. Only safetensors and JSON: nothing that runs code when it is read.
-
-Killed at any instant, the folder holds the old state or the new one. A checkpoint is written out as `.making` and
-gets its name in one rename; the one before is removed only then. Which is the newest is a number in its state.json,
-not its step: a run that is started afresh writes lower steps than the one it replaces. What a killed process leaves
-(one `.making`, the rest of one old checkpoint) the next save removes.
+<folder>/checkpoint.safetensors holds the trained tensors ("trained|<parameter>"), AdamW's moments ("exp_avg|…") and, as
+metadata, the run's settings and rows, the loss scale, samples of the base, and a checksum over all of it. Random
+numbers, the place in the data and the learning rate are functions of the seed and the step, so no state of theirs is
+stored. The file is replaced as a whole: killed at any instant, the folder holds the old state or the new one.
 """
 
-import contextlib
-import hashlib
-import itertools
 import json
-import os
-import shutil
+import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.files.folder import locked
-from lorakit.lab.checkpoint_parts import check_moments, check_state
-from lorakit.lab.many.shard import is_sharded
+from lorakit.core.targets import base_modules, is_projection
+from lorakit.files.folder import locked, replace_files
+from lorakit.files.note import check_base, checksum, sample_of
+from lorakit.lab.history import History
+from lorakit.lab.many.processes import this_process
+from lorakit.lab.settings import check_count
+from lorakit.lab.step import Step
 
-FORMAT = 1
+FILE = "checkpoint.safetensors"
 
 
 class CheckpointNotSaved(LoRAError):
@@ -39,204 +34,163 @@ class CheckpointNotSaved(LoRAError):
     `history` holds the run, where `fit` raised this at its end.
     """
 
-    def __init__(self, message: str, history=None) -> None:
-        super().__init__(message)
-        self.history = history
+    history = None
 
 
-@contextlib.contextmanager
-def reserved(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other runs of this machine out of it meanwhile.
+class Checkpoints:
+    """The folder that a run is kept in (None: nowhere), what is written there and when. The main process writes."""
 
-    Checkpoints can be written there: better found out now than after hours of training. Raises LoRAError where
-    another run is in it, CheckpointNotSaved where nothing can be written.
-    """
-    with contextlib.ExitStack() as held:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(folder, seconds=0))
-            _empty(folder).rmdir()
-        except TimeoutError as error:
-            raise LoRAError(
-                f"another run is writing its checkpoints to {folder}: wait for it, stop it, or choose another folder"
-            ) from error
-        except OSError as error:
-            raise CheckpointNotSaved(
-                f"no checkpoint can be written to {folder}: {error}; choose another folder"
-            ) from error
-        yield
+    def __init__(self, folder, every: int | None, model: nn.Module, step: Step, history: History) -> None:
+        check_count("checkpoint_every", every)
+        self.folder, self.every = Path(folder) if folder is not None else None, every
+        self.step, self.history = step, history
+        frozen = {p: m for p, m in base_modules(model) if is_projection(m) and not m.weight.requires_grad}
+        self.base = frozen if self.folder is not None else {}
+
+    @contextmanager
+    def place(self, resume: bool) -> Iterator[int]:
+        """Keep other runs of this machine out of the folder meanwhile; gives the step to go on from, 0 for none.
+
+        Raises LoRAError where another run is in it, or where what lies there cannot be gone on from (see `load`);
+        CheckpointNotSaved where nothing can be written: better found out now than after hours of training.
+        """
+        if self.folder is None:
+            yield 0
+            return
+        with ExitStack() as held:
+            writes = this_process().is_main_process
+            try:
+                if writes:
+                    held.enter_context(locked(self.folder, seconds=0))
+                first = self._load() if resume else 0
+                if writes and first < self.step.settings.steps:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    tempfile.TemporaryFile(dir=self.folder).close()
+            except TimeoutError as error:
+                raise LoRAError(
+                    f"another run is writing its checkpoints to {self.folder}: wait for it, stop it, or choose "
+                    "another folder"
+                ) from error
+            except OSError as error:
+                raise CheckpointNotSaved(
+                    f"no checkpoint can be written to {self.folder}: {error}; choose another folder"
+                ) from error
+            yield first
+
+    def save_if_due(self, number: int) -> None:
+        """After a step; a full disk must not cost the run, so a failure is a warning."""
+        if self.every and number % self.every == 0 and number < self.step.settings.steps:
+            try:
+                self._save()
+            except CheckpointNotSaved as error:
+                warnings.warn(f"{error}. Training goes on and will try again", stacklevel=3)
+
+    def save_the_last(self, first: int) -> None:
+        """At the end, unless nothing was learnt since step `first`. Raises CheckpointNotSaved."""
+        if len(self.history.rows) > first:
+            try:
+                self._save()
+            except CheckpointNotSaved as error:
+                error.args = (
+                    f"{error}. The model keeps what it learnt in {len(self.history.rows)} steps: save it elsewhere "
+                    "(lk.save_adapter); the error's .history is the run",
+                )
+                error.history = self.history
+                raise
+
+    def _save(self) -> None:
+        if self.folder is None or not this_process().is_main_process:
+            return
+        state = {
+            "settings": self.history.settings,
+            "rows": self.history.rows,
+            "seconds": self.history.seconds,
+            "scaler": self.step.scaler.state_dict(),
+            "base": {path: sample_of(module) for path, module in self.base.items()},
+        }
+        save_checkpoint(self.folder, self.step.parameters, self.step.optimizer, state)
+
+    def _load(self) -> int:
+        """Put the run's state back; the step it stood at, 0 where nothing lies in the folder.
+
+        Raises LoRAError, and changes nothing, where the file is damaged or is of a run with other settings, another
+        base or other trained tensors. (A constant learning rate is the same however long the run: `steps` may differ.)
+        """
+        settings = self.step.settings
+        may_differ = {"eval_every", "eval_limit"} | ({"steps"} if settings.schedule == "constant" else set())
+        wanted = {name: value for name, value in self.history.settings.items() if name not in may_differ}
+        state = load_checkpoint(self.folder, self.step.parameters, self.step.optimizer, wanted, self.base)
+        if state is None:
+            return 0
+        self.history.rows, self.history.seconds = state["rows"], state["seconds"]
+        self.step.scaler.load_state_dict(state["scaler"])
+        return len(state["rows"])
 
 
-def is_finished(folder: Path, steps: int) -> bool:
-    """Whether the checkpoint here is of a run of so many steps, or more: then nothing will be written."""
-    found = _found(folder)
-    return bool(found) and _whole_number(found[-1], "step") >= steps
+def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
+    """Write the trained parameters, by name, their moments and `state` (plain data), in place of what lay there.
 
-
-def save_checkpoint(folder: Path, step: int, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
-    """Write the run's state after `step` steps; killed at any instant, the folder holds the old state or the new.
-
-    parameters  the trained ones by name. state: plain data (JSON). The previous checkpoint is removed afterwards.
-    Raises CheckpointNotSaved, with the previous checkpoint untouched, where the disk is full or cannot be written.
+    Raises CheckpointNotSaved, what lay there untouched, where the disk is full or cannot be written.
     """
     from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
+    tensors = {f"trained|{name}": parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
+    for name, parameter in parameters.items():
+        for kind, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{kind}|{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    text = json.dumps(state)
+    metadata = {"format": "pt", "state": text, "sha256": checksum(tensors, text)}
     try:
-        making = _empty(folder)
-        try:
-            number = 1 + max((_whole_number(path, "saved") for path in _found(folder)), default=0)
-            _write(making, parameters, optimizer, {"format": FORMAT, "saved": number, "step": step, **state})
-            old = list(folder.glob("step-*"))
-            os.rename(making, _free(folder / f"step-{step:06d}"))
-        except BaseException:
-            shutil.rmtree(making, ignore_errors=True)
-            raise
+        replace_files(folder, {FILE: lambda path: save_file(tensors, path, metadata)})
     except (OSError, SafetensorError) as error:
         raise CheckpointNotSaved(
-            f"the checkpoint of step {step} cannot be written to {folder}: {error}. What lay there before is untouched"
+            f"the checkpoint of step {len(state['rows'])} cannot be written to {folder}: {error}. What lay there "
+            "before is untouched"
         ) from error
-    _to_disk(folder)
-    for path in old:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def load_checkpoint(
-    folder: Path, parameters: dict[str, nn.Parameter], optimizer, settings: dict, may_differ: tuple[str, ...] = ()
+    folder: Path, parameters: dict[str, nn.Parameter], optimizer, settings: dict, base: dict[str, nn.Module]
 ) -> dict | None:
-    """Put the newest checkpoint's tensors into `parameters` and `optimizer`; returns its state, None if there is none.
+    """Put the tensors of the folder's checkpoint into `parameters` and `optimizer`; its state, None if there is none.
 
-    Everything is checked before anything is changed. Raises LoRAError where the file is damaged, or was made by a
-    run with other settings, other trained tensors or another base model.
+    Everything is checked first: that the file is as it was written, and its settings, its samples of the modules in
+    `base` and its trained tensors those that are here. Else raises LoRAError, and nothing has changed.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    found = _found(folder)
-    if not found:
+    path = folder / FILE
+    if not path.is_file():
         return None
-    place = found[-1].parent
-    try:
-        state = json.loads((place / "state.json").read_text(encoding="utf-8"))
-        if isinstance(state, dict) and state.get("format") != FORMAT:
-            raise LoRAError(f"the checkpoint {place} has format {state.get('format')!r}, this lorakit reads {FORMAT}")
-        check_state(state)
-        trained = load_file(place / "trainable.safetensors")
-        moments = load_file(place / "optimizer.safetensors")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise LoRAError(f"the checkpoint {place} is damaged ({error}); delete it to start again") from error
-    different = {
-        key: (value, settings.get(key))
-        for key, value in state["settings"].items()
-        if key not in may_differ and settings.get(key) != value
-    }
-    if different:
-        said = ", ".join(f"{key} was {old!r} and is now {new!r}" for key, (old, new) in different.items())
-        raise LoRAError(f"cannot resume from {place}: {said}. Use the same settings, or resume=False to start again.")
-    wrong = [name for name in parameters.keys() | trained.keys() if not _fits(parameters.get(name), trained.get(name))]
+    state, tensors = _read(path)
+    if different := {name: value for name, value in settings.items() if state["settings"].get(name) != value}:
+        said = ", ".join(f"{k} was {state['settings'].get(k)!r} and is now {v!r}" for k, v in different.items())
+        raise LoRAError(f"cannot resume from {path}: {said}. Use the same settings, or resume=False to start again.")
+    check_base(base, state["base"])
+    there = {key.partition("|")[2]: tensor for key, tensor in tensors.items() if key.startswith("trained|")}
+    kinds = {name: (p.shape, p.dtype) for name, p in parameters.items()}
+    wrong = [n for n in kinds | there if n not in there or kinds.get(n) != (there[n].shape, there[n].dtype)]
     if wrong:
-        raise LoRAError(f"cannot resume from {place}: these trained tensors differ: {', '.join(sorted(wrong)[:5])}")
-    by_parameter: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in moments.items():
-        name, _, kind = key.rpartition("|")
-        by_parameter.setdefault(name, {})[kind] = value
-    try:
-        check_moments(by_parameter, parameters, may_be_none=settings.get("precision") == "fp16")
-    except ValueError as error:
-        raise LoRAError(f"the checkpoint {place} is damaged ({error}); delete it to start again") from error
+        raise LoRAError(f"cannot resume from {path}: these trained tensors differ: {', '.join(sorted(wrong)[:5])}")
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(trained[name])
-            # "step" stays on the CPU, where AdamW keeps it; the moments lie beside their parameter.
-            optimizer.state[parameter] = {
-                kind: value if kind == "step" else value.to(parameter.device)
-                for kind, value in by_parameter.get(name, {}).items()
-            }
+        for key, tensor in tensors.items():
+            kind, _, name = key.partition("|")
+            parameter = parameters[name]
+            if kind == "trained":
+                parameter.copy_(tensor)
+            else:  # AdamW keeps "step" on the CPU; the moments lie beside their parameter
+                optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
     return state
 
 
-def base_fingerprint(model: nn.Module) -> str:
-    """A short hash of the frozen weights, to notice a resume on another base: names, shapes and 32 numbers of each.
+def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    """The state and the tensors of a checkpoint, as they were written. Raises LoRAError where they are not."""
+    from safetensors import SafetensorError, safe_open
 
-    The same for a model cut up over processes (where every process has to call it) as for the whole one.
-    """
-    sharded = is_sharded(model)
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            whole = parameter.full_tensor() if sharded and hasattr(parameter, "full_tensor") else parameter
-            flat = whole.detach().flatten()
-            sample = flat[:: max(1, flat.numel() // 32)][:32].double().cpu()
-            digest.update(f"{name} {tuple(parameter.shape)}".encode())
-            digest.update(sample.numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _empty(folder: Path) -> Path:
-    """The folder in which a checkpoint is made, new and empty."""
-    folder.mkdir(parents=True, exist_ok=True)
-    making = folder / ".making"
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir()
-    return making
-
-
-def _write(making: Path, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
-    """The three files, on the disk itself before the rename that makes them count."""
-    from safetensors.torch import save_file
-
-    moments = {}
-    for name, parameter in parameters.items():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            moments[f"{name}|{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    trained = {name: parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
-    save_file(trained, making / "trainable.safetensors", metadata={"format": "pt"})
-    save_file(moments, making / "optimizer.safetensors", metadata={"format": "pt"})
-    (making / "state.json").write_text(json.dumps(state, indent=1), encoding="utf-8")
-    for file in (*making.iterdir(), making):
-        _to_disk(file)
-
-
-def _free(place: Path) -> Path:
-    """`place`, or with a number behind it where a run that is being replaced has a checkpoint of the same step."""
-    names = (place.with_name(f"{place.name}.{number}") for number in itertools.count(2))
-    return place if not place.exists() else next(name for name in names if not name.exists())
-
-
-def _found(folder: Path) -> list[Path]:
-    """The state.json of every checkpoint here, the newest last."""
-    return sorted(folder.glob("step-*/state.json"), key=lambda path: (_whole_number(path, "saved"), path.parent.name))
-
-
-def _whole_number(state_file: Path, name: str) -> int:
-    """`saved` (which checkpoint of its folder this is, from 1) or `step`; 0 where there is none that can be read."""
     try:
-        number = json.loads(state_file.read_text(encoding="utf-8"))[name]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return 0
-    return number if isinstance(number, int) else 0
-
-
-def _fits(parameter, tensor) -> bool:
-    return (
-        parameter is not None
-        and tensor is not None
-        and parameter.shape == tensor.shape
-        and parameter.dtype == tensor.dtype
-        and bool(tensor.isfinite().all())
-    )
-
-
-def _to_disk(path: Path) -> None:
-    if path.is_dir():  # Windows cannot open a folder, some file systems cannot sync one: the rename is still atomic
-        with contextlib.suppress(OSError):
-            _sync(path, os.O_RDONLY)
-    else:
-        _sync(path, os.O_RDWR)  # Windows syncs nothing that was opened to be read
-
-
-def _sync(path: Path, how: int) -> None:
-    descriptor = os.open(path, how)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with safe_open(path, "pt") as file:
+            metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in list(file.keys())}
+        if metadata["sha256"] != checksum(tensors, metadata["state"]):
+            raise ValueError("its checksum does not fit")
+        return json.loads(metadata["state"]), tensors
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise LoRAError(f"the checkpoint {path} is damaged ({error}); delete it to start again") from error

@@ -59,7 +59,8 @@ class History:
         if not self.rows:
             return "History(no steps)"
         ending = ", interrupted" if self.interrupted else ""
+        whole = f" of {self.settings['steps']}" if self.interrupted and "steps" in self.settings else ""
         return (
-            f"History({len(self.rows)} steps, loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f}, "
+            f"History({len(self.rows)}{whole} steps, loss {self.losses[0]:.3f} -> {self.losses[-1]:.3f}, "
             f"{self.seconds:.1f} s on {self.device}{ending})"
         )

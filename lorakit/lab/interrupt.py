@@ -1,8 +1,9 @@
-"""Ctrl-C between two training steps rather than in the middle of one."""
+"""Ctrl-C between two training steps rather than in the middle of one, and a model left as it was found."""
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -40,8 +41,9 @@ class PatientInterrupt:
             signal.signal(signal.SIGINT, self._before)
 
 
-def remember(model: nn.Module, parameters: dict[str, nn.Parameter]) -> Callable[[], None]:
-    """A function that puts back the modules' modes and the caller's random state, and drops the gradients."""
+@contextmanager
+def left_as_found(model: nn.Module, parameters: dict[str, nn.Parameter]) -> Iterator[None]:
+    """Afterwards every module is in its old mode, the caller's random state is back, and no gradient is left."""
     modes = [(module, module.training) for module in model.modules()]
     random_state = torch.get_rng_state()
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
@@ -54,4 +56,10 @@ def remember(model: nn.Module, parameters: dict[str, nn.Parameter]) -> Callable[
         torch.set_rng_state(random_state)
         torch.cuda.set_rng_state_all(on_gpus)
 
-    return put_back
+    try:
+        yield
+    finally:
+        try:
+            put_back()
+        finally:  # again: the one KeyboardInterrupt of a second Ctrl-C may have come in the midst of it
+            put_back()

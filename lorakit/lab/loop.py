@@ -1,31 +1,27 @@
-"""The one training loop: for adapters, for full fine-tuning, on one CPU or many GPUs."""
+"""The training loop: for adapters and for full fine-tuning, on one CPU or many GPUs.
 
-import math
+The loop of `by_hand.train`, plus what a long run needs: validation, a checkpoint to go on from, Ctrl-C, several
+processes. These stand beside the loop, in `checkpoint`, `interrupt` and `many`; one step of the optimizer is in `step`.
+"""
+
 import time
-import warnings
-from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.checkpoint import (
-    CheckpointNotSaved,
-    base_fingerprint,
-    is_finished,
-    load_checkpoint,
-    reserved,
-    save_checkpoint,
-)
+from lorakit.core.merge import is_merged
+from lorakit.lab.checkpoint import Checkpoints
 from lorakit.lab.evaluate import context_length, evaluate, loss_of
-from lorakit.lab.fit_check import what_to_train
 from lorakit.lab.history import History
-from lorakit.lab.interrupt import PatientInterrupt, remember
+from lorakit.lab.interrupt import PatientInterrupt, left_as_found
 from lorakit.lab.many.processes import this_process
-from lorakit.lab.many.shard import is_sharded
+from lorakit.lab.many.shard import is_sharded, same_everywhere
 from lorakit.lab.record import versions
-from lorakit.lab.step import NonFiniteLoss, Objective, autocast, quick_precision, train_step
+from lorakit.lab.settings import Settings
+from lorakit.lab.step import NonFiniteLoss, Objective, Step, autocast, precision_on
 from lorakit.lab.tasks.task import Task, batch_indices
 
 
@@ -33,216 +29,124 @@ def fit(
     model: nn.Module,
     tokenizer,
     task: Task,
+    settings: Settings | None = None,
     *,
-    steps: int = 150,
-    batch_size: int = 32,
-    lr: float = 1e-2,
-    warmup: int = 10,
-    schedule: str = "cosine",
-    weight_decay: float = 0.0,
-    max_grad_norm: float | None = 1.0,
-    seed: int = 0,
-    accumulate: int = 1,
-    precision: str = "no",
-    max_length: int | None = None,
-    eval_every: int | None = None,
-    eval_limit: int | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
     progress: bool = True,
     objective: Objective | None = None,
+    **changes,
 ) -> History:
     """Train the parameters that require gradients, in place, on a task's training examples; AdamW.
 
-    batch_size     examples per step in all, shared out among the processes of `accelerate launch` and, in each, cut
-                   into `accumulate` parts: neither changes what is learnt, beyond rounding
-    lr, warmup     the peak, reached after `warmup` steps, then "cosine" or "linear" to zero, or "constant"
-    weight_decay   on matrices only, not on biases and norms
-    precision      "no", "bf16", "fp16" (CUDA only) or "auto" (bf16 where the device has instructions for it): the
-                   dtype that products are computed in; weights keep theirs
-    max_length     tokens an example may have; None: the model's context. A longer one is an error, not cut
-    eval_every     steps between validations (the last step is always one): loss and the task's metrics over the
-                   first `eval_limit` validation examples; None: never
-    checkpoint     a folder for the run's state, written every `checkpoint_every` steps (None: at the end and on
-                   Ctrl-C). With `resume`, a run continues from what lies there, to the same numbers as an
-                   uninterrupted one; where nothing lies there it starts. Without `resume` it is replaced.
+    settings    and `changes` to them: `fit(model, tokenizer, task, steps=100, lr=1e-2)`. See `Settings`
+    checkpoint  a folder for the run's state, written every `checkpoint_every` steps (None: at the end and on Ctrl-C).
+                With `resume` the run goes on from what lies there, to the same numbers as an uninterrupted one
+    objective   another loss than the cross-entropy of the answers (of the classes), such as a teacher's (see
+                rivals.distillation); `resume` wants the same one
 
-    objective      another loss than the cross-entropy of the answers (of the classes), such as a teacher's (see
-                   rivals.distillation); a `resume` must be given the same one
-
-    The loss is the mean over the answer tokens (a classifier: the texts) of the whole batch, in nats. All randomness
-    comes from `seed`: the step's data and its dropout depend on (seed, step) alone, and the caller's random state is
-    put back afterwards, as is every module's train / eval mode. The model trains on the device it is on; under several
-    processes, each moves it to its own, unless it is cut up over them (lab.shard).
-
-    Ctrl-C ends after the current step: fit returns the history so far with `interrupted=True`, and the model is
-    usable as it stands. A second Ctrl-C ends at once, in the midst of a step, without a checkpoint. A checkpoint that
-    cannot be written (a full disk) is a warning, and training goes on; if it is the last one, fit raises
-    CheckpointNotSaved, whose `history` is the run. Else raises LoRAError before anything has changed, or NonFiniteLoss.
+    The loss is the mean over the answer tokens (a classifier: the texts) of the whole batch, in nats. Modules' modes
+    and the random state are put back. Ctrl-C ends after the current step and says so: the model is usable, the history
+    `interrupted`. A second one ends at once, without a checkpoint.
+    Raises LoRAError before anything has changed; NonFiniteLoss; CheckpointNotSaved where the last checkpoint finds no
+    room (an earlier one: a warning). The last two carry the run's `history`.
     """
-    settings = dict(
-        task=task.name, examples=len(task.train), steps=steps, batch_size=batch_size, lr=lr, warmup=warmup,
-        schedule=schedule, weight_decay=weight_decay, max_grad_norm=max_grad_norm, seed=seed, accumulate=accumulate,
-        precision=precision, max_length=max_length,
-    )  # fmt: skip
-    parameters = what_to_train(model, task, settings, eval_every, checkpoint_every)
+    settings = replace(settings or Settings(), **changes)
+    parameters = what_to_train(model, task, settings)
+    same_everywhere(model, parameters, settings)
+    settings = replace(settings, precision=precision_on(parameters, settings.precision))
+    examples = task.encode(task.train, tokenizer, settings.max_length or context_length(model))
+    step = Step(model, parameters, settings, objective or loss_of(task))
+    history = _new_history(task, settings, step.device)
+    saved = Checkpoints(checkpoint, checkpoint_every, model, step, history)
 
-    from accelerate.utils import broadcast
-    from tqdm.auto import tqdm
-
-    processes = this_process()
-    sharded = is_sharded(model)
-    if sharded and batch_size < processes.num_processes * accumulate:
-        raise LoRAError(
-            f"the model is sharded, so every process has to run every part of a batch: batch_size must be at least "
-            f"{processes.num_processes * accumulate} ({processes.num_processes} processes x {accumulate} parts), "
-            f"got {batch_size}"
-        )
-    if processes.num_processes > 1:
-        if not sharded:
-            model.to(processes.device)
-        for parameter in parameters.values():
-            parameter.data.copy_(broadcast(parameter.data))
-    device = next(iter(parameters.values())).device
-    if precision == "auto":
-        precision = settings["precision"] = quick_precision(device)
-    if precision == "fp16" and device.type != "cuda":
-        raise LoRAError(f'precision "fp16" needs a CUDA GPU, the model is on {device}: use "bf16" or "no"')
-    encoded = task.encode(task.train, tokenizer, max_length or context_length(model))
-    settings["base"] = base_fingerprint(model)
-    optimizer = _optimizer(parameters, lr, weight_decay)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-    history = History(settings=settings, device=_device_name(device), versions=versions())
-    folder = Path(checkpoint) if checkpoint is not None else None
-    # A finished run that is resumed writes nothing, so its folder may be read-only.
-    writes = folder is not None and processes.is_main_process and not (resume and is_finished(folder, steps))
-    first, unsaved = 0, None
-
-    def save(step: int) -> CheckpointNotSaved | None:
-        """A full disk must not cost the run, so what went wrong is handed back."""
-        if folder is not None and processes.is_main_process:
-            state = {"rows": history.rows, "seconds": history.seconds, "scaler": scaler.state_dict()}
-            try:
-                save_checkpoint(folder, step, parameters, optimizer, {"settings": settings, **state})
-            except CheckpointNotSaved as error:
-                return error
-        return None
-
-    def validate(row: dict) -> None:
-        if eval_every and (row["step"] % eval_every == 0 or row["step"] == steps):
-            with autocast(device, precision):
-                row.update(_validate(model, tokenizer, task, eval_limit, processes, sharded))
-
-    put_back = remember(model, parameters)
-    with PatientInterrupt() as ctrl_c, reserved(folder) if writes else nullcontext():
+    with PatientInterrupt() as ctrl_c, left_as_found(model, parameters), saved.place(resume) as first:
         try:
-            if folder is not None and resume:
-                # A constant learning rate is the same however long the run, so it may be made longer.
-                may_differ = ("steps",) if schedule == "constant" else ()
-                if state := load_checkpoint(folder, parameters, optimizer, settings, may_differ):
-                    first, history.rows, history.seconds = state["step"], state["rows"], state["seconds"]
-                    scaler.load_state_dict(state["scaler"])
-                    if "validation_loss" not in history.rows[-1]:  # Ctrl-C came before it
-                        validate(history.rows[-1])
+            if history.rows:  # resumed, maybe from a Ctrl-C that came before the validation
+                _validate(history.rows[-1], model, tokenizer, task, settings)
             model.train()
-            batches = batch_indices(len(encoded), batch_size, seed, start=first)
-            shown = progress and processes.is_main_process
-            with tqdm(total=steps, initial=first, desc=task.name, disable=not shown) as bar:
-                for step in range(first + 1, steps + 1):
-                    started = time.perf_counter()
-                    torch.manual_seed(_step_seed(seed, step, processes.process_index))  # dropout
-                    mine = next(batches)[processes.process_index :: processes.num_processes]
-                    rows = [[encoded[index] for index in mine[part::accumulate]] for part in range(accumulate)]
-                    rate = learning_rate(step, steps, lr, warmup, schedule)
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate
-                    try:
-                        done = train_step(
-                            model,
-                            parameters,
-                            optimizer,
-                            scaler,
-                            [task.collate(part, tokenizer.pad_token_id) for part in rows if part],
-                            batch_size=batch_size,
-                            max_grad_norm=max_grad_norm,
-                            precision=precision,
-                            objective=objective or loss_of(task),
-                            stop=ctrl_c.asked,
-                        )
-                    except NonFiniteLoss as error:
-                        raise NonFiniteLoss(
-                            f"{error} at step {step}, where the learning rate is {rate:.3g} (peak {lr:.3g}): try a "
-                            f"third of it. The parameters stand as after step {step - 1}.",
-                            history,
-                        ) from None
-                    row = {"step": step, "loss": done["loss"], "lr": rate, "grad_norm": done["grad_norm"]}
-                    row["tokens_per_s"] = done["tokens"] / (time.perf_counter() - started)
-                    history.rows.append(row)
-                    # Several processes have to stop at the same step, so each waits until all have heard.
-                    stop = done["stop"] or (ctrl_c.asked and processes.num_processes == 1)
-                    history.interrupted = stop and step < steps
-                    if not history.interrupted:
-                        validate(row)
-                    history.seconds += time.perf_counter() - started
-                    bar.update()
-                    bar.set_postfix(loss=f"{done['loss']:.3f}", refresh=False)
-                    if history.interrupted:
-                        break
-                    due = checkpoint_every and step % checkpoint_every == 0 and step < steps
-                    if due and (failed := save(step)):
-                        warnings.warn(f"{failed}. Training goes on and will try again", stacklevel=2)
-                unsaved = save(len(history.rows)) if len(history.rows) > first else None
-        except KeyboardInterrupt:
-            # Only a second Ctrl-C, or one outside the main thread, comes here: between nothing and anything, so the
-            # model is kept as it is and no checkpoint is written.
+            for number in _steps(first, settings, task, progress):
+                started = time.perf_counter()
+                chosen = batch_indices(len(examples), settings.batch_size, settings.seed, number)
+                parts = [task.collate(part, tokenizer.pad_token_id) for part in _mine(examples, chosen, settings)]
+                row, stop = step(number, parts, ctrl_c)
+                history.rows.append(row)
+                history.interrupted = stop and number < settings.steps
+                if not history.interrupted:
+                    _validate(row, model, tokenizer, task, settings)
+                history.seconds += time.perf_counter() - started
+                if history.interrupted:
+                    break
+                saved.save_if_due(number)
+            saved.save_the_last(first)
+        except NonFiniteLoss as error:
+            error.history = history
+            raise
+        except KeyboardInterrupt:  # a second Ctrl-C, in the midst of a step: no checkpoint is written
             history.interrupted = True
-        finally:
-            try:
-                put_back()
-            finally:  # again: that one KeyboardInterrupt may have come in the midst of it
-                put_back()
-    if unsaved:
-        raise CheckpointNotSaved(
-            f"{unsaved}. The model keeps what it learnt in {len(history.rows)} steps: save it elsewhere "
-            "(lk.save_adapter); the error's .history is the run",
-            history,
+    return _said(history)
+
+
+def what_to_train(model: nn.Module, task: Task, settings: Settings) -> dict[str, nn.Parameter]:
+    """The parameters that require gradients, by name. Raises LoRAError where this cannot be trained."""
+    if is_merged(model):
+        raise LoRAError("an adapter is merged into the model: training would change the merged weights; unmerge first")
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not parameters:
+        raise LoRAError(
+            "nothing to train: no parameter requires a gradient. inject an adapter (or set_adapter to one), "
+            "or call model.requires_grad_(True) for full fine-tuning"
         )
+    if not task.train:
+        raise LoRAError(f"task {task.name!r} has no training examples")
+    if settings.eval_every and not task.validation:
+        raise LoRAError(f"task {task.name!r} has no validation examples: leave eval_every out")
+    return parameters
+
+
+def _said(history: History) -> History:
+    """The history, after saying so where the run was stopped."""
+    if history.interrupted and this_process().is_main_process:
+        print(f"stopped after {len(history.rows)} of {history.settings['steps']} steps; the model keeps what it learnt")
     return history
 
 
-def learning_rate(step: int, steps: int, lr: float, warmup: int, schedule: str) -> float:
-    """The learning rate of a step (1 to `steps`): a straight rise to `lr` over `warmup` steps, then the schedule."""
-    if step <= warmup:
-        return lr * step / warmup
-    done = (step - warmup - 1) / max(1, steps - warmup)  # 0 on the first step at full rate, below 1 on the last
-    if schedule == "cosine":
-        return lr * 0.5 * (1 + math.cos(math.pi * done))
-    return lr * (1 - done) if schedule == "linear" else lr
+def _new_history(task: Task, settings: Settings, device: torch.device) -> History:
+    return History(
+        settings={"task": task.name, "examples": len(task.train)} | asdict(settings),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        versions=versions(),
+    )
 
 
-def _optimizer(parameters: dict[str, nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr)
+def _steps(first: int, settings: Settings, task: Task, progress: bool):
+    """The numbers of the steps to take, behind a progress bar."""
+    from tqdm.auto import tqdm
+
+    shown = progress and this_process().is_main_process
+    return tqdm(range(first + 1, settings.steps + 1), task.name, settings.steps, initial=first, disable=not shown)
 
 
-def _step_seed(seed: int, step: int, process: int) -> int:
-    # Far apart for neighbouring seeds and steps, and the same on resume without any stored generator state.
-    return (seed * 1_000_003 + step * 8_191 + process) % 2**63
+def _mine(examples: list, chosen: list[int], settings: Settings) -> list[list]:
+    """This process's share of a batch, cut into `accumulate` parts."""
+    processes = this_process()
+    mine = chosen[processes.process_index :: processes.num_processes]
+    parts = [mine[part :: settings.accumulate] for part in range(settings.accumulate)]
+    return [[examples[index] for index in part] for part in parts if part]
 
 
-def _validate(model, tokenizer, task, limit, processes, sharded: bool) -> dict:
-    """Validation by the main process; the others get no numbers: they wait, or help, with their share of the model."""
-    found = {}
-    if processes.is_main_process or sharded:
-        found = evaluate(model, tokenizer, task, "validation", limit=limit, loss=True)
-        found = {f"validation_{name}": value for name, value in found.items() if name != "answers"}
-    if processes.num_processes > 1:
-        processes.wait_for_everyone()
-    return found if processes.is_main_process else {}
+def _validate(row: dict, model: nn.Module, tokenizer, task: Task, settings: Settings) -> None:
+    """Add the scores on validation to the row of a step after which there are some to be taken.
 
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    The main process scores; the others wait or, of a model that is cut up over them, run their share.
+    """
+    if not settings.validates_after(row["step"]) or "validation_loss" in row:
+        return
+    processes = this_process()
+    if processes.is_main_process or is_sharded(model):
+        with autocast(next(model.parameters()).device, settings.precision):
+            found = evaluate(model, tokenizer, task, "validation", limit=settings.eval_limit, loss=True)
+        if processes.is_main_process:
+            row.update({f"validation_{name}": value for name, value in found.items() if name != "answers"})
+    processes.wait_for_everyone()

@@ -1,6 +1,7 @@
-"""One training step: the gradient of a whole batch, however it is cut up, and one move of the optimizer."""
+"""One training step: the gradient of a whole batch, however it is cut up, and one move of AdamW."""
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -8,10 +9,11 @@ import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.evaluate import answer_loss
+from lorakit.lab.interrupt import PatientInterrupt
 from lorakit.lab.many.processes import this_process
+from lorakit.lab.settings import Settings
 
-# (model, batch) → a loss summed over the answer tokens of the batch, and how many there are. `answer_loss` is one.
+# (model, batch) → a loss summed over the answer tokens of the batch, and how many there are (`evaluate.answer_loss`).
 Objective = Callable[[nn.Module, dict[str, torch.Tensor]], tuple[torch.Tensor, int]]
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -23,61 +25,76 @@ class NonFiniteLoss(LoRAError):
     `history` holds the steps before it, where `fit` raised this.
     """
 
-    def __init__(self, message: str, history=None) -> None:
-        super().__init__(message)
-        self.history = history
+    history = None
 
 
-def train_step(
-    model: nn.Module,
-    parameters: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    parts: list[dict[str, torch.Tensor]],
-    *,
-    batch_size: int,
-    max_grad_norm: float | None,
-    precision: str = "no",
-    objective: Objective = answer_loss,
-    stop: bool = False,
-) -> dict:
-    """Learn from this process's `parts` of a batch of `batch_size` examples.
+class Step:
+    """What is needed to take a step, and what it changes: the parameters, AdamW's moments, the loss scale (fp16)."""
 
-    The gradient is that of the mean loss over the answer tokens of the whole batch: parts and processes add up
-    sums and counts, so long answers weigh the same wherever they land. Every process ends with the same numbers:
-    loss (nats per answer token), grad_norm (before clipping), tokens (without padding), stop (any process's wish).
-    Raises NonFiniteLoss and leaves the parameters alone where the loss or the gradient is not finite.
-    """
-    device = next(iter(parameters.values())).device
-    loss_sum, answer_tokens, tokens = torch.zeros((), device=device), 0, 0
-    for part in parts:
-        with autocast(device, precision):
-            part_sum, count = objective(model, part)
-        if not part_sum.requires_grad:
-            raise LoRAError(
-                "the trained parameters have no influence on the loss. With gradient checkpointing, switch it on with "
-                'gradient_checkpointing_kwargs={"use_reentrant": False}; else look whether the adapter is in use'
+    def __init__(
+        self, model: nn.Module, parameters: dict[str, nn.Parameter], settings: Settings, objective: Objective
+    ) -> None:
+        self.model, self.parameters, self.settings, self.objective = model, parameters, settings, objective
+        self.device = next(iter(parameters.values())).device
+        matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
+        vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
+        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]])
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
+
+    def __call__(self, number: int, parts: list[dict], ctrl_c: PatientInterrupt) -> tuple[dict, bool]:
+        """Learn from this process's `parts` of a batch; the row of the step, and whether any process wants to stop.
+
+        The gradient is that of the mean loss over the answer tokens of the whole batch: parts and processes add up
+        sums and counts, so long answers weigh the same wherever they land. The row: step, loss (nats per answer
+        token), lr, grad_norm (before clipping), tokens_per_s (without padding). Raises NonFiniteLoss, the parameters
+        untouched, where the loss or the gradient is not finite.
+        """
+        started, settings = time.perf_counter(), self.settings
+        torch.manual_seed(_seed(settings.seed, number))  # dropout
+        sums = self._backward(parts)  # loss, answer tokens, tokens
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.parameters.values()]
+        loss_sum, answer_tokens, tokens, stop = _over_processes(gradients, [*sums, ctrl_c.asked], self.device)
+        loss, lr = loss_sum / answer_tokens, settings.learning_rate(number)
+        torch._foreach_mul_(gradients, settings.batch_size / answer_tokens)
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.max_grad_norm or math.inf).item()
+        # In fp16 an infinite gradient only means that the loss scale was too large: the scaler skips that step.
+        if not math.isfinite(loss) or not (math.isfinite(norm) or settings.precision == "fp16"):
+            raise NonFiniteLoss(
+                f"the loss is {loss} and the gradient norm {norm} at step {number}, where the learning rate is {lr:.3g}"
+                f" (peak {settings.lr:.3g}): try a third of it. The parameters stand as after step {number - 1}."
             )
-        # By a number that all parts know beforehand; the division by the true count follows below.
-        scaler.scale(part_sum / batch_size).backward()
-        loss_sum += part_sum.detach()
-        answer_tokens += count
-        tokens += int(part["attention_mask"].sum())
-    scaler.unscale_(optimizer)
-    gradients = _gradients(parameters)
-    loss_sum, answer_tokens, tokens, stop = _over_processes(
-        gradients, [loss_sum.item(), answer_tokens, tokens, stop], device
-    )
-    loss = loss_sum / answer_tokens
-    torch._foreach_mul_(gradients, batch_size / answer_tokens)
-    norm = nn.utils.clip_grad_norm_(parameters.values(), max_grad_norm or math.inf).item()
-    # In fp16 an infinite gradient only means that the loss scale was too large: the scaler skips that step.
-    if not math.isfinite(loss) or not (math.isfinite(norm) or precision == "fp16"):
-        raise NonFiniteLoss(f"the loss is {loss} and the gradient norm {norm}")
-    scaler.step(optimizer)
-    scaler.update()
-    optimizer.zero_grad(set_to_none=True)
-    return {"loss": loss, "grad_norm": norm, "tokens": int(tokens), "stop": stop > 0}
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - started
+        row = {"step": number, "loss": loss, "lr": lr, "grad_norm": norm, "tokens_per_s": tokens / seconds}
+        # Several processes have to stop at the same step: at the next one where this came too late for the others.
+        return row, stop > 0 or (ctrl_c.asked and this_process().num_processes == 1)
+
+    def _backward(self, parts: list[dict]) -> list:
+        """Fill in the gradients of every trained parameter; the summed loss, the answer tokens and all tokens."""
+        loss_sum, answer_tokens, tokens = torch.zeros((), device=self.device), 0, 0
+        for part in parts:
+            with autocast(self.device, self.settings.precision):
+                part_sum, count = self.objective(self.model, part)
+            if not part_sum.requires_grad:
+                raise LoRAError(
+                    "the trained parameters have no influence on the loss. With gradient checkpointing, switch it on "
+                    'with gradient_checkpointing_kwargs={"use_reentrant": False}; else see whether an adapter is active'
+                )
+            # By a number that all parts know beforehand; the division by the true count follows.
+            self.scaler.scale(part_sum / self.settings.batch_size).backward()
+            loss_sum += part_sum.detach()
+            answer_tokens += count
+            tokens += int(part["attention_mask"].sum())
+        for parameter in self.parameters.values():
+            if parameter.grad is None:  # this process's share did not reach it
+                parameter.grad = torch.zeros_like(parameter)
+        return [loss_sum.item(), answer_tokens, tokens]
 
 
 def autocast(device: torch.device, precision: str):
@@ -97,12 +114,20 @@ def quick_precision(device: torch.device | str = "cpu") -> str:
     return "bf16" if device.type == "cpu" and supported() else "no"
 
 
-def _gradients(parameters: dict[str, nn.Parameter]) -> list[torch.Tensor]:
-    """Every trained parameter's gradient, zero where this process's share of the batch did not reach it."""
-    for parameter in parameters.values():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    return [parameter.grad for parameter in parameters.values()]
+def precision_on(parameters: dict[str, nn.Parameter], precision: str) -> str:
+    """The precision that "auto" means for these parameters. Raises LoRAError where fp16 cannot be had."""
+    device = next(iter(parameters.values())).device
+    if precision == "fp16":
+        if device.type != "cuda":
+            raise LoRAError(f'precision "fp16" needs a CUDA GPU, the model is on {device}: use "bf16" or "no"')
+        if any(parameter.dtype == torch.float16 for parameter in parameters.values()):
+            raise LoRAError('precision "fp16" needs float32 trained weights: load_base(..., dtype="float32")')
+    return quick_precision(device) if precision == "auto" else precision
+
+
+def _seed(seed: int, number: int) -> int:
+    # Far apart for neighbouring seeds and steps, and the same on resume without any stored generator state.
+    return (seed * 1_000_003 + number * 8_191 + this_process().process_index) % 2**63
 
 
 def _over_processes(gradients: list[torch.Tensor], numbers: list, device: torch.device) -> list:

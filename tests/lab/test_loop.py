@@ -1,7 +1,6 @@
 """The training loop: it learns, it is exact, and it leaves things as it found them."""
 
 import math
-import sys
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ import torch
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
+from lorakit.lab import step
 
 LETTERS = "abcdefgh"
 EXAMPLES = [lab.Example(f"say {letter} {n}:", f" {letter * n}") for letter in LETTERS for n in (1, 2, 3)]
@@ -111,11 +111,12 @@ def test_the_gradient_is_clipped_to_the_norm_asked_for(make_tiny, tiny_tokenizer
 
 @pytest.mark.parametrize("schedule, last", [("cosine", 0.0061), ("linear", 0.05), ("constant", 1.0)])
 def test_the_learning_rate_rises_and_falls_as_said(schedule, last):
-    rates = [lab.learning_rate(step, 30, 1.0, 10, schedule) for step in range(1, 31)]
+    settings = lab.Settings(steps=30, lr=1.0, warmup=10, schedule=schedule)
+    rates = [settings.learning_rate(step) for step in range(1, 31)]
     assert rates[:11] == pytest.approx([0.1 * n for n in range(1, 11)] + [1.0])
     assert rates[-1] == pytest.approx(last, abs=1e-3)
     assert all(late <= early for early, late in zip(rates[10:], rates[11:], strict=False))
-    assert lab.learning_rate(1, 5, 1.0, 0, schedule) == 1.0
+    assert lab.Settings(steps=5, lr=1.0, warmup=0, schedule=schedule).learning_rate(1) == 1.0
 
 
 def test_divergence_is_an_error_that_names_step_and_rate_and_takes_no_bad_step(make_tiny, tiny_tokenizer, task):
@@ -195,7 +196,7 @@ def test_bf16_computes_in_half_precision_and_keeps_float32_weights(make_tiny, ti
 
 @pytest.mark.parametrize("quick", ["bf16", "no"])
 def test_auto_computes_in_bf16_only_where_that_is_quick(quick, make_tiny, tiny_tokenizer, task, monkeypatch):
-    monkeypatch.setattr(sys.modules["lorakit.lab.loop"], "quick_precision", lambda device: quick)
+    monkeypatch.setattr(step, "quick_precision", lambda device: quick)
     model, seen = make_tiny(), []
     model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
     assert run(model, tiny_tokenizer, task, precision="auto").settings["precision"] == quick

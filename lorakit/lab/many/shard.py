@@ -20,6 +20,7 @@ from lorakit.core.state import peek
 from lorakit.core.targets import base_modules, is_projection
 from lorakit.files.note import sample_of
 from lorakit.lab.many.processes import this_process
+from lorakit.lab.settings import Settings
 
 
 def shard(model: nn.Module, mesh=None) -> nn.Module:
@@ -95,3 +96,30 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
     lists = {path: module for path, module in base_modules(model) if isinstance(module, nn.ModuleList)}
     outer = [path for path in lists if not any(path.startswith(f"{other}.") for other in lists)]
     return [block for path in outer for block in lists[path]]
+
+
+def same_everywhere(model: nn.Module, parameters: dict[str, nn.Parameter], settings: Settings) -> None:
+    """Before training: the model on each process's own device, its trained `parameters` the same in all of them.
+
+    Raises LoRAError for a sharded model that cannot be trained so.
+    """
+    processes = this_process()
+    sharded = is_sharded(model)
+    if sharded and any(hasattr(parameter, "full_tensor") for parameter in parameters.values()):
+        raise LoRAError(
+            "a sharded weight cannot be trained: freeze the base (model.requires_grad_(False)) and inject an adapter. "
+            "Full fine-tuning needs the gradients and the optimizer's state cut up too, which fit does not do"
+        )
+    parts = processes.num_processes * settings.accumulate
+    if sharded and settings.batch_size < parts:
+        raise LoRAError(
+            f"the model is sharded, so every process has to run every part of a batch: batch_size must be at least "
+            f"{parts} ({processes.num_processes} processes x {settings.accumulate} parts), got {settings.batch_size}"
+        )
+    if processes.num_processes > 1:
+        from accelerate.utils import broadcast
+
+        if not sharded:
+            model.to(processes.device)
+        for parameter in parameters.values():
+            parameter.data.copy_(broadcast(parameter.data))

@@ -1,6 +1,6 @@
 """A task: prompts with their answers, how they become tensors, and how answers are scored."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -133,20 +133,15 @@ def padded(rows: Sequence[list[int]], filler: int) -> torch.Tensor:
     return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])  # (rows, longest)
 
 
-def batch_indices(count: int, batch_size: int, seed: int, start: int = 0) -> Iterator[list[int]]:
-    """Which examples each training step sees, for ever: every epoch a new seeded shuffle, no example left over.
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """Which of `count` examples a training step (from 1) sees: every epoch a new seeded shuffle, none left over.
 
-    Step k depends on (count, batch_size, seed, k) alone, so a run can start at any step without replaying.
+    It depends on these four numbers alone, so a run can go on at any step without replaying.
     """
-    epoch, order = -1, []
-    position = start * batch_size
-    while True:
-        batch = []
-        while len(batch) < batch_size:
-            if position // count != epoch:
-                epoch = position // count
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-                order = torch.randperm(count, generator=generator).tolist()
-            batch.append(order[position % count])
-            position += 1
-        yield batch
+    begin, chosen = (step - 1) * batch_size, []
+    while len(chosen) < batch_size:
+        epoch, place = divmod(begin + len(chosen), count)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(count, generator=generator).tolist()
+        chosen += order[place : place + batch_size - len(chosen)]
+    return chosen
