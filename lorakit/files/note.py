@@ -25,7 +25,7 @@ def write_note(fields: dict, slices: dict, base: dict, tensors: dict[str, Tensor
     """
     note = {"version": 2, "config": fields, "slices": slices, "base": base, "replaces": replaces and _digest(replaces)}
     text = json.dumps(note)
-    return {"format": "pt", "lorakit": text, "lorakit_sha256": checksum(tensors, text)}
+    return {"format": "pt", "lorakit": text, "lorakit_sha256": checksum_of(tensors, text)}
 
 
 def read_note(path: Path, metadata: dict[str, str]) -> dict:
@@ -47,7 +47,7 @@ def check_intact(path: Path, metadata: dict[str, str], note: dict, tensors: dict
     (So do lorakit's own without a version, from before there was one.)
     """
     checksum = metadata.get("lorakit_sha256")
-    if ("version" in note or checksum) and checksum != checksum(tensors, metadata["lorakit"]):
+    if ("version" in note or checksum) and checksum != checksum_of(tensors, metadata["lorakit"]):
         raise LoRAError(f"{path} is damaged, or was edited after lorakit saved it: its checksum does not fit")
 
 
@@ -105,7 +105,7 @@ def check_base(modules: dict[str, nn.Module], samples: dict[str, list[float]]) -
             )
 
 
-def checksum(tensors: dict[str, Tensor], note: str) -> str:
+def checksum_of(tensors: dict[str, Tensor], note: str) -> str:
     """Over the note, then each tensor's name, dtype, shape and bytes, in the order of the names."""
     total = hashlib.sha256(note.encode("utf-8", "surrogatepass"))
     for key in sorted(tensors):

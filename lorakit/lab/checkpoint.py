@@ -19,7 +19,7 @@ from torch import nn
 from lorakit.core.errors import LoRAError
 from lorakit.core.targets import base_modules, is_projection
 from lorakit.files.folder import locked, replace_files
-from lorakit.files.note import check_base, checksum, sample_of
+from lorakit.files.note import check_base, checksum_of, sample_of
 from lorakit.lab.history import History
 from lorakit.lab.many.processes import this_process
 from lorakit.lab.settings import check_count
@@ -140,7 +140,7 @@ def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer
         for kind, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{kind}|{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
     text = json.dumps(state)
-    metadata = {"format": "pt", "state": text, "sha256": checksum(tensors, text)}
+    metadata = {"format": "pt", "state": text, "sha256": checksum_of(tensors, text)}
     try:
         replace_files(folder, {FILE: lambda path: save_file(tensors, path, metadata)})
     except (OSError, SafetensorError) as error:
@@ -189,7 +189,7 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
     try:
         with safe_open(path, "pt") as file:
             metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in list(file.keys())}
-        if metadata["sha256"] != checksum(tensors, metadata["state"]):
+        if metadata["sha256"] != checksum_of(tensors, metadata["state"]):
             raise ValueError("its checksum does not fit")
         return json.loads(metadata["state"]), tensors
     except (OSError, ValueError, KeyError, SafetensorError) as error:

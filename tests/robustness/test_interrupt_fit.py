@@ -38,7 +38,7 @@ def whole():
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_ctrl_c_before_any_line_of_the_loop_leaves_nothing_half_put_back(tmp_path, whole, times):
-    files = tuple(f"lorakit/lab/{name}.py" for name in ("fit", "step", "interrupt", "checkpoint"))
+    files = tuple(f"lorakit/lab/{name}.py" for name in ("loop", "step", "interrupt", "checkpoint"))
     with Pressing(0, files) as counting:
         run(fresh(), steps=3, checkpoint=tmp_path / "counted", checkpoint_every=1)
     cases = size(12, 60)
@@ -69,8 +69,8 @@ def test_ctrl_c_before_any_line_of_the_loop_leaves_nothing_half_put_back(tmp_pat
 def test_a_second_ctrl_c_after_a_checkpoint_that_failed_still_returns_the_history(tmp_path, monkeypatch):
     """That failure has been a warning already; the run it did not stop is the reader's to keep."""
 
-    def full(folder, step, *rest):
-        raise CheckpointNotSaved(f"step {step}: disk full")
+    def full(folder, parameters, optimizer, state):
+        raise CheckpointNotSaved(f"step {len(state['rows'])}: disk full")
 
     def press_twice(module, inputs):
         calls.append(module.training)

@@ -46,15 +46,15 @@ def test_a_training_run_resumes_to_the_same_numbers_whenever_it_is_killed(found)
     assert random["inside"] >= KILLS / 10 and random["old"]
     assert random["old"] + random["new"] == random["inside"]
     assert random["inside"] + random["between saves"] == KILLS, "every kill is counted, and once"
-    assert len(found["checkpoint"]["left"]) <= 3, "one checkpoint, the rest of an old one, one unfinished"
-    assert found["checkpoint"]["after"] == ["step-000016"], "the next save cleans up"
+    assert len(found["checkpoint"]["left"]) <= 2, "a checkpoint and an unfinished one"
+    assert found["checkpoint"]["after"] == ["checkpoint.safetensors"], "the next save cleans up"
 
 
 def test_a_run_that_starts_afresh_replaces_the_old_checkpoint_in_one_step(found):
     steps = found["restart"]["steps"]
     assert steps.keys() == {"2", "3", "4"}, "a lower, the same and a higher step than the one that lies there"
     for states in steps.values():
-        assert states["old"] and states["new"] and states.keys() == {"old", "new"}
+        assert states["old"] and states.keys() <= {"old", "new"}, "nothing comes after the rename"
 
 
 def test_histories_and_records_of_sweeps_are_whole_whenever_their_writing_is_killed(found):

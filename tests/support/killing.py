@@ -253,9 +253,10 @@ def checkpoint(home: Path, kills: int) -> dict:
     folder, progress, saves, real = home / "run", Progress(), {}, fit_module.save_checkpoint
     options = {"checkpoint": folder, "checkpoint_every": 1, "schedule": "constant", "steps": 16, "resume": True}
 
-    def kept(folder, step, parameters, optimizer, state) -> None:
+    def kept(folder, parameters, optimizer, state) -> None:
+        step = len(state["rows"])
         saves[step] = tensors_of(parameters, optimizer)
-        real(folder, step, parameters, optimizer, state)
+        real(folder, parameters, optimizer, state)
         if step == 2:
             shutil.copytree(folder, home / "start")
 
@@ -263,16 +264,16 @@ def checkpoint(home: Path, kills: int) -> dict:
     whole = run(fresh(), **options)
     began, times = time.perf_counter(), []
 
-    def marked(folder, step, *rest) -> None:
-        progress.around(lambda: real(folder, step, *rest), step)
+    def marked(folder, parameters, optimizer, state) -> None:
+        progress.around(lambda: real(folder, parameters, optimizer, state), len(state["rows"]))
 
     def look() -> int:
         """The step that lies in the folder, all of it checked."""
         model, optimizer = fresh(), None
         parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(parameters.values())
-        state = files.load_checkpoint(folder, parameters, optimizer, whole.settings)
-        step = state["step"]
+        state = files.load_checkpoint(folder, parameters, optimizer, whole.settings, {})
+        step = len(state["rows"])
         assert equal(tensors_of(parameters, optimizer), saves[step]), f"the tensors are not those of step {step}"
         assert [row["loss"] for row in state["rows"]] == whole.losses[:step]
         return step
@@ -325,7 +326,7 @@ def restart(home: Path, kills: int) -> dict:
         def save(step=step) -> None:
             parameters, optimizer, state = states["new"]
             rows = [{**state["rows"][0], "step": number} for number in range(1, 1 + step)]
-            files.save_checkpoint(folder, step, parameters, optimizer, {**state, "rows": rows})
+            files.save_checkpoint(folder, parameters, optimizer, {**state, "rows": rows})
 
         for _, what in kill_at_each_step(folder, prepare, save):
             matches = []
@@ -333,7 +334,7 @@ def restart(home: Path, kills: int) -> dict:
                 empty = {key: torch.nn.Parameter(torch.zeros_like(value)) for key, value in parameters.items()}
                 moments = torch.optim.AdamW(empty.values())
                 try:
-                    files.load_checkpoint(folder, empty, moments, state["settings"])
+                    files.load_checkpoint(folder, empty, moments, state["settings"], {})
                 except files.LoRAError as error:
                     assert "lr was" in str(error), f"before {what}: {error}"
                     continue

@@ -9,7 +9,7 @@ import lorakit as lk
 from lorakit import lab
 from tests.support.tiny_models import build
 
-fit_module = importlib.import_module("lorakit.lab.loop")  # `lab.fit` is the function of that name
+fit_module = importlib.import_module("lorakit.lab.checkpoint")  # where `save_checkpoint` is looked up
 
 EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefghijk"]
 TASK = lab.Task("repeat", EXAMPLES, EXAMPLES[:3], EXAMPLES[3:5], "share", lambda a, e: {"share": 0.5}, 4)
@@ -71,5 +71,6 @@ def state_of(model, folder: Path, history):
 
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(parameters.values())
-    load_checkpoint(folder, parameters, optimizer, history.settings)
-    return parameters, optimizer, {"settings": history.settings, "rows": history.rows, "seconds": 1.0, "scaler": {}}
+    load_checkpoint(folder, parameters, optimizer, history.settings, {})
+    state = {"settings": history.settings, "rows": history.rows, "seconds": 1.0, "scaler": {}, "base": {}}
+    return parameters, optimizer, state
