@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from lorakit.lab.bases.shapes import FAMILY
-from lorakit.study.parameters import ModelShape
+from lorakit.study.parameters import Decoder
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Sizes:
     rounds, longest    a cell is repeated so often at least, and for so many seconds at most
     """
 
-    shapes: dict[str, ModelShape]
+    shapes: dict[str, Decoder]
     wide: str
     prefill: tuple[tuple[int, int], ...]
     decode: tuple[tuple[int, int], ...]
@@ -53,7 +53,7 @@ PAPER = Sizes(
     mixed=(16, 32),
 )  # fmt: skip
 TINY = Sizes(
-    shapes={"tiny": ModelShape("tiny", 1, 128, 300, 128)},
+    shapes={"tiny": Decoder(1, 128, 2, 300, 128, inner=512)},
     wide="tiny",
     prefill=((2, 16),),
     decode=((1, 16),),

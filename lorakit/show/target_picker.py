@@ -5,20 +5,20 @@ import json
 from lorakit.lab.places import DATA
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import BLUE, GREY, ORANGE
-from lorakit.study.parameters import SHAPES, ModelShape, count_by_target, shape_of_config, size_in_bytes
+from lorakit.study.parameters import SHAPES, Decoder, count_by_target
 
 NANO = DATA / "nano" / "config.json"
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
 
 
-def known_shapes() -> dict[str, ModelShape]:
+def known_shapes() -> dict[str, Decoder]:
     """The shapes on offer: the bundled nano (where its folder is present), GPT-2's four sizes, GPT-3 175B."""
-    nano = {"nano": shape_of_config(json.loads(NANO.read_text()), "nano")} if NANO.exists() else {}
+    nano = {"nano": Decoder.of(json.loads(NANO.read_text()), "nano")} if NANO.exists() else {}
     return nano | SHAPES
 
 
-def count_choice(shape: ModelShape, targets, r: int, fused: bool = False) -> dict:
+def count_choice(shape: Decoder, targets, r: int, fused: bool = False) -> dict:
     """Everything the picker shows, from its choices: counts by target, total, percent, bytes in fp16 and fp32.
 
     `fused` replaces whichever of q, k, v are chosen by one adapter over the whole c_attn, where the model has one.
@@ -34,8 +34,8 @@ def count_choice(shape: ModelShape, targets, r: int, fused: bool = False) -> dic
         "counts": counts,
         "total": total,
         "percent": 100 * total / shape.parameters,
-        "fp16": size_in_bytes(total, "fp16"),
-        "fp32": size_in_bytes(total, "fp32"),
+        "fp16": 2 * total,
+        "fp32": 4 * total,
         "no c_attn": fused and not shape.fused_qkv,
     }
 

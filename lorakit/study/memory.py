@@ -7,7 +7,8 @@ others. So the peak is less than the sum of the four, and what it holds depends 
 
 from dataclasses import dataclass
 
-from lorakit.study.activations import Decoder, Training, kept_by_block, kept_in_all, kept_in_blocks, total
+from lorakit.study.activations import Training, kept_after_blocks, kept_by_block, kept_in_blocks
+from lorakit.study.parameters import Decoder, count_lora_parameters
 
 STATES = {"adamw": 2, "momentum": 1, "sgd": 0}  # numbers that an optimizer keeps for each one that it trains
 AFTER_ATTENTION = ("ln_2", "c_fc", "gelu", "mlp.c_proj")
@@ -18,7 +19,6 @@ class Prediction:
     """Bytes. `gradients` and `activations` are those alive at the peak, so that the four parts add up to it.
 
     moment         where in the step the peak lies
-    moments        the bytes beside weights and optimizer at each moment that was looked at
     all_gradients  what the backward pass ends with
     kept           what the forward pass keeps for the backward pass
     """
@@ -30,7 +30,6 @@ class Prediction:
     all_gradients: int
     kept: int
     moment: str
-    moments: dict[str, int]
 
     @property
     def peak(self) -> int:
@@ -44,9 +43,11 @@ def predict(config, step: Training) -> Prediction:
     the answers alone, and nothing is dropped out.
     """
     model = config if isinstance(config, Decoder) else Decoder.of(config)
-    adapters = 0 if step.full else 4 * adapter_numbers(model, step)  # bytes: adapters are float32
+    adapters = 0 if step.full else 4 * count_lora_parameters(model, step.targets, step.r)  # bytes: float32
     gradients = model.parameters * step.item if step.full else adapters
-    moments = _moments(model, step, gradients)
+    kept = kept_in_blocks(model, step, model.layers) + kept_after_blocks(model, step)
+    moments = _in_forward_and_loss(model, step, kept) | _in_blocks(model, step, gradients)
+    moments |= _at_the_end(model, step, gradients)
     moment = max(reversed(moments), key=lambda name: sum(moments[name]))  # of equal ones the last
     grown, working = moments[moment]
     return Prediction(
@@ -55,60 +56,65 @@ def predict(config, step: Training) -> Prediction:
         optimizer=STATES[step.optimizer] * gradients,
         activations=working,
         all_gradients=gradients,
-        kept=kept_in_all(model, step),
+        kept=kept,
         moment=moment,
-        moments={name: sum(parts) for name, parts in moments.items()},
     )
 
 
-def adapter_numbers(model: Decoder, step: Training) -> int:
-    """Parameters of the adapters: r (in + out) for each adapted projection."""
-    d, m, keys = model.width, model.inner, model.key_width or model.width
-    sizes = {"c_attn": 4 * d, "mlp": model.mlp_matrices * (d + m), "q": 2 * d, "k": d + keys, "v": d + keys, "o": 2 * d}
-    return model.layers * step.r * sum(sizes[target] for target in step.targets)
+# Each of these: moment → (bytes of finished gradients, bytes of everything else beside weights and optimizer states).
 
 
-def _moments(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[int, int]]:
-    """Moment → (bytes of finished gradients, bytes of everything else beside weights and optimizer states)."""
-    item, d, m = step.item, model.width, model.inner
-    kept, logs = kept_in_all(model, step), 4 * step.counted * model.vocabulary
-    logits = step.logits * model.vocabulary * item
-    table = model.vocabulary * d * item if step.full else 0
-    stream, wide = step.tokens * d * item, step.tokens * m * item  # one tensor as wide as the model, as the MLP
-    found = {
+def _in_forward_and_loss(model: Decoder, step: Training, kept: int) -> dict[str, tuple[int, int]]:
+    logs, logits = 4 * step.counted * model.vocabulary, step.logits * model.vocabulary * step.item
+    hidden = step.logits * model.width * step.item
+    # The gradient of the chosen logits is spread over all of them, twice.
+    spread = 2 * logits - step.batch * model.vocabulary * step.item
+    return {
         "end of forward": (0, kept + logits + logs),
         "backward of the loss": (0, kept + 2 * logs),
-        # The gradient of the chosen logits is spread over all of them, twice.
-        "backward of the logits": (0, kept - logs + 2 * logits - step.batch * model.vocabulary * item),
-        "backward of the output layer": (0, kept - logs + logits + step.logits * d * item + table),
+        "backward of the logits": (0, kept - logs + spread),
+        "backward of the output layer": (0, kept - logs + logits + hidden + _table(model, step)),
     }
-    through_blocks = kept_in_blocks(model, step, model.layers)
+
+
+def _in_blocks(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[int, int]]:
+    item, d, m, table = step.item, model.width, model.inner, _table(model, step)
+    stream, wide = step.tokens * d * item, step.tokens * m * item  # one tensor as wide as the model, as the MLP
     mask = step.tokens * step.length * (item if step.attention == "eager" else step.padded)
     gelu = 0 if step.trains("mlp") else wide  # what is made and not kept
-    found["forward of the last MLP"] = (0, through_blocks + 4 * stream + mask + gelu)
+    found = {"forward of the last MLP": (0, kept_in_blocks(model, step, model.layers) + 4 * stream + mask + gelu)}
 
     one_block = model.block_parameters * item if step.full else gradients // model.layers
-    # The embedding is also the output layer: its gradient from there waits for the one from the other end.
+    product = d * m * item if step.full else 0  # the gradient of one matrix of the MLP
+    both = 0 if step.full or not step.trains("mlp") else wide  # the gradient by way of W0 and that by way of A
+    through_mlp = wide + gelu + max(both, wide if model.gelu_parts > 1 else 0)
     for index in (model.layers - 1, 0):
         below = kept_in_blocks(model, step, index + 1)
         if step.recompute:  # all of this block at once, again
-            below += total(kept_by_block(model, step))
+            below += sum(kept_by_block(model, step).values())
         done = one_block * (model.layers - 1 - index) + (2 * d * item if step.full else 0)
-        product = d * m * item if step.full else 0
-        both = 0 if step.full or not step.trains("mlp") else wide  # the gradient by way of W0 and that by way of A
-        grads = wide + gelu + max(both, wide if model.gelu_parts > 1 else 0)
-        found[f"backward of block {index}, MLP"] = (done, below + table + stream + grads + product)
+        found[f"backward of block {index}, MLP"] = (done, below + table + stream + through_mlp + product)
         if step.attention == "eager":
             scores = model.heads * step.tokens * step.length * item
-            rows = kept_by_block(model, step, first=index == 0)
-            below -= total([row for row in rows if row.operation in AFTER_ATTENTION])
+            kept = kept_by_block(model, step, first=index == 0)
+            below -= sum(size for (operation, _), size in kept.items() if operation in AFTER_ATTENTION)
             done += 2 * product + (d * d * item if step.full else 0)
             waiting = 0 if step.trains("o") else stream
             found[f"backward of block {index}, attention"] = (done, below + table + waiting + 2 * scores)
             found[f"forward of block {index}, attention"] = (0, below + 3 * stream + mask + scores)
-    if step.full:
-        found["end of backward"] = (gradients - table, 3 * table)  # from both ends, and their sum
-    largest = max(table, d * m * item) if step.full else 4 * step.r * max(d, m)
-    temporary = {"cpu": 2 * largest, "cuda": gradients}[step.device] if step.optimizer == "adamw" else 0
-    found["optimizer"] = (gradients, temporary)
     return found
+
+
+def _at_the_end(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[int, int]]:
+    table = _table(model, step)
+    largest = max(table, model.width * model.inner * step.item)
+    if not step.full:
+        largest = 4 * step.r * max(model.width, model.inner)
+    temporary = {"cpu": 2 * largest, "cuda": gradients}[step.device] if step.optimizer == "adamw" else 0
+    both_ends = {"end of backward": (gradients - table, 3 * table)} if step.full else {}  # from each, and their sum
+    return both_ends | {"optimizer": (gradients, temporary)}
+
+
+def _table(model: Decoder, step: Training) -> int:
+    """Bytes of the embedding's gradient. It is also the output layer: what comes from there waits for the other end."""
+    return model.vocabulary * model.width * step.item if step.full else 0

@@ -3,10 +3,11 @@
 The formulas are those of study.activations and study.memory, with the frozen base also in 8 or 4 bits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lorakit.study.activations import Decoder, Training
-from lorakit.study.memory import Prediction, adapter_numbers, predict
+from lorakit.study.activations import Training
+from lorakit.study.memory import Prediction, predict
+from lorakit.study.parameters import Decoder, count_lora_parameters
 
 # Bytes for each number of a frozen block matrix. The 4-bit form is NF4 in blocks of 64 with doubly quantized scales:
 # half a byte, one byte of scale for 64 numbers, and one float32 for 256 scales (Dettmers et al. 2023, section 3).
@@ -21,7 +22,6 @@ class Plan:
     parameters, trainable   numbers, of the base and of the adapter
     weights, optimizer, gradients, activations   what lives at the worst moment of a training step; `peak` is their sum
     moment                  where in the step that is
-    working                 part of activations: the one matrix that a quantized base unpacks at a time
     file                    the adapter's file, in 2 bytes a number, without its header
     merged                  the merged model, in 16 bits (32 for an fp32 base)
     added_work              multiplications of the unmerged adapters per token, as a share of the block matrices'; once
@@ -34,7 +34,6 @@ class Plan:
     optimizer: int
     gradients: int
     activations: int
-    working: int
     moment: str
     file: int
     merged: int
@@ -58,19 +57,17 @@ def plan(model: Decoder, base: str = "bf16", **how) -> Plan:
     """
     if base not in BASES:
         raise ValueError(f"base must be one of {', '.join(BASES)}, got {base!r}")
-    step = Training(**{"dtype": "fp32" if base == "fp32" else "bf16", **how, "method": "lora"})
-    found: Prediction = predict(model, step)
-    trainable = adapter_numbers(model, step)
-    weights = base_bytes(model, base) + 4 * trainable
-    working = 2 * model.width * model.inner if base in ("8-bit", "4-bit") else 0
+    step = Training(dtype=_computes_in(base), **how)
+    found = predict(model, step)
+    trainable = count_lora_parameters(model, step.targets, step.r)
+    unpacked = 2 * model.width * model.inner if base in ("8-bit", "4-bit") else 0  # one matrix at a time
     return Plan(
         parameters=model.parameters,
         trainable=trainable,
-        weights=weights,
+        weights=base_bytes(model, base) + 4 * trainable,
         optimizer=found.optimizer,
         gradients=found.gradients,
-        activations=found.activations + working,
-        working=working,
+        activations=found.activations + unpacked,
         moment=found.moment,
         file=2 * trainable,
         merged=model.parameters * step.item,
@@ -80,14 +77,17 @@ def plan(model: Decoder, base: str = "bf16", **how) -> Plan:
 
 def plan_full(model: Decoder, base: str = "bf16", **how) -> Prediction:
     """The same step with every weight trained: fp32 or bf16 throughout, since quantized weights cannot be trained."""
-    dtype = "fp32" if base == "fp32" else "bf16"
-    return predict(model, replace(Training(**{**how, "method": "lora"}), method="full", dtype=dtype))
+    return predict(model, Training(method="full", dtype=_computes_in(base), **how))
+
+
+def _computes_in(base: str) -> str:
+    return "fp32" if base == "fp32" else "bf16"
 
 
 def base_bytes(model: Decoder, base: str) -> int:
     """Bytes of the frozen weights."""
     packed = model.layers * model.block_matrices
     whole = 4 if base == "fp32" else 2
-    rows = 3 * model.width + 2 * (model.key_width or model.width) + (model.mlp_matrices - 1) * model.inner
-    scales = 4 * model.layers * rows if base == "8-bit" else 0  # one for each row of an output
+    rows = sum(out for _, out in model.block_sizes)
+    scales = 4 * model.layers * rows if base == "8-bit" else 0  # one for each output of a matrix
     return int(packed * BASES[base]) + scales + whole * (model.parameters - packed)

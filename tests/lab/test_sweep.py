@@ -233,9 +233,9 @@ def test_every_experiment_is_runs_and_its_final_runs_follow_from_its_grid():
 
 
 def test_choices_of_matrices_hold_the_same_number_of_parameters():
-    from lorakit.study.parameters import ModelShape, count_lora_parameters
+    from lorakit.study.parameters import Decoder, count_lora_parameters
 
-    nano = ModelShape("nano", 4, 256, 4096, 256)
+    nano = Decoder(4, 256, 4, 4096, 256, inner=1024)
     counts = [count_lora_parameters(nano, targets, r) for targets, r in experiments.MATRICES]
     assert counts[:-1] == [40_960] * 8 and counts[-1] == 36_864
 

@@ -1,15 +1,11 @@
-"""Parameter counts against published figures and closed forms."""
+"""Parameter counts against published figures, real models and closed forms."""
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, LlamaForCausalLM, MistralConfig
 
-from lorakit.study.parameters import (
-    SHAPES,
-    ModelShape,
-    count_by_target,
-    count_lora_parameters,
-    shape_of_config,
-    size_in_bytes,
-)
+import lorakit as lk
+from lorakit.study.parameters import SHAPES, Decoder, count_by_target, count_lora_parameters
 
 
 @pytest.mark.parametrize(
@@ -20,8 +16,13 @@ def test_model_totals_are_the_released_ones(name, total):
     assert SHAPES[name].parameters == total
 
 
-def test_gpt3_is_175_billion():
-    assert SHAPES["GPT-3 175B"].parameters / 1e9 == pytest.approx(174.6, abs=0.1)
+@pytest.mark.parametrize("name", ["GPT-3 6.7B", "GPT-3 13B", "GPT-3 175B"])
+def test_gpt3s_totals_are_those_of_real_models(name):
+    shape = SHAPES[name]
+    config = GPT2Config(n_layer=shape.layers, n_embd=shape.width, n_head=shape.heads, n_positions=2048)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    assert shape.parameters == model.num_parameters()
 
 
 @pytest.mark.parametrize(("r", "count"), [(1, 4_718_592), (2, 9_437_184), (64, 301_989_888)])
@@ -29,36 +30,45 @@ def test_gpt3_adapters_on_q_and_v_match_the_paper(r, count):
     assert count_lora_parameters(SHAPES["GPT-3 175B"], ("q", "v"), r) == count
 
 
-def test_the_35_megabyte_checkpoint():
-    count = count_lora_parameters(SHAPES["GPT-3 175B"], ("q", "v"), 4)
-    assert size_in_bytes(count, "fp16") == 37_748_736  # the paper rounds it to 35 MB
-    assert size_in_bytes(count, "fp32") == 2 * size_in_bytes(count, "fp16")
-
-
 def test_three_slices_cost_one_and_a_half_times_the_whole_c_attn():
-    shape = SHAPES["gpt2"]
-    slices, whole = count_lora_parameters(shape, "qkv", 8), count_lora_parameters(shape, ["c_attn"], 8)
-    assert whole == 12 * 8 * 4 * 768
-    assert slices * 2 == whole * 3
-
-
-def test_split_by_target_keeps_the_order_and_the_sum():
     split = count_by_target(SHAPES["gpt2"], ("mlp", "q"), 2)
-    assert list(split) == ["mlp", "q"]
-    assert split["mlp"] == 5 * split["q"]
+    assert list(split) == ["mlp", "q"] and split["mlp"] == 5 * split["q"]
+    slices, whole = (count_lora_parameters(SHAPES["gpt2"], targets, 8) for targets in ("qkv", ["c_attn"]))
+    assert whole == 12 * 8 * 4 * 768 and slices * 2 == whole * 3
 
 
-def test_impossible_choices_are_refused():
-    with pytest.raises(ValueError, match="already holds"):
-        count_lora_parameters(SHAPES["gpt2"], ("q", "c_attn"), 1)
-    with pytest.raises(ValueError, match="no fused"):
-        count_lora_parameters(SHAPES["GPT-3 175B"], ("c_attn",), 1)
-    with pytest.raises(ValueError, match="unknown target"):
-        count_lora_parameters(SHAPES["gpt2"], ("w",), 1)
-    with pytest.raises(ValueError, match="at least 1"):
-        count_lora_parameters(SHAPES["gpt2"], ("q",), 0)
+@pytest.mark.parametrize("keys", [4, 1])
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_llama_is_counted_exactly(keys, tied):
+    config = LlamaConfig(
+        num_hidden_layers=2, hidden_size=32, intermediate_size=88, num_attention_heads=4, num_key_value_heads=keys,
+        vocab_size=50, max_position_embeddings=64, tie_word_embeddings=tied,
+    )  # fmt: skip
+    model, decoder = LlamaForCausalLM(config), Decoder.of(config)
+    assert decoder.parameters == model.num_parameters()
+    for targets in (("q",), ("k", "v"), ("o",), ("mlp",)):
+        lk.inject(model, lk.LoRAConfig(r=4, targets=targets), seed=0)
+        assert count_lora_parameters(decoder, targets, 4) == lk.parameter_table(model).trainable
+        lk.eject(model)
 
 
-def test_a_config_gives_its_shape():
-    config = {"n_layer": 2, "n_embd": 64, "vocab_size": 100, "n_positions": 32}
-    assert shape_of_config(config, "tiny") == ModelShape("tiny", 2, 64, 100, 32)
+def test_a_config_and_its_dict_give_the_same_and_others_are_refused():
+    config = GPT2Config(n_layer=2, n_embd=64, n_head=2, n_inner=100)
+    assert Decoder.of(config) == Decoder.of(config.to_dict()) == Decoder(2, 64, 2, 50257, 1024, 100, gelu_parts=4)
+    assert Decoder.of(MistralConfig()).parameters == 7_241_732_096  # the published count of Mistral 7B
+    with pytest.raises(ValueError, match="neither a GPT-2's nor a Llama's"):
+        Decoder.of({"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 8})
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "r", "words"),
+    [
+        ("gpt2", ("q", "c_attn"), 1, "already holds"),
+        ("GPT-3 175B", ("c_attn",), 1, "GPT-3 175B has no fused"),
+        ("gpt2", ("w",), 1, "unknown target 'w'"),
+        ("gpt2", ("q",), 0, "at least 1"),
+    ],
+)
+def test_impossible_choices_are_refused(name, targets, r, words):
+    with pytest.raises(ValueError, match=words):
+        count_lora_parameters(SHAPES[name], targets, r)

@@ -6,7 +6,7 @@ from lorakit.chapters.fine_tune.explorer import OPTIMIZERS, PARTS, TARGETS
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import GREEN
 from lorakit.show.target_picker import known_shapes, readable
-from lorakit.study.activations import Decoder
+from lorakit.study.parameters import Decoder
 from lorakit.study.plan import BASES, Plan, plan, plan_full
 
 CARDS = (8, 10, 16, 24, 48, 80, 640)  # GB of memory: laptops and gaming cards, a workstation, one and eight of a server
@@ -16,10 +16,7 @@ PAPER = "#F2F2F2"
 def decoders(config=None) -> dict[str, Decoder]:
     """The models on offer, from nano to GPT-3 175B; a Hugging Face `config` of GPT-2's or Llama's kind comes first."""
     own = {"yours": Decoder.of(config)} if config is not None else {}
-    shapes = known_shapes()
-    return own | {
-        name: Decoder.of_shape(shape, head=128 if name.startswith("GPT-3") else 64) for name, shape in shapes.items()
-    }
+    return own | known_shapes()
 
 
 class PlanExplorer(Explorer):

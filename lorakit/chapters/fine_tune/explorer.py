@@ -3,8 +3,9 @@
 from lorakit.show.explorer import Choice, Explorer, Steps
 from lorakit.show.style import BLUE, GREEN, GREY, ORANGE
 from lorakit.show.target_picker import known_shapes, readable
-from lorakit.study.activations import Decoder, Training
-from lorakit.study.memory import Prediction, adapter_numbers, predict
+from lorakit.study.activations import Training
+from lorakit.study.memory import Prediction, predict
+from lorakit.study.parameters import Decoder, count_lora_parameters
 
 PARTS = {"weights": GREY, "optimizer": BLUE, "gradients": GREEN, "activations": ORANGE}
 OPTIMIZERS = {"AdamW": "adamw", "SGD with momentum": "momentum", "SGD": "sgd"}
@@ -29,7 +30,7 @@ def compare_memory(model: Decoder, r: int, targets, dtype: str, optimizer: str, 
         "full": full,
         "lora": lora,
         "share": lora.peak / full.peak,
-        "trainable": adapter_numbers(model, Training(batch, length, "lora", **how)),
+        "trainable": count_lora_parameters(model, targets, r),
         "length": length,
     }
 
@@ -55,8 +56,7 @@ class MemoryExplorer(Explorer):
         super().__init__(title, controls)
 
     def compute(self, model: str, targets: str, optimizer: str, **numbers) -> dict:
-        decoder = Decoder.of_shape(self.shapes[model], head=128 if model.startswith("GPT-3") else 64)
-        found = compare_memory(decoder, targets=TARGETS[targets], optimizer=OPTIMIZERS[optimizer], **numbers)
+        found = compare_memory(self.shapes[model], targets=TARGETS[targets], optimizer=OPTIMIZERS[optimizer], **numbers)
         return found | {"model": model, "optimizer": optimizer, "batch": numbers["batch"]}
 
     def draw(self, figure, data):

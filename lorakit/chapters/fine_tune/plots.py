@@ -6,7 +6,6 @@ import numpy as np
 
 from lorakit.chapters.fine_tune.explorer import PARTS
 from lorakit.show.style import PALETTE, CourseFigure, figure
-from lorakit.study.activations import Kept
 from lorakit.study.memory import Prediction
 from lorakit.study.memory_measured import PHASES, Measured
 
@@ -88,9 +87,9 @@ def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) ->
     return "\n".join(lines)
 
 
-def kept_table(ways: Mapping[str, Sequence[Kept]]) -> str:
+def kept_table(ways: Mapping[str, Mapping[tuple[str, str], int]]) -> str:
     """What one block keeps for its backward pass, in kB: a row for each tensor, a column for each way to train."""
-    columns = [{(row.operation, row.tensor): row.bytes for row in rows} for rows in ways.values()]
+    columns = list(ways.values())
     totals = [sum(column.values()) for column in columns]
     lines = [f"{'kB in one block':36}" + "".join(f"{name:>11}" for name in ways)]
     for operation, tensor in dict.fromkeys(key for column in columns for key in column):

@@ -11,14 +11,13 @@ import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.study.parameters import SHAPES, ModelShape
+from lorakit.study.parameters import SHAPES, Decoder
 
 FAMILY = {name: shape for name, shape in SHAPES.items() if name.startswith("gpt2")}
-HEAD = 64  # numbers in an attention head, in all of GPT-2's sizes
 
 
 def random_base(
-    shape: str | ModelShape,
+    shape: str | Decoder,
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -27,7 +26,7 @@ def random_base(
 ):
     """A GPT-2 with random weights in eval mode, and GPT-2's tokenizer, or None where it is not at hand.
 
-    shape    "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", or a ModelShape
+    shape    "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", or a Decoder
     device   where the model is made: nothing goes through the CPU's memory. "meta" makes shapes without numbers
     dropout  0.1 is what GPT-2's own config has
 
@@ -37,7 +36,7 @@ def random_base(
 
 
 def random_gpt2(
-    shape: str | ModelShape,
+    shape: str | Decoder,
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -59,13 +58,13 @@ def random_gpt2(
     return model.eval()
 
 
-def config_of(shape: ModelShape, dropout: float = 0.1):
+def config_of(shape: Decoder, dropout: float = 0.1):
     """The GPT2Config of a shape."""
     from transformers import GPT2Config
 
     last = shape.vocabulary - 1  # GPT-2's end of text is the last of its tokens
     return GPT2Config(
-        n_layer=shape.layers, n_embd=shape.width, n_head=shape.width // HEAD, vocab_size=shape.vocabulary,
+        n_layer=shape.layers, n_embd=shape.width, n_head=shape.heads, vocab_size=shape.vocabulary,
         n_positions=shape.context, resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout,
         bos_token_id=last, eos_token_id=last,
     )  # fmt: skip

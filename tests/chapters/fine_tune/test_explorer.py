@@ -4,8 +4,8 @@ import pytest
 
 from lorakit.chapters.fine_tune.explorer import PARTS, compare_memory, memory_explorer
 from lorakit.chapters.fine_tune.plots import course, in_megabytes
-from lorakit.study.activations import Decoder
 from lorakit.study.memory_measured import Measured
+from lorakit.study.parameters import Decoder
 
 TINY = Decoder(2, 64, 2, 300, 128, 256)
 HOW = dict(r=4, targets=("q", "v"), dtype="fp32", optimizer="adamw")

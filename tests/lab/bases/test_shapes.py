@@ -6,9 +6,9 @@ import torch
 import lorakit as lk
 from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.shapes import FAMILY, gpt2_tokenizer, random_base, random_gpt2
-from lorakit.study.parameters import ModelShape
+from lorakit.study.parameters import Decoder
 
-SMALL = ModelShape("small", 1, 128, 300, 64)
+SMALL = Decoder(1, 128, 2, 300, 64, inner=512)
 COUNTS = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200}
 
 
