@@ -6,8 +6,8 @@ Each is a function `(model, before, tokenizer, task) -> plain data`; `before` ha
 from contextlib import contextmanager
 
 from lorakit.lab.evaluate import evaluate
+from lorakit.study.at_rank import update_at_rank, update_factors
 from lorakit.study.rank import singular_values
-from lorakit.study.truncated_update import update_at_rank, update_factors
 
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 

@@ -6,7 +6,6 @@ from torch import nn
 
 import lorakit as lk
 from lorakit.study import rank
-from lorakit.study.adapter_at_rank import adapter_at_rank
 from lorakit.study.adapter_factors import adapter_updates
 from lorakit.study.spectra import spectra, spectrum, weight_matrices, weight_updates
 
@@ -154,29 +153,3 @@ def test_an_adapter_on_a_whole_projection_is_one_update(config):
     updates = adapter_updates(model)
     assert list(updates) == [f"transformer.h.{i}.attn.c_attn" for i in range(2)]
     assert updates["transformer.h.0.attn.c_attn"].delta().shape == (48, 16)
-
-
-@pytest.mark.parametrize("k", [0, 1, 2, 3, 9])
-def test_an_adapter_cut_to_rank_k_is_its_best_approximation_and_comes_back(adapted, k):
-    lk.set_scale(adapted, 0.5)
-    before = adapter_updates(adapted)
-    parameters = {name: p.data for name, p in adapted.named_parameters()}
-    with adapter_at_rank(adapted, k):
-        for name, cut in adapter_updates(adapted).items():
-            wanted = rank.best_approximation(before[name].delta(), min(k, 16))
-            assert torch.allclose(cut.delta(), wanted, atol=1e-5)
-    assert all(p.data is not None and torch.equal(p.data, parameters[name]) for name, p in adapted.named_parameters())
-
-
-def test_a_cut_adapter_comes_back_after_an_error_and_misuse_is_named(adapted):
-    before = adapter_updates(adapted)["transformer.h.0.attn.c_attn.v"].delta()
-    with pytest.raises(RuntimeError), adapter_at_rank(adapted, 1):
-        raise RuntimeError
-    assert torch.equal(adapter_updates(adapted)["transformer.h.0.attn.c_attn.v"].delta(), before)
-    with pytest.raises(lk.LoRAError, match="k must be"), adapter_at_rank(adapted, -1):
-        pass
-    with pytest.raises(lk.LoRAError, match="no adapter named"), adapter_at_rank(adapted, 1, "b"):
-        pass
-    lk.merge(adapted)
-    with pytest.raises(lk.LoRAError, match="merged"), adapter_at_rank(adapted, 1):
-        pass

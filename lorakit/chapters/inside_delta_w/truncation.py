@@ -2,7 +2,7 @@
 
     python -m lorakit.chapters.inside_delta_w.truncation            writes data/results/adapter_truncation.json
 
-The adapters of rank 64 in data/adapters are cut projection by projection (`study.adapter_at_rank`) and scored on the
+The adapters of rank 64 in data/adapters are cut projection by projection (`study.at_rank`) and scored on the
 test split. A row that is recorded already is not done again.
 """
 
@@ -20,7 +20,7 @@ from lorakit.lab.places import ADAPTERS, RESULTS
 from lorakit.lab.record import versions
 from lorakit.lab.tasks.python_source import python_source
 from lorakit.lab.tasks.text_to_sql import text_to_sql
-from lorakit.study.adapter_at_rank import adapter_at_rank
+from lorakit.study.at_rank import adapter_at_rank
 
 RECORD = RESULTS / "adapter_truncation.json"
 TASKS = {"sql": text_to_sql, "python": python_source}

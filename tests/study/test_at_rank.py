@@ -1,10 +1,19 @@
-"""A fine-tuned model with its update cut to a rank: the copies act inside, the very same tensors are back outside."""
+"""A model cut to a rank for a moment: the copies act inside, the very same tensors are back outside."""
 
 import pytest
 import torch
 
-from lorakit.study.rank import numerical_rank
-from lorakit.study.truncated_update import in_random_directions, update_at_rank, update_factors, update_without_top
+import lorakit as lk
+from lorakit.study.adapter_factors import adapter_updates
+from lorakit.study.at_rank import (
+    adapter_at_rank,
+    in_random_directions,
+    update_at_rank,
+    update_factors,
+    update_without_top,
+    weights_at_rank,
+)
+from lorakit.study.rank import Factors, best_approximation, numerical_rank
 
 NAME = "transformer.h.0.attn.c_attn.weight"
 
@@ -28,6 +37,17 @@ def tuned(tiny_model):
     return tiny_model, before, update_factors(before, dict(tiny_model.named_parameters()))
 
 
+@pytest.fixture
+def adapted(tiny_model):
+    lk.inject(tiny_model, lk.LoRAConfig(r=3, alpha=6, targets=("q", "v")), name="a", seed=0)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in tiny_model.named_parameters():
+            if name.endswith("lora_B"):
+                parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    return tiny_model
+
+
 def test_the_factors_are_of_the_matrices_that_changed(tuned):
     model, before, factors = tuned
     assert len(factors) == 8 and NAME in factors
@@ -35,15 +55,16 @@ def test_the_factors_are_of_the_matrices_that_changed(tuned):
     assert torch.allclose(factors[NAME].approximation(4), delta, atol=1e-6)
 
 
-def test_inside_the_update_has_the_rank_and_outside_the_same_tensors_are_back(tuned):
+def test_inside_the_matrix_has_the_rank_and_outside_the_same_tensor_is_back(tuned):
     model, before, factors = tuned
     weight, after = model.get_parameter(NAME), logits(model)
-    address = weight.data.data_ptr()
-    with update_at_rank(model, before, factors, 2):
-        assert numerical_rank(weight - before[NAME], tolerance=1e-4) == 2
-        assert not torch.allclose(logits(model), after)
-    assert weight.data.data_ptr() == address and model.get_parameter(NAME) is weight
-    assert torch.equal(logits(model), after)
+    address, whole = weight.data.data_ptr(), {NAME: Factors.of(weight)}
+    for cut, base in ((weights_at_rank(model, whole, 2), 0), (update_at_rank(model, before, factors, 2), before[NAME])):
+        with cut:
+            assert numerical_rank(weight - base, tolerance=1e-4) == 2
+            assert not torch.allclose(logits(model), after)
+        assert weight.data.data_ptr() == address and model.get_parameter(NAME) is weight
+        assert torch.equal(logits(model), after)
 
 
 def test_at_rank_0_the_matrices_are_the_old_ones_and_at_full_rank_the_new(tuned):
@@ -54,6 +75,8 @@ def test_at_rank_0_the_matrices_are_the_old_ones_and_at_full_rank_the_new(tuned)
     for k in (4, 32, 1000):  # more than a matrix has: all of it
         with update_at_rank(model, before, factors, k):
             assert torch.allclose(logits(model), after, atol=1e-4)
+    with weights_at_rank(model, {NAME: Factors.of(model.get_parameter(NAME))}, 32):
+        assert torch.allclose(logits(model), after, atol=1e-4)
 
 
 def test_the_weights_come_back_after_an_exception_and_what_is_impossible_changes_nothing(tuned):
@@ -64,6 +87,10 @@ def test_the_weights_come_back_after_an_exception_and_what_is_impossible_changes
     with pytest.raises(ValueError, match="rank must be"), update_at_rank(model, before, factors, -1):
         pass
     with pytest.raises(KeyError), update_at_rank(model, {}, factors, 1):
+        pass
+    with pytest.raises(ValueError, match="between 0 and 32"), weights_at_rank(model, factors, 33):
+        pass
+    with pytest.raises(AttributeError), weights_at_rank(model, {"nowhere": factors[NAME]}, 1):
         pass
     assert torch.equal(logits(model), after)
 
@@ -86,3 +113,31 @@ def test_random_directions_keep_the_singular_values_and_depend_on_the_seed(tuned
     random, other = in_random_directions(factors, seed=0)[NAME], in_random_directions(factors, seed=1)[NAME]
     assert torch.allclose(torch.linalg.svdvals(random.approximation(32)), factors[NAME].s, atol=1e-4)
     assert not torch.allclose(random.U, other.U)
+
+
+@pytest.mark.parametrize("k", [0, 1, 3, 9])
+def test_an_adapter_cut_to_rank_k_is_its_best_approximation_and_comes_back(adapted, k):
+    lk.set_scale(adapted, 0.5)
+    before = adapter_updates(adapted)
+    parameters = {name: (p.data_ptr(), p.detach().clone()) for name, p in adapted.named_parameters()}
+    with adapter_at_rank(adapted, k):
+        for name, cut in adapter_updates(adapted).items():
+            wanted = best_approximation(before[name].delta(), min(k, 32))
+            assert torch.allclose(cut.delta(), wanted, atol=1e-5)
+    for name, p in adapted.named_parameters():
+        assert p.data_ptr() == parameters[name][0] and torch.equal(p, parameters[name][1])
+
+
+def test_a_cut_adapter_comes_back_after_an_error_and_misuse_is_named(adapted):
+    path = "transformer.h.0.attn.c_attn.v"
+    before = adapter_updates(adapted)[path].delta()
+    with pytest.raises(RuntimeError), adapter_at_rank(adapted, 1):
+        raise RuntimeError
+    assert torch.equal(adapter_updates(adapted)[path].delta(), before)
+    with pytest.raises(lk.LoRAError, match="k must be"), adapter_at_rank(adapted, -1):
+        pass
+    with pytest.raises(lk.LoRAError, match="no adapter named"), adapter_at_rank(adapted, 1, "b"):
+        pass
+    lk.merge(adapted)
+    with pytest.raises(lk.LoRAError, match="merged"), adapter_at_rank(adapted, 1):
+        pass

@@ -1,0 +1,103 @@
+"""A model of which, for a moment, only the strongest k directions of its weights, or of its update, are there."""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from lorakit.core.errors import LoRAError
+from lorakit.core.merge import is_merged
+from lorakit.core.model import active_adapter
+from lorakit.study.adapter_factors import adapter_updates, attached, pieces_of
+from lorakit.study.rank import Factors
+
+
+def update_factors(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Factors]:
+    """The SVD of ΔW = after − before for every matrix that has changed, by name; both as from `named_parameters`."""
+    matrices = {name: tensor for name, tensor in before.items() if tensor.ndim == 2}
+    deltas = {name: after[name].detach() - tensor.detach() for name, tensor in matrices.items()}
+    return {name: Factors.of(delta) for name, delta in deltas.items() if delta.any()}
+
+
+def in_random_directions(factors: Mapping[str, Factors], seed: int = 0) -> dict[str, Factors]:
+    """Updates with the same singular values, but with random orthonormal U and V: as large, about nothing."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def orthonormal(like: Tensor) -> Tensor:  # (n, columns)
+        return torch.linalg.qr(torch.randn(like.shape, generator=draw)).Q.to(like)
+
+    return {name: Factors(orthonormal(f.U), f.s, orthonormal(f.Vh.T).T) for name, f in factors.items()}
+
+
+@contextmanager
+def weights_at_rank(model: Module, factors: Mapping[str, Factors], k: int):
+    """Within the block every parameter named in `factors` is its best approximation of rank `k`.
+
+    `factors` maps parameter names, as in `model.named_parameters()`, to `Factors.of(weight)`: the SVD is paid once,
+    each rank after that is a product. On leaving, by an exception too, the original tensors are back. Raises ValueError
+    for a rank that one of the weights cannot have, AttributeError for an unknown name, before anything has changed.
+    """
+    with _replaced({model.get_parameter(name): factor.approximation(k) for name, factor in factors.items()}):
+        yield model
+
+
+@contextmanager
+def update_at_rank(model: Module, before: Mapping[str, Tensor], factors: Mapping[str, Factors], k: int):
+    """Within the block every matrix named in `factors` is W₀ + the best approximation of its ΔW of rank at most `k`.
+
+    before   W₀ by parameter name; factors   Factors.of(ΔW) by parameter name, as `update_factors` makes them. A ΔW
+    of a smaller full rank than k is kept whole. Other parameters (biases, norms) stay as they are in `model`. On
+    leaving, by an exception too, the very same tensors are back. Raises ValueError for a negative k, KeyError or
+    AttributeError for an unknown name, before anything has changed.
+    """
+    parts = {name: factor.approximation(min(k, len(factor.s))) for name, factor in factors.items()}
+    with _replaced({model.get_parameter(name): before[name].to(part) + part for name, part in parts.items()}):
+        yield model
+
+
+def update_without_top(model: Module, before: Mapping[str, Tensor], factors: Mapping[str, Factors], k: int):
+    """The opposite of `update_at_rank`: ΔW without its `k` largest singular values and their directions."""
+    rest = {name: Factors(f.U[:, k:], f.s[k:], f.Vh[k:]) for name, f in factors.items()}
+    return update_at_rank(model, before, rest, max(len(f.s) for f in factors.values()))
+
+
+@contextmanager
+def adapter_at_rank(model: Module, k: int, name: str | None = None):
+    """Within the block every ΔW of the adapter is its best approximation of rank at most `k` (Eckart & Young 1936).
+
+    name    which adapter; None: the active one. Each slice of a fused projection is cut by itself.
+
+    B becomes U_k diag(s_k) / scaling and A becomes V_kᵀ, both filled up with zeros. On leaving, by an exception too,
+    the very same A and B are back. Raises LoRAError for a negative k, an unknown or a merged adapter.
+    """
+    if k < 0:
+        raise LoRAError(f"k must be 0 or more, got {k}")
+    if is_merged(model):
+        raise LoRAError("the adapter is merged into the weights, which a cut would not reach: call unmerge(model)")
+    name = active_adapter(model) if name is None else name
+    factors = {path: update.factors() for path, update in adapter_updates(model, name).items()}
+    copies = {}
+    for path, adapter in attached(model, name):
+        A, B = torch.zeros_like(adapter.lora_A), torch.zeros_like(adapter.lora_B)
+        for piece, inner, rows in pieces_of(path, adapter):
+            f, top = factors[piece], min(k, adapter.r)
+            A[inner][:top] = f.Vh[:top].to(A)
+            B[rows, :top] = (f.U[:, :top] * f.s[:top] / (adapter.scaling or 1.0)).to(B)
+        copies |= {adapter.lora_A: A, adapter.lora_B: B}
+    with _replaced(copies):
+        yield model
+
+
+@contextmanager
+def _replaced(copies: Mapping[Tensor, Tensor]):
+    """Within the block each parameter holds its copy instead, in its own dtype and on its own device."""
+    kept = {parameter: parameter.data for parameter in copies}
+    try:
+        for parameter, copy in copies.items():
+            parameter.data = copy.to(parameter)
+        yield
+    finally:
+        for parameter, original in kept.items():
+            parameter.data = original
