@@ -3,11 +3,13 @@
 import argparse
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.lab.many.processes import this_process
+from lorakit.lab.settings import Settings
 from lorakit.lab.tasks import TASKS
 from lorakit.study.head import head_modules
 
@@ -21,6 +23,13 @@ EPILOG = """examples:
 Exit codes: 0 done, 1 cannot be done (the reason is on the last line), 2 wrong arguments, 130 stopped with Ctrl-C
 (what was learnt is saved).
 """
+ABOUT = {
+    "batch_size": "examples per step, over all processes", "accumulate": "cut each batch into so many parts",
+    "lr": "peak learning rate", "warmup": "steps of rising learning rate", "schedule": "cosine, linear or constant",
+    "precision": "mixed precision: no, bf16, fp16 or auto", "max_grad_norm": "the gradient is scaled down to it",
+    "max_length": "tokens an example may have", "eval_every": "steps between validations",
+    "eval_limit": "examples per evaluation",
+}  # fmt: skip
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -39,11 +48,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, help="folder for the result")
     made.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     made.add_argument("--dtype", help="float32, bfloat16 or float16 for the base's weights (default: float32)")
-    made.add_argument(
-        "--shard",
-        action="store_true",
-        help="cut the frozen base up over the processes of torchrun or accelerate launch, each holding its share",
-    )
+    made.add_argument("--shard", action="store_true", help="cut the frozen base up over the processes (see below)")
+    made.add_argument("--quiet", action="store_true", help="no progress bars")
     lora = made.add_argument_group("LoRA")
     lora.add_argument("--r", type=int, default=8, help="rank")
     lora.add_argument("--alpha", type=float, default=16, help="the update is scaled by alpha / r")
@@ -52,47 +58,54 @@ def parser() -> argparse.ArgumentParser:
     lora.add_argument("--rslora", action="store_true", help="scale by alpha / sqrt(r)")
     lora.add_argument("--full", action="store_true", help="train every weight instead (then use --lr 2e-3 or so)")
     run = made.add_argument_group("training")
-    run.add_argument("--steps", type=int, default=200)
-    run.add_argument("--batch-size", type=int, default=32, help="examples per step, over all processes")
-    run.add_argument("--accumulate", type=int, default=1, help="cut each batch into so many parts, to save memory")
-    run.add_argument("--lr", type=float, default=1e-2, help="peak learning rate")
-    run.add_argument("--warmup", type=int, default=10, help="steps of rising learning rate")
-    run.add_argument("--schedule", default="cosine", choices=["cosine", "linear", "constant"])
-    run.add_argument("--weight-decay", type=float, default=0.0)
-    run.add_argument("--precision", default="no", choices=["no", "bf16", "fp16", "auto"], help="mixed precision")
-    run.add_argument("--seed", type=int, default=0)
-    run.add_argument("--eval-every", type=int, help="steps between validations (default: none)")
-    run.add_argument("--eval-limit", type=int, help="examples per evaluation (default: the whole split)")
+    for field in fields(Settings):
+        kind = next(kind for kind in (int, float, str) if field.type in (kind, kind | None))
+        option = f"--{field.name.replace('_', '-')}"
+        run.add_argument(option, type=kind, default=field.default, help=ABOUT.get(field.name, " "))
     run.add_argument("--checkpoint-every", type=int, help="steps between checkpoints (default: only at the end)")
     run.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
-    run.add_argument("--quiet", action="store_true", help="no progress bars")
     return made
 
 
 def run(options: argparse.Namespace) -> int:
+    """Load, adapt, score, train, save, score again; returns the exit code."""
     main = this_process(cpu=options.device == "cpu").is_main_process
-    say = print if main else lambda *words, **options: None
+    settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     task = TASKS[options.task]()
+    model, tokenizer = adapted(task, options)
+    say(task, task.note)
+    before = scores("test before", model, tokenizer, task, options)  # a new adapter changes nothing yet
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})")
+    how = {"checkpoint_every": options.checkpoint_every, "resume": options.resume, "progress": not options.quiet}
+    try:
+        history = lab.fit(model, tokenizer, task, settings, checkpoint=options.out / "checkpoint", **how)
+    except lab.CheckpointNotSaved as error:
+        if error.history is None:  # it was found before anything was trained
+            raise
+        history = error.history  # the adapter is far smaller than its checkpoint: there may be room for it
+        print(f"warning: {error}", file=sys.stderr)
+    say(history)
+    if main:  # before it is scored: scoring may take long, and may be stopped
+        save(model, tokenizer, history, options)
+    if history.interrupted:
+        say("--resume goes on from here")
+        return 130
+    after = scores("test after", model, tokenizer, task, options)
+    results = {"task": task.name, "model": options.model, "note": task.note, "before": before, "after": after}
+    if main:
+        (options.out / "scores.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def adapted(task: lab.Task, options: argparse.Namespace):
+    """The base with what is to be trained in it, and its tokenizer."""
     kind = {}
     if isinstance(task, lab.Classification):
         kind = {"kind": "classifier", "labels": len(task.labels), "seed": options.seed}
-    model, tokenizer = lk.load_base(
-        options.model, device="cpu" if options.shard else options.device, dtype=options.dtype, **kind
-    )
-    say(task)
-    if task.note:
-        say(task.note)
-
-    def scores(title: str) -> dict:
-        if not main and not options.shard:  # with its share of the base, every process has to help
-            return {}
-        limit, progress = options.eval_limit, main and not options.quiet
-        found = lab.evaluate(model, tokenizer, task, "test", limit=limit, progress=progress, loss=True)
-        found["answers"] = found.get("answers", [])[:10]  # enough to look at; likelihood has none
-        numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "answers")
-        say(f"{title}: {numbers}", flush=True)
-        return found
-
+    device = "cpu" if options.shard else options.device
+    model, tokenizer = lk.load_base(options.model, device=device, dtype=options.dtype, **kind)
     if options.full:
         model.requires_grad_(True)
     else:
@@ -107,54 +120,35 @@ def run(options: argparse.Namespace) -> int:
         lk.inject(model, config, name=options.task, seed=options.seed)
     if options.shard:
         lab.shard(model)
-    before = scores("test before")  # a new adapter changes nothing yet
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    total = sum(p.numel() for p in model.parameters())
-    say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})", flush=True)
-    try:
-        history = lab.fit(
-            model,
-            tokenizer,
-            task,
-            steps=options.steps,
-            batch_size=options.batch_size,
-            accumulate=options.accumulate,
-            lr=options.lr,
-            warmup=options.warmup,
-            schedule=options.schedule,
-            weight_decay=options.weight_decay,
-            precision=options.precision,
-            seed=options.seed,
-            eval_every=options.eval_every,
-            eval_limit=options.eval_limit,
-            checkpoint=options.out / "checkpoint",
-            checkpoint_every=options.checkpoint_every,
-            resume=options.resume,
-            progress=not options.quiet,
-        )
-    except lab.CheckpointNotSaved as error:
-        if error.history is None:  # it was found before anything was trained
-            raise
-        history = error.history  # the adapter is far smaller than its checkpoint: there may be room for it
-        print(f"warning: {error}", file=sys.stderr)
-    say(history)
-    # What was learnt is saved before it is scored: scoring may take long, and may be stopped.
-    if main:
-        history.to_json(options.out / "history.json")
-    if main and options.full:
+    return model, tokenizer
+
+
+def scores(title: str, model, tokenizer, task: lab.Task, options: argparse.Namespace) -> dict:
+    """The test's metrics, said and returned, with ten answers to look at. Of a sharded model every process helps."""
+    main = this_process().is_main_process
+    if not (main or options.shard):
+        return {}
+    progress = main and not options.quiet
+    found = lab.evaluate(model, tokenizer, task, "test", limit=options.eval_limit, progress=progress, loss=True)
+    found["answers"] = found.get("answers", [])[:10]  # likelihood has none
+    say(f"{title}: " + "  ".join(f"{name} {value:.4g}" for name, value in found.items() if name != "answers"))
+    return found
+
+
+def save(model, tokenizer, history: lab.History, options: argparse.Namespace) -> None:
+    history.to_json(options.out / "history.json")
+    if options.full:
         model.save_pretrained(options.out / "model")
         tokenizer.save_pretrained(options.out / "model")
-    elif main:
+    else:
         lk.save_adapter(model, options.out / "adapter", name=options.task)
     say(f"saved in {options.out}")
-    if history.interrupted:
-        say("stopped before the end: --resume goes on from here")
-        return 130
-    after = scores("test after")
-    results = {"task": task.name, "model": options.model, "note": task.note, "before": before, "after": after}
-    if main:
-        (options.out / "scores.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return 0
+
+
+def say(*lines) -> None:
+    """From the main process alone."""
+    if this_process().is_main_process:
+        print(*(line for line in lines if line), sep="\n", flush=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -162,10 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return run(options)
-    except lk.LoRAError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (lk.LoRAError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 import pytest
 from safetensors import safe_open
 
+from lorakit.lab.checkpoint import FILE
 from tests.support.processes import launch
 
 WORK = """
@@ -49,9 +50,8 @@ def test_two_processes_of_torchrun_learn_what_one_learns(folder):
     for name, values in alone.items():
         assert first[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
     # What the two leave behind is the adapter and AdamW's moments for it: 2 layers x (A, B), 512 numbers in all.
-    (place,) = (folder / "checkpoint-2").glob("step-*")
-    with safe_open(place / "trainable.safetensors", "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    with safe_open(folder / "checkpoint-2" / FILE, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith("trained|")}  # noqa: SIM118
     assert len(tensors) == 4 and all(".adapters.a.lora_" in name for name in tensors)
     assert sum(tensor.nbytes for tensor in tensors.values()) == 512 * 4
 
