@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from lorakit.study.paired_times import Comparison
+from lorakit.study.latency import Comparison
 
 
 class Budget:

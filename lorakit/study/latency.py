@@ -1,16 +1,17 @@
 """How much longer does one model take than another? Jobs timed in turns, as ratios beside a noise floor."""
 
 import gc
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from statistics import median, quantiles
 
+import pandas as pd
 import torch
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.study.paired_times import AGAIN, Comparison, Latency
 
 MOST_ROUNDS = 200
 
@@ -24,54 +25,127 @@ class Job:
     units: int = 1
 
 
+@dataclass(frozen=True)
+class Latency:
+    """One job: seconds per unit in every round, and each over the base's in the same round."""
+
+    times: tuple[float, ...]
+    ratios: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Seconds per unit."""
+        return median(self.times)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Seconds per unit: between them lies the middle half of the rounds."""
+        first, _, third = quantiles(self.times, n=4, method="inclusive")
+        return first, third
+
+    @property
+    def ratio(self) -> float:
+        """The median of the rounds' ratios to the base: drift, which slows both of a pair, is not in it."""
+        return median(self.ratios)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where the true median ratio lies, with a confidence of 95 %; with fewer than 8 rounds all that was seen.
+
+        From ranks alone (the sign test, in its normal approximation), so that no outlier moves it.
+        """
+        ordered, n = sorted(self.ratios), len(self.ratios)
+        cut = max(math.floor(n / 2 - 0.98 * math.sqrt(n)), 0)
+        return ordered[cut], ordered[n - 1 - cut]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All jobs by name: the base first and, last, "<base>, again" for the noise floor. Prints as a table."""
+
+    base: str
+    jobs: dict[str, Latency]
+    device: str = "cpu"
+
+    @property
+    def again(self) -> Latency:
+        return self.jobs[f"{self.base}, again"]
+
+    @property
+    def noise(self) -> float:
+        """The noise floor: how far from 1 the base's ratio to itself may lie, at either end of its interval."""
+        low, high = self.again.interval
+        return max(high - 1, 1 - low, 0.0)
+
+    def verdict(self, name: str) -> str:
+        """ "slower" or "faster" than the base where the whole interval lies beyond the noise floor, else "noise"."""
+        low, high = self.jobs[name].interval
+        if low > 1 + self.noise:
+            return "slower"
+        return "faster" if high < 1 - self.noise else "noise"
+
+    def table(self) -> pd.DataFrame:
+        """A row for each job: its median and quartiles in ms; by how many % it is slower than the base, within which
+        interval; the verdict."""
+        columns = ["ms", "25 %", "75 %", "slower by %", "from", "to", "verdict"]
+        rows = {
+            name: [1e3 * t for t in (job.median, *job.quartiles)]
+            + [100 * (ratio - 1) for ratio in (job.ratio, *job.interval)]
+            + [self.verdict(name)]
+            for name, job in self.jobs.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
+
+    def __str__(self) -> str:
+        floor = f"noise floor {self.noise:.1%}, {len(self.again.times)} rounds on {self.device}"
+        return f"{self.table().to_string()}\n{floor}"
+
+    __repr__ = __str__
+
+
 def compare(
     jobs: Mapping[str, Callable[[], object] | Job],
     repeats: int = 20,
     warmup: int = 2,
     device: str | torch.device = "cpu",
     seconds: float | None = None,
-    clock: Callable[[], float] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Comparison:
     """Time the jobs in turns, the first one, the base, twice in each round.
 
     repeats  rounds, rounded up to an even number; each round runs every job once. `warmup` rounds before are dropped.
     seconds  go on after `repeats` rounds until this much time has passed (at most 200 rounds)
     device   on a GPU time is taken with CUDA events, with an empty queue before each job
-    clock    seconds, instead of the CPU's `time.perf_counter`
+    clock    on the CPU: seconds
 
     The order changes from round to round, and every second round is the one before backwards: each pair of jobs is as
     often in one order as in the other, so that steady drift cancels in the median. Raises LoRAError for fewer than 2
     repeats or no jobs.
     """
-    if not jobs:
-        raise LoRAError("there is nothing to compare: give at least one job, the base first")
-    if repeats < 2 or warmup < 0:
-        raise LoRAError(f"repeats must be at least 2 and warmup at least 0, got {repeats} and {warmup}")
-    base = next(iter(jobs))
-    again = f"{base}, {AGAIN}"
-    if again in jobs:
-        raise LoRAError(f"the name {again!r} is taken by the noise floor: call that job something else")
-    every = {name: job if isinstance(job, Job) else Job(job) for name, job in {**jobs, again: jobs[base]}.items()}
-    take = partial(_seconds, device=torch.device(device), clock=clock or time.perf_counter)
+    if not jobs or repeats < 2:
+        raise LoRAError(
+            f"give at least one job, the base first, and 2 repeats, got {len(jobs)} jobs, {repeats} repeats"
+        )
+    base, device = next(iter(jobs)), torch.device(device)
+    every = {name: job if isinstance(job, Job) else Job(job) for name, job in jobs.items()}
+    every[f"{base}, again"] = every[base]
     names = list(every)
     for _ in range(warmup):
         for name in names:
-            take(every[name])
+            _seconds(every[name], device, clock)
     times: dict[str, list[float]] = {name: [] for name in names}
-    collecting = gc.isenabled()
     gc.collect()
     gc.disable()  # or one unlucky job pays for all
     try:
         spent, done = 0.0, 0
         while done < repeats or done % 2 or (seconds is not None and spent < seconds and done < MOST_ROUNDS):
             for name in turn(names, done):
-                took = take(every[name])
+                took = _seconds(every[name], device, clock)
                 spent += took
                 times[name].append(took / every[name].units)
             done += 1
     finally:
-        if collecting:
-            gc.enable()
+        gc.enable()
     ratios = {name: tuple(a / b for a, b in zip(times[name], times[base], strict=True)) for name in names}
     return Comparison(base, {name: Latency(tuple(times[name]), ratios[name]) for name in names}, str(device))
 
@@ -122,8 +196,6 @@ def decode(model: nn.Module, batch: int, length: int, tokens: int = 8, seed: int
     After each run the cache is cropped to where it was, so that every run does the same. Raises LoRAError where the
     model's context is too short.
     """
-    if tokens < 1:
-        raise LoRAError(f"tokens must be at least 1, got {tokens}")
     ids = _tokens(model, batch, length, length + tokens, seed)
     with torch.no_grad():
         cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
@@ -138,8 +210,6 @@ def decode(model: nn.Module, batch: int, length: int, tokens: int = 8, seed: int
 
 
 def _tokens(model: nn.Module, batch: int, length: int, needed: int, seed: int) -> torch.Tensor:
-    if batch < 1 or length < 1:
-        raise LoRAError(f"batch and length must be at least 1, got {batch} and {length}")
     context = getattr(model.config, "max_position_embeddings", None)
     if context is not None and needed > context:
         raise LoRAError(f"{needed} tokens do not fit into the model's context of {context}: take a shorter length")

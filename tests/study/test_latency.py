@@ -1,11 +1,12 @@
 """Times in turns: drift cancels, noise is told from a difference, and every repeat does the same work."""
 
+import gc
+
 import pytest
 import torch
 
 from lorakit.core.errors import LoRAError
-from lorakit.study.latency import Job, compare, decode, prefill, turn
-from lorakit.study.paired_times import Comparison, Latency
+from lorakit.study.latency import Comparison, Job, Latency, compare, decode, prefill, turn
 
 
 class Clock:
@@ -48,19 +49,6 @@ def test_on_a_machine_that_slows_down_the_paired_ratios_come_out_right(names):
     for name, cost in costs.items():
         assert found.jobs[name].ratio == pytest.approx(cost, rel=1e-3)
     assert found.again.ratio == pytest.approx(1, rel=1e-3)
-
-
-def test_one_job_after_the_other_would_have_been_fooled_by_that_drift():
-    clock = Clock(lambda now: 1 + now / 100)
-    first, second = clock.job("base", 1.0), clock.job("same", 1.0)
-
-    def total(job):
-        start = clock.now
-        for _ in range(60):
-            job()
-        return clock.now - start
-
-    assert total(first) < 0.7 * total(second)
 
 
 def test_a_jump_in_speed_moves_one_round_and_no_median():
@@ -127,30 +115,20 @@ def test_the_interval_covers_the_true_median_nineteen_times_in_twenty():
     assert 0.93 <= hits / 400 <= 0.99
 
 
-def test_the_table_prints_every_job_and_the_noise_floor():
-    text = str(times({"base": 0.002, "merged": 0.003}, repeats=4)[0])
-    assert "2.00 ms" in text and "+50.0 %" in text and "base, again" in text
-    assert text.splitlines()[-1] == "noise floor 0.0%, 4 rounds on cpu"
-    assert repr(times({"base": 1.0}, repeats=2)[0]).startswith(" ")
+def test_the_table_has_every_job_and_prints_the_noise_floor():
+    found = times({"base": 0.002, "merged": 0.003}, repeats=4)[0]
+    assert list(found.table().index) == ["base", "merged", "base, again"]
+    assert list(found.table().loc["merged"]) == [3, 3, 3, 50, 50, 50, "slower"]
+    assert "merged" in str(found) and str(found).splitlines()[-1] == "noise floor 0.0%, 4 rounds on cpu"
 
 
-@pytest.mark.parametrize(
-    "jobs, how, words",
-    [
-        ({}, {}, "nothing to compare"),
-        ({"base": int}, {"repeats": 1}, "at least 2"),
-        ({"base": int}, {"warmup": -1}, "at least 0"),
-        ({"base": int, "base, again": int}, {}, "taken by the noise floor"),
-    ],
-)
-def test_bad_input_is_refused(jobs, how, words):
-    with pytest.raises(LoRAError, match=words):
-        compare(jobs, **how)
+def test_no_jobs_and_a_single_round_are_refused():
+    for jobs, repeats in (({}, 20), ({"base": int}, 1)):
+        with pytest.raises(LoRAError, match="at least one job.* and 2 repeats"):
+            compare(jobs, repeats)
 
 
 def test_a_job_that_fails_leaves_the_garbage_collector_on():
-    import gc
-
     calls = iter(range(5))
     with pytest.raises(StopIteration):
         compare({"base": lambda: next(calls)}, repeats=4, warmup=1)
@@ -203,12 +181,3 @@ def test_what_does_not_fit_the_context_is_refused(tiny_model):
     for make in (lambda: prefill(tiny_model, 1, 129), lambda: decode(tiny_model, 1, 126, tokens=3)):
         with pytest.raises(LoRAError, match="129 tokens do not fit into the model's context of 128"):
             make()
-    with pytest.raises(LoRAError, match="at least 1, got 0"):
-        prefill(tiny_model, 0, 3)
-    with pytest.raises(LoRAError, match="tokens must be"):
-        decode(tiny_model, 1, 3, tokens=0)
-
-
-def test_real_jobs_are_timed(tiny_model):
-    found = compare({"prefill": prefill(tiny_model, 1, 8), "decode": decode(tiny_model, 1, 8)}, repeats=4)
-    assert 0 < found.jobs["decode"].median < 1 and found.jobs["decode"].ratio > 0

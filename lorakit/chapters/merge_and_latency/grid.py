@@ -24,8 +24,7 @@ from lorakit.chapters.merge_and_latency.recorded import Cell, Recording
 from lorakit.core.errors import LoRAError
 from lorakit.lab.places import RESULTS
 from lorakit.lab.record import versions
-from lorakit.study.latency import compare, decode, prefill
-from lorakit.study.paired_times import Comparison
+from lorakit.study.latency import Comparison, compare, decode, prefill
 
 TOKENS = 4  # written in one repeat of a decode cell
 PAPER = [("355M", "prefill", *cell) for cell in ((32, 512), (16, 256), (1, 128))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.places import RESULTS
-from lorakit.study.paired_times import Comparison
+from lorakit.study.latency import Comparison
 
 
 @dataclass(frozen=True)
