@@ -2,13 +2,14 @@
 
 import inspect
 
+import torch
 from torch import Tensor, nn
 
 IGNORED = -100  # the label of what is not part of an answer; what cross_entropy leaves out by default
 
 
 def answer_logits(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Logits (count, vocabulary) at the positions before each answer token, in float32, and those tokens (count,).
+    """Logits (count, vocabulary) at the positions before each answer token, in float32 at least; those tokens (count,).
 
     batch  input_ids, attention_mask and labels, each (rows, longest); labels are -100 where there is no answer
     """
@@ -28,4 +29,5 @@ def answer_logits(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, T
     logits = model(
         input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), **options
     ).logits[:, :-1]  # (rows, kept, vocabulary)
-    return logits[answer.to(device)].float(), targets[answer].to(device)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    return logits[answer.to(device)].to(wide), targets[answer].to(device)

@@ -7,9 +7,8 @@ import lorakit as lk
 from lorakit.core.errors import LoRAError
 from lorakit.core.state import state_of
 from lorakit.study import merge_error
-from lorakit.study.merge_drift import subtraction_drift
-from lorakit.study.merge_error import layer_errors, logit_error, unit_roundoff
-from tests.support.tiny_models import assert_same, build, fill, snapshot  # noqa: E402
+from lorakit.study.merge_error import layer_errors, logit_error, subtraction_drift, unit_roundoff
+from tests.support.tiny_models import assert_same, build, fill, snapshot
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -23,7 +22,7 @@ def adapted(kind="gpt2", targets=("q", "v"), dtype=torch.float32, size=0.3):
 
 def tokens(rows=4, length=9, seed=0):
     ids = torch.randint(3, 61, (rows, length), generator=torch.Generator().manual_seed(seed))
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
 
 
 def test_the_unit_roundoff_is_the_worst_that_rounding_does():
@@ -104,7 +103,7 @@ def test_the_logits_err_in_proportion_to_the_dtype(dtype):
     u = unit_roundoff(dtype)
     assert u / 5 < found.difference < 20 * u
     assert found.difference <= found.merged + found.unmerged  # the triangle's inequality: exact is the third corner
-    assert found.positions == 16 * 9 and found.changed <= found.could <= found.positions
+    assert found.positions == 16 * 8 and found.changed <= found.could <= found.positions
 
 
 def test_coarse_numbers_change_tokens_and_only_where_they_could():
@@ -116,33 +115,23 @@ def test_coarse_numbers_change_tokens_and_only_where_they_could():
     assert 0 < found.changed <= found.could
 
 
-def test_labels_choose_the_predictions_and_a_mask_leaves_padding_out():
-    model, batch = adapted(), tokens(2, 6)
+def test_only_answer_tokens_are_compared():
     labels = torch.full((2, 6), -100)
     labels[0, 4:], labels[1, 3] = 5, 5
-    assert logit_error(model, [batch | {"labels": labels}]).positions == 3
-    batch["attention_mask"][1, 4:] = 0
-    assert logit_error(model, [batch, batch]).positions == 2 * 10
-    assert logit_error(model, [{"input_ids": batch["input_ids"]}]).positions == 12
-    with pytest.raises(LoRAError, match="no prediction"):
-        logit_error(model, [batch | {"labels": torch.full((2, 6), -100)}])
+    assert logit_error(adapted(), [tokens(2, 6) | {"labels": labels}] * 2).positions == 2 * 3
 
 
-def test_what_cannot_be_compared_is_refused():
+def test_a_merged_adapter_and_none_at_all_cannot_be_compared():
     model = adapted()
     for measure in (lambda: layer_errors(model, tokens()), lambda: logit_error(model, [tokens()])):
         lk.merge(model)
-        with pytest.raises(LoRAError, match="merged already"):
+        with pytest.raises(LoRAError, match="merged"):
             measure()
         lk.unmerge(model)
         lk.set_adapter(model, None)
         with pytest.raises(LoRAError, match="no adapter is active"):
             measure()
         lk.set_adapter(model, "task")
-        model.train()
-        with pytest.raises(LoRAError, match="training mode"):
-            measure()
-        model.eval()
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -175,10 +164,6 @@ def test_numbers_that_add_up_exactly_do_not_drift():
     assert found.changed == found.largest == found.relative == 0
 
 
-def test_bad_updates_are_refused():
-    W0 = torch.ones(2, 3)
-    for deltas, words in (([torch.ones(3, 2)], r"\(2, 3\), got \(3, 2\)"), ([], "got none")):
-        with pytest.raises(LoRAError, match=words):
-            subtraction_drift(W0, deltas)
-    with pytest.raises(LoRAError, match="at least 1"):
-        subtraction_drift(W0, [W0], [0])
+def test_an_update_that_lies_the_other_way_round_is_refused():
+    with pytest.raises(LoRAError, match=r"\(2, 3\), got \(3, 2\)"):
+        subtraction_drift(torch.ones(2, 3), [torch.ones(3, 2)])

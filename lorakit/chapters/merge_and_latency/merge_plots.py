@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, CourseFigure, figure
-from lorakit.study.merge_drift import Drift
-from lorakit.study.merge_error import LayerError, LogitError
+from lorakit.study.merge_error import Drift, LayerError, LogitError
 
 LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
 

@@ -11,8 +11,7 @@ from lorakit.chapters.merge_and_latency.explorer import latency_explorer
 from lorakit.chapters.merge_and_latency.recorded import Cell, Recording, Times, recorded
 from lorakit.core.errors import LoRAError
 from lorakit.show.style import png
-from lorakit.study.merge_drift import Drift
-from lorakit.study.merge_error import LayerError, LogitError
+from lorakit.study.merge_error import Drift, LayerError, LogitError
 
 
 def cell(phase="prefill", batch=1, length=16, size="124M", houlsby=1.2, noise=0.02):
