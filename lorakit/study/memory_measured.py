@@ -41,21 +41,13 @@ class Measured:
     def peak(self) -> int:
         return self.weights + self.gradients + self.optimizer + self.activations
 
-    @property
-    def moment(self) -> str:
-        """The phase in which the peak lies."""
-        when = self.times[self.live.index(max(self.live))]
-        return next((name for name, (begin, end) in self.phases.items() if begin <= when <= end), "")
-
 
 def make_optimizer(model: nn.Module, name: str, lr: float = 0.0) -> torch.optim.Optimizer:
-    """ "adamw", "sgd" or "momentum" over the parameters that train, without weight decay."""
+    """The optimizer "adamw", "sgd" or "momentum" over the parameters that train, without weight decay."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     if name == "adamw":
         return torch.optim.AdamW(parameters, lr=lr, weight_decay=0.0)
-    if name not in ("sgd", "momentum"):
-        raise ValueError(f"optimizer must be one of adamw, sgd, momentum, got {name!r}")
-    return torch.optim.SGD(parameters, lr=lr, momentum=0.9 if name == "momentum" else 0.0)
+    return torch.optim.SGD(parameters, lr=lr, momentum={"sgd": 0.0, "momentum": 0.9}[name])
 
 
 def measure_step(model: nn.Module, loss: Callable[[], Tensor], optimizer: str = "adamw") -> Measured:
@@ -92,16 +84,13 @@ def measure_step(model: nn.Module, loss: Callable[[], Tensor], optimizer: str = 
         for hook in hooks:
             hook.remove()
     times, live, marks, phases = _course(profiler, device)
-    extra = max(live, default=0) if worst is None else worst
-    if not live:  # a device whose allocations the profiler does not report: the peak alone
-        times, live = [phases["forward"][1]], [extra]
     grown = [sum(size for size, mark in zip(sizes, marks, strict=True) if mark <= time) for time in times]
     at_peak = grown[live.index(max(live))]
     return Measured(
         weights=weights,
         gradients=at_peak,
         optimizer=states,
-        activations=extra - at_peak,
+        activations=(max(live) if worst is None else worst) - at_peak,
         all_gradients=sum(sizes),
         kept=kept,
         times=tuple(times),
