@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import peek
+from lorakit.rivals.parts import blocks, refuse_lora, remove_hooks, sublayer, train_only, trained
 
 PLACES = {"houlsby": ("attention", "mlp"), "pfeiffer": ("mlp",)}
-NAMES = {"attention": ("attn", "self_attn", "attention"), "mlp": ("mlp", "feed_forward")}
 NAME = "bottleneck"  # the submodule of a sublayer that holds its adapter
 
 
@@ -57,58 +56,40 @@ def attach(model: nn.Module, size: int, placement: str = "houlsby", seed: int = 
     size       the width of the bottleneck
     placement  "houlsby" (after attention and after the MLP) or "pfeiffer" (after the MLP)
 
-    Only the bottlenecks train. The outputs are the base's bit for bit until they do. A merged LoRA adapter counts as
-    part of the base. Raises LoRAError, with the model as it was, where there are bottlenecks already, or LoRA adapters
-    that are not merged, or no blocks with these sublayers.
+    Only the bottlenecks train. The outputs are the base's bit for bit until they do. Raises LoRAError, with the model
+    as it was, where there are bottlenecks or LoRA adapters already, or no blocks with these sublayers.
     """
-    places = _places(placement)
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise LoRAError(f"size must be a whole number of at least 1, got {size!r}")
+    if placement not in PLACES:
+        raise LoRAError(f"placement must be one of {', '.join(PLACES)}, got {placement!r}")
+    if size < 1:
+        raise LoRAError(f"size must be at least 1, got {size}")
     if _attached(model):
         raise LoRAError("the model has bottleneck adapters already: detach them first")
-    lora = _lora(model)
-    if lora and not peek(model).merged:
-        raise LoRAError(f"the model has LoRA adapters ({', '.join(sorted(lora))}): merge one or eject them first")
-    sublayers = [_sublayer(block, place) for block in _blocks(model) for place in places]
-    width = _width(model)
+    refuse_lora(model)
+    sublayers = [sublayer(block, place) for block in blocks(model)[1] for place in PLACES[placement]]
+    width, before = model.config.hidden_size, trained(model)
     generator = torch.Generator().manual_seed(seed)
-    trained = frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
-    adapters = [Bottleneck(width, size, next(sublayer.parameters()), generator) for sublayer in sublayers]
+    adapters = [Bottleneck(width, size, next(place.parameters()), generator) for place in sublayers]
     model.requires_grad_(False)
-    for sublayer, adapter in zip(sublayers, adapters, strict=True):
-        adapter.train(sublayer.training)
-        adapter.before = (trained, lora)
-        sublayer.add_module(NAME, adapter)
+    for place, adapter in zip(sublayers, adapters, strict=True):
+        adapter.train(place.training)
+        adapter.trained_before = before
+        place.add_module(NAME, adapter)
         # The hook finds the adapter through the module it is called with, so that a deepcopy calls its own.
-        sublayer.register_forward_hook(_through)
+        place.register_forward_hook(_through)
 
 
 def detach(model: nn.Module) -> None:
-    """Take the bottlenecks out, as if nothing had happened.
-
-    Raises LoRAError where there are none, or where LoRA adapters were injected after them: what was put in last comes
-    out first, so that each gets back the requires_grad flags that it found.
-    """
+    """Take the bottlenecks out, as if nothing had happened. Raises LoRAError where there are none, or LoRA as well."""
     sublayers = _attached(model)
     if not sublayers:
         raise LoRAError("the model has no bottleneck adapters")
-    (trained, lora_before), lora = getattr(sublayers[0], NAME).before, _lora(model)
-    if lora - lora_before:
-        added = ", ".join(sorted(lora - lora_before))
-        raise LoRAError(f"LoRA adapters were injected after the bottlenecks ({added}): eject them first")
-    for sublayer in sublayers:
-        hooks = [key for key, hook in sublayer._forward_hooks.items() if hook is _through]
-        for key in hooks:  # by function and not by handle: a copy's handle would name the original's hook
-            del sublayer._forward_hooks[key]
-        delattr(sublayer, NAME)
-    if lora == lora_before:  # else the merged one is gone, and eject has put the flags back already
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name in trained)
-
-
-def bottleneck_parameters(width: int, layers: int, size: int, placement: str = "houlsby") -> int:
-    """How many parameters the adapters have: two matrices and two biases each."""
-    return layers * len(_places(placement)) * (2 * width * size + size + width)
+    refuse_lora(model)
+    before = getattr(sublayers[0], NAME).trained_before
+    for place in sublayers:
+        remove_hooks(place, _through)
+        delattr(place, NAME)
+    train_only(model, before)
 
 
 def _through(sublayer: nn.Module, args, output):
@@ -119,38 +100,5 @@ def _through(sublayer: nn.Module, args, output):
     return adapter(output)
 
 
-def _places(placement: str) -> tuple[str, ...]:
-    if placement not in PLACES:
-        raise LoRAError(f"placement must be one of {', '.join(PLACES)}, got {placement!r}")
-    return PLACES[placement]
-
-
-def _lora(model: nn.Module) -> frozenset[str]:
-    """The names of the LoRA adapters in the model."""
-    state = peek(model)
-    return frozenset(state.configs) if state else frozenset()
-
-
 def _attached(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module._modules.get(NAME), Bottleneck)]
-
-
-def _blocks(model: nn.Module) -> nn.ModuleList:
-    blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)), None)
-    if blocks is None:
-        raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList)")
-    return blocks
-
-
-def _sublayer(block: nn.Module, place: str) -> nn.Module:
-    found = next((getattr(block, name) for name in NAMES[place] if name in block._modules), None)
-    if found is None:
-        raise LoRAError(f"a {type(block).__name__} has no {place} called {' or '.join(NAMES[place])}")
-    return found
-
-
-def _width(model: nn.Module) -> int:
-    width = getattr(getattr(model, "config", None), "hidden_size", None)
-    if width is None:
-        raise LoRAError(f"{type(model).__name__} has no config.hidden_size, so its width is not known")
-    return width

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import peek
+from lorakit.rivals.parts import blocks, refuse_lora
 from lorakit.study.answer_logits import answer_logits
 
 
@@ -23,15 +23,12 @@ def make_student(base: nn.Module, layers: int) -> nn.Module:
     The embeddings, the last norm and the chosen blocks start as the base's; an ordinary model that can be saved and
     generates. Raises LoRAError where `layers` is not between 1 and the base's, or the base carries adapters.
     """
-    path, blocks = next(((p, m) for p, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m)), ("", ()))
-    if not blocks:
-        raise LoRAError(f"{type(base).__name__} has no list of blocks (nn.ModuleList) to choose from")
-    if not isinstance(layers, int) or not 1 <= layers <= len(blocks):
-        raise LoRAError(f"layers must be between 1 and {len(blocks)}, the base's, got {layers!r}")
-    if peek(base) is not None:
-        raise LoRAError("the base carries adapters: make the student from the bare base (eject, or load it anew)")
+    path, of = blocks(base)
+    if not 1 <= layers <= len(of):
+        raise LoRAError(f"layers must be between 1 and {len(of)}, the base's, got {layers}")
+    refuse_lora(base)
     student = copy.deepcopy(base)
-    chosen = chosen_blocks(len(blocks), layers)
+    chosen = chosen_blocks(len(of), layers)
     kept = nn.ModuleList(student.get_submodule(path)[index] for index in chosen)
     parent, _, name = path.rpartition(".")
     setattr(student.get_submodule(parent), name, kept)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.rivals.parts import remove_hooks, train_only, trained
 
 NAME = "prefix"  # the submodule of the model that holds the prefix while it is attached
 STD = 0.02  # of random keys and values
@@ -58,11 +59,11 @@ def attach(
         raise LoRAError("the model has a prefix already: detach it first")
     if config is None or "past_key_values" not in inspect.signature(model.forward).parameters:
         raise LoRAError(f"{type(model).__name__} takes no past_key_values, so it cannot have a prefix")
-    context = getattr(config, "max_position_embeddings", None) or float("inf")
-    if not isinstance(length, int) or not 1 <= length < context:
-        raise LoRAError(f"length must be a whole number from 1 to below the context of {context} tokens, got {length}")
-    if hidden is not None and (not isinstance(hidden, int) or hidden < 1):
-        raise LoRAError(f"hidden must be None or a whole number of at least 1, got {hidden!r}")
+    context = config.max_position_embeddings
+    if not 1 <= length < context:
+        raise LoRAError(f"length must be from 1 to below the context of {context} tokens, got {length}")
+    if hidden is not None and hidden < 1:
+        raise LoRAError(f"hidden must be None or at least 1, got {hidden}")
     if start is not None and (hidden is not None or start.shape != (length,)):
         raise LoRAError(f"start must be {length} token ids, and goes without hidden; got {tuple(start.shape)}")
     with torch.random.fork_rng(devices=[]):
@@ -72,7 +73,7 @@ def attach(
         prefix.numbers.data.copy_(_numbers_of(model, start))
     like = next(model.parameters())
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32  # as LoRA's matrices
-    prefix.trained_before = frozenset(name for name, p in model.named_parameters() if p.requires_grad)
+    prefix.trained_before = trained(model)
     model.requires_grad_(False)
     model.add_module(NAME, prefix.to(like.device, dtype).train(model.training))
     model.register_forward_pre_hook(_in_front, with_kwargs=True)
@@ -93,15 +94,9 @@ def fold(model: nn.Module) -> None:
 def detach(model: nn.Module) -> None:
     """Take the prefix off, as if nothing had happened."""
     prefix = _prefix(model)
-    hooks = {_in_front: (model._forward_pre_hooks, model._forward_pre_hooks_with_kwargs)}
-    hooks[_behind] = (model._forward_hooks, model._forward_hooks_with_kwargs)
-    for hook, places in hooks.items():  # by function and not by handle: a copy's handle names the original's hook
-        for key in [key for key, found in places[0].items() if found is hook]:
-            for place in places:
-                place.pop(key, None)
+    remove_hooks(model, _in_front, _behind)
     delattr(model, NAME)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in prefix.trained_before)
+    train_only(model, prefix.trained_before)
 
 
 def usable_context(model: nn.Module) -> int:
@@ -146,18 +141,13 @@ def _in_front(model: nn.Module, args, kwargs):
     elif not getattr(cache, "has_prefix", False):
         raise LoRAError("these past_key_values were made without the prefix: start from an empty cache")
     mask = kwargs.get("attention_mask")
-    if mask is not None:
-        if mask.ndim != 2:
-            raise LoRAError(f"with a prefix, attention_mask must be (rows, tokens), got {tuple(mask.shape)}")
+    if mask is not None:  # (rows, tokens)
         kwargs["attention_mask"] = torch.cat([mask.new_ones(len(mask), prefix.length), mask], dim=1)
     if kwargs.get("position_ids") is not None:
         kwargs["position_ids"] = kwargs["position_ids"] + prefix.length
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if limit is not None and cache.get_seq_length() + ids.shape[1] > limit:
-        raise LoRAError(
-            f"{cache.get_seq_length() + ids.shape[1] - prefix.length} tokens behind a prefix of {prefix.length} exceed "
-            f"the context of {limit}: shorten the text"
-        )
+    tokens, limit = cache.get_seq_length() + ids.shape[1] - prefix.length, usable_context(model)
+    if tokens > limit:
+        raise LoRAError(f"{tokens} tokens exceed the {limit} that a prefix of {prefix.length} leaves: shorten the text")
     return (), {**kwargs, "past_key_values": cache}
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.rivals.parts import blocks, remove_hooks, sublayer
 
-ATTENTION = ("attn", "self_attn")
 NAME = "_pruning"  # on every block: (what all blocks share, the block's number)
 
 
@@ -48,25 +48,22 @@ def attach(model: nn.Module, keep: tuple[float, ...]) -> None:
     attn_implementation="eager", which returns the attention weights, and no cache: `generate` recomputes the text for
     every token while this is attached. Raises LoRAError, with the model as it was.
     """
-    blocks = _blocks(model)
-    if getattr(blocks[0], NAME, None) is not None:
+    _, every = blocks(model)
+    if _shared(model) is not None:
         raise LoRAError("token pruning is attached already: detach it first")
     keep = tuple(keep)
     falling = list(keep) == sorted(keep, reverse=True)
-    if len(keep) != len(blocks) or keep[0] != 1 or not keep[-1] > 0 or not falling:
-        raise LoRAError(f"keep must be {len(blocks)} shares, one for each block, from 1 down, never rising; got {keep}")
+    if len(keep) != len(every) or keep[0] != 1 or not keep[-1] > 0 or not falling:
+        raise LoRAError(f"keep must be {len(every)} shares, one for each block, from 1 down, never rising; got {keep}")
     if model.config._attn_implementation != "eager":
         raise LoRAError(
             f'attention is computed by "{model.config._attn_implementation}", which gives no weights to prune by: '
             'call model.set_attn_implementation("eager") first'
         )
-    attentions = [_attention(block) for block in blocks]
-    generation = getattr(model, "generation_config", None)
-    shared = Pruning(keep, (model.config.use_cache, getattr(generation, "use_cache", None)))
-    model.config.use_cache = False
-    if generation is not None:
-        generation.use_cache = False
-    for number, (block, attention) in enumerate(zip(blocks, attentions, strict=True)):
+    attentions = [sublayer(block, "attention") for block in every]
+    shared = Pruning(keep, (model.config.use_cache, model.generation_config.use_cache))
+    model.config.use_cache = model.generation_config.use_cache = False
+    for number, (block, attention) in enumerate(zip(every, attentions, strict=True)):
         block.__dict__[NAME] = attention.__dict__[NAME] = (shared, number)
         block.register_forward_pre_hook(_select, with_kwargs=True)
         attention.register_forward_hook(_watch)
@@ -75,28 +72,26 @@ def attach(model: nn.Module, keep: tuple[float, ...]) -> None:
 
 def detach(model: nn.Module) -> None:
     """Every token into every block again, as if nothing had happened."""
-    blocks = _blocks(model)
-    shared = getattr(blocks[0], NAME, (None,))[0]
+    shared = _shared(model)
     if shared is None:
         raise LoRAError("no token pruning is attached to the model")
-    model.config.use_cache, cached = shared.caching
-    if getattr(model, "generation_config", None) is not None:
-        model.generation_config.use_cache = cached
-    for block in blocks:
-        for module in (block, _attention(block)):
+    model.config.use_cache, model.generation_config.use_cache = shared.caching
+    for block in blocks(model)[1]:
+        for module in (block, sublayer(block, "attention")):
             del module.__dict__[NAME]
-            for hooks in (module._forward_pre_hooks, module._forward_hooks):
-                for key in [key for key, hook in hooks.items() if hook in (_select, _watch, _collect)]:
-                    del hooks[key]
-                    module._forward_pre_hooks_with_kwargs.pop(key, None)
+            remove_hooks(module, _select, _watch, _collect)
 
 
 def blocks_seen(model: nn.Module) -> Tensor:
     """Of the last text that went through: how many blocks computed each token, (rows, tokens); padding has 0."""
-    shared = getattr(_blocks(model)[0], NAME, (None,))[0]
+    shared = _shared(model)
     if shared is None or shared.seen is None:
         raise LoRAError("nothing has gone through the model since token pruning was attached")
     return shared.seen * shared.real
+
+
+def _shared(model: nn.Module) -> Pruning | None:
+    return getattr(blocks(model)[1][0], NAME, (None,))[0]
 
 
 def _select(block: nn.Module, args, kwargs):
@@ -168,17 +163,3 @@ def _cut(kwargs: dict, places: Tensor) -> dict:
         both = (each.expand(len(places), -1, -1) for each in kwargs["position_embeddings"])
         cut["position_embeddings"] = tuple(_take(each, places) for each in both)
     return cut
-
-
-def _blocks(model: nn.Module) -> nn.ModuleList:
-    blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)), None)
-    if blocks is None:
-        raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList)")
-    return blocks
-
-
-def _attention(block: nn.Module) -> nn.Module:
-    found = next((getattr(block, name) for name in ATTENTION if name in block._modules), None)
-    if found is None:
-        raise LoRAError(f"a {type(block).__name__} has no attention called {' or '.join(ATTENTION)}")
-    return found

@@ -6,6 +6,7 @@ Nothing is added to the model: it costs what it did at inference, but each task 
 from torch import nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.rivals.parts import blocks, train_only
 from lorakit.study.head import head_modules
 
 
@@ -48,10 +49,7 @@ def train_last_block(model: nn.Module) -> list[str]:
 
     A classifier's head trains as well. Raises LoRAError, with the model as it was, where it has no list of blocks.
     """
-    blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)), None)
-    if blocks is None:
-        raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList) to train the last one of")
-    last = {id(parameter) for parameter in blocks[-1].parameters()}
+    last = {id(parameter) for parameter in blocks(model)[1][-1].parameters()}
     names = [name for name, parameter in model.named_parameters() if id(parameter) in last]
     return _train(model, [*names, *_head(model)])
 
@@ -62,11 +60,9 @@ def _head(model: nn.Module) -> list[str]:
 
 
 def _train(model: nn.Module, names: list[str]) -> list[str]:
-    wanted, parameters = set(names), dict(model.named_parameters())
-    fixed = [name for name in names if not parameters[name].is_floating_point()]
-    if fixed:
-        dtype = parameters[fixed[0]].dtype
-        raise LoRAError(f"{fixed[0]} is {dtype}, which cannot have gradients: load the model without quantization")
-    for name, parameter in parameters.items():
-        parameter.requires_grad_(name in wanted)
+    parameters = dict(model.named_parameters())
+    for name in names:
+        if not (kind := parameters[name]).is_floating_point():
+            raise LoRAError(f"{name} is {kind.dtype}, which cannot have gradients: load the model without quantization")
+    train_only(model, frozenset(names))
     return names
