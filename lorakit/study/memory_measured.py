@@ -84,6 +84,8 @@ def measure_step(model: nn.Module, loss: Callable[[], Tensor], optimizer: str = 
         for hook in hooks:
             hook.remove()
     times, live, marks, phases = _course(profiler, device)
+    if not live:  # a device whose allocations the profiler does not report: the peak alone
+        times, live = [phases["forward"][1]], [worst or 0]
     grown = [sum(size for size, mark in zip(sizes, marks, strict=True) if mark <= time) for time in times]
     at_peak = grown[live.index(max(live))]
     return Measured(

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
 from torch import nn
 
 from lorakit.core.state import unwrap
+
+LOOKS = {"trainable": "{:,}".format, "frozen": "{:,}".format, "percent": "{:.4f}".format}
 
 
 @dataclass(frozen=True)
@@ -15,10 +18,6 @@ class Row:
     shapes: str
     trainable: int
     frozen: int
-
-    @property
-    def percent(self) -> float:
-        return 100 * self.trainable / max(self.trainable + self.frozen, 1)
 
 
 @dataclass(frozen=True)
@@ -44,25 +43,17 @@ class ParameterTable:
         """The trainable share of all parameters, in percent."""
         return 100 * self.trainable / max(self.total, 1)
 
-    def __str__(self) -> str:
-        total = Row("total", "", self.trainable, self.frozen)
-        width = max([len(row.module) for row in self.rows] + [6])
-        lines = [f"{'module':{width}}  {'trainable':>13}  {'frozen':>15}  {'trainable %':>11}  shapes"]
-        for row in (*self.rows, total):
-            counts = f"{row.trainable:13,}  {row.frozen:15,}  {row.percent:11.4f}"
-            lines.append(f"{row.module:{width}}  {counts}  {row.shapes}".rstrip())
-        return "\n".join(lines)
+    def frame(self) -> pd.DataFrame:
+        """The rows and their total as a DataFrame with the columns trainable, frozen, percent, shapes."""
+        table = pd.DataFrame([*self.rows, Row("total", "", self.trainable, self.frozen)])
+        table["percent"] = 100 * table.trainable / (table.trainable + table.frozen).clip(lower=1)
+        return table.set_index("module").rename_axis(None)[["trainable", "frozen", "percent", "shapes"]]
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return self.frame().to_string(formatters=LOOKS)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("module", "trainable", "frozen", "trainable %", "shapes"))
-        body = ""
-        for row in (*self.rows, Row("<b>total</b>", "", self.trainable, self.frozen)):
-            style = ' style="font-weight:bold"' if row.trainable else ""
-            cells = (row.module, f"{row.trainable:,}", f"{row.frozen:,}", f"{row.percent:.4f}", row.shapes)
-            body += f"<tr{style}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return self.frame().to_html(formatters=LOOKS)
 
 
 def parameter_table(model: nn.Module) -> ParameterTable:
