@@ -1,28 +1,34 @@
 """What each way to adapt a base costs, measured: memory of a step, time of an answer, context, the base's bits.
 
-Every method is prepared as a sweep prepares it (`lab.methods`), so what is measured is what was trained.
+    python -m lorakit.chapters.against_the_others.costs [--repeats 200] [--questions 100]
+
+measures it again (about ten minutes on two cores) and writes data/results/rivals_costs.json. Every method is prepared
+as a sweep prepares it (`lab.methods`), so what is measured is what was trained.
 """
 
+import argparse
 import hashlib
+import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from torch import nn
 
-from lorakit.chapters.against_the_others.kinds import KINDS
+from lorakit.chapters.against_the_others.pruned import pruned_scores
+from lorakit.chapters.against_the_others.table import page, rivals_table
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import merge
 from lorakit.lab.bases.load import load_base
-from lorakit.lab.methods import prepare
-from lorakit.lab.record import versions
+from lorakit.lab.kinds import COSTS, KINDS
+from lorakit.lab.methods import Prepared, prepare
+from lorakit.lab.record import write
 from lorakit.lab.sweep import Run
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.task import Task, collate, encode_all
 from lorakit.rivals.prefix import usable_context
-from lorakit.study.latency import compare, decode, prefill
+from lorakit.study.latency import Comparison, compare, decode, prefill
 from lorakit.study.memory_measured import Measured, count_bytes, make_optimizer, measure_step, step_once
-from lorakit.study.paired_times import Comparison
 
 JOBS = {"prefill": prefill, "decode": decode}
 Batch = Mapping[str, torch.Tensor]
@@ -33,13 +39,18 @@ def questions(tokenizer, task: Task, rows: int = 32) -> dict[str, torch.Tensor]:
     return collate(encode_all(task.train[:rows], tokenizer), tokenizer.pad_token_id)
 
 
+def fresh(run: Run, device=None) -> tuple[nn.Module, Prepared]:
+    """A base, and what a sweep makes of it before it trains."""
+    base, _ = load_base(run.base, device=device)
+    return base, prepare(base, run)
+
+
 def step_memory(run: Run, batch: Batch, device=None) -> tuple[int, Measured]:
     """The peak of one training step with AdamW, in bytes, and its parts; a teacher beside the student counts.
 
     In float32, with the attention that the model loads with, as in chapter 05.
     """
-    base, _ = load_base(run.base, device=device)
-    prepared = prepare(base, run)
+    base, prepared = fresh(run, device)
     measured = measure_step(prepared.model, lambda: prepared.objective(prepared.model, batch)[0])
     beside = 0 if prepared.model is base else count_bytes([*base.parameters(), *base.buffers()])
     return measured.peak + beside, measured
@@ -78,7 +89,7 @@ def deployed(run: Run, device=None, seed: int = 0) -> nn.Module:
 
     What trains and began at zero gets small random values, so that no product with zeros is timed.
     """
-    prepared = prepare(load_base(run.base, device=device)[0], run)
+    _, prepared = fresh(run, device)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in prepared.model.parameters():
@@ -102,25 +113,8 @@ def share_weights(model: nn.Module, base: nn.Module) -> int:
     return len(pairs)
 
 
-def counts(run: Run, device=None) -> dict[str, int]:
-    """Numbers that train, and those that are kept for the task when training has ended."""
-    prepared = prepare(load_base(run.base, device=device)[0], run)
-    trained = trainable(prepared.model)
-    prepared.finish()
-    return {"trained": trained, "kept": trainable(prepared.model)}
-
-
 def trainable(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def latencies(models: Mapping[str, nn.Module], length: int = 64, repeats: int = 20, jobs=tuple(JOBS)):
-    """By job a Comparison of the models, the base first: one prompt of `length` tokens, or 8 tokens behind it."""
-    device = next(next(iter(models.values())).parameters()).device
-    found: dict[str, Comparison] = {}
-    for job in jobs:
-        found[job] = compare({name: JOBS[job](m, 1, length) for name, m in models.items()}, repeats, device=device)
-    return found
 
 
 def as_times(found: Mapping[str, Comparison], name: str) -> dict[str, tuple[float, float, float]]:
@@ -129,7 +123,7 @@ def as_times(found: Mapping[str, Comparison], name: str) -> dict[str, tuple[floa
 
 
 def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 64) -> dict:
-    """Every kind's costs as plain data, the contents of data/results/rivals_costs.json. Minutes on two cores."""
+    """Every kind's costs as plain data; `lab.kinds.costs` reads it. Minutes on two cores."""
     base, tokenizer = load_base("nano", device=device)
     batch = questions(tokenizer, TASKS["text_to_sql"](), rows)
     models = {"base": base, **{key: deployed(kind.run, device) for key, kind in KINDS.items()}}
@@ -137,22 +131,21 @@ def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 
     merge(models["merged"])
     for model in models.values():
         share_weights(model, base)
-    times = latencies(models, length, repeats)
-    costs = {}
-    for key, kind in KINDS.items():
-        costs[key] = {
-            **counts(kind.run, device),
+    jobs = {job: {name: make(model, 1, length) for name, model in models.items()} for job, make in JOBS.items()}
+    times = {job: compare(each, repeats, device=base.device) for job, each in jobs.items()}
+    costs = {
+        key: {
+            "trained": trainable(fresh(kind.run, device)[1].model),
+            "kept": trainable(models[key]),
             "parameters": sum(p.numel() for p in models[key].parameters()),
             "memory": step_memory(kind.run, batch, device)[0],
             "context": usable_context(models[key]),
             "unchanged": base_unchanged(kind.run, batch, device=device),
             **as_times(times, key),
         }
+        for key, kind in KINDS.items()
+    }
     return {
-        "device": torch.cuda.get_device_name(base.device) if base.device.type == "cuda" else base.device.type,
-        "threads": torch.get_num_threads(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": versions(),
         "base": sum(p.numel() for p in base.parameters()),
         "rows_in_step": rows,
         "length": length,
@@ -162,3 +155,23 @@ def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 
         "merged": as_times(times, "merged"),
         "rows": costs,
     }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=200, help="rounds of the timing")
+    parser.add_argument("--questions", type=int, default=100, help="that a pruned model answers")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, default=COSTS)
+    options = parser.parse_args(arguments)
+    found = measure_costs(options.repeats, options.device)
+    scores = pruned_scores(TASKS["text_to_sql"](), limit=options.questions, device=options.device)
+    found["pruning"] = {"questions": options.questions, "rows": scores}
+    command = f"python -m {__spec__.name} --repeats {options.repeats} --questions {options.questions}"
+    write(options.out, found, command, options.device)
+    print(page(rivals_table(found=found)).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,196 +1,96 @@
-"""Chapter 07's table: every way to adapt the base with its accuracy from the sweeps and its costs as measured.
+"""Chapter 07's table: every way to adapt the base with its accuracy from the sweeps and its costs as measured."""
 
-    python -m lorakit.chapters.against_the_others.table [--repeats 200] [--questions 100]
+import numpy as np
+import pandas as pd
 
-measures the costs again (about ten minutes on two cores); the accuracies come from `make results`.
-"""
+from lorakit.lab import records
+from lorakit.lab.kinds import KINDS, costs
 
-import argparse
-import html
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from lorakit.chapters.against_the_others.kinds import KINDS, Kind, at_best_rate, recorded
-from lorakit.core.errors import LoRAError
-from lorakit.lab.old_records import Summary, summarise
-from lorakit.lab.places import RESULTS
-
-COSTS = RESULTS / "rivals_costs.json"
-COLUMNS = ("method", "trained", "valid. %", "test % (seeds)", "step, MB", "prompt", "token", "context",
-           "base", "merge", "mix")  # fmt: skip
-Times = tuple[float, float, float]  # the ratio to the base's, and its 95 % interval
+# By task: its sweeps, the second with LoRA and full fine-tuning on as many steps; their batch size; the metric that is
+# shown and that chooses the learning rate, on validation; what it is multiplied by.
+TASKS = {
+    "text_to_sql": (("rivals", "rank_text_to_sql"), 32, "execution", 100),
+    "python": (("rivals_python", "rank_python"), 16, "bits_per_byte", 1),
+}
+SAME = ["base", "method", "size", "hidden", "r", "alpha", "targets", "use_rslora", "steps"]
 
 
-@dataclass(frozen=True)
-class Rival:
-    """One row: accuracies in percent over seeds at the method's own learning rate; memory in bytes.
+def recorded(task: str = "text_to_sql") -> pd.DataFrame:
+    """The recorded runs of KINDS on a task; see `of_kinds`."""
+    return of_kinds(pd.concat([records.load(name) for name in TASKS[task][0]]), task)
 
-    trained    numbers that train; `kept`: those stored for one task; `parameters`: of the model that answers
-    prefill    time of reading a prompt, over the base's; `decode`: of writing a token
-    context    positions left for the prompt and its answer
-    unchanged  whether two steps left every bit of the base as it was
+
+def of_kinds(runs: pd.DataFrame, task: str = "text_to_sql") -> pd.DataFrame:
+    """Of the runs of sweeps those that are one of KINDS, in its order, on a task: a row each.
+
+    Columns: key, lr, seed, validation and test (percent right, or bits per byte), and `best`: whether the run has the
+    learning rate that validation chose for its kind, among the runs with seed 0.
     """
-
-    key: str
-    kind: Kind
-    lr: float
-    validation: Summary
-    test: Summary
-    trained: int
-    kept: int
-    parameters: int
-    base: int
-    memory: int
-    prefill: Times
-    decode: Times
-    context: int
-    unchanged: bool
-
-    @property
-    def name(self) -> str:
-        return self.kind.name
-
-    @property
-    def share(self) -> float:
-        """Trained numbers in percent of the base's parameters."""
-        return 100 * self.trained / self.base
-
-    @property
-    def left(self) -> str:
-        """What became of the base: "frozen", "changed", or "replaced" where a student answers."""
-        if self.kind.run.method == "distill":
-            return "replaced"
-        return "frozen" if self.unchanged else "changed"
-
-    def cells(self) -> tuple[str, ...]:
-        return (
-            self.name,
-            f"{self.trained:,} ({self.share:.3g} %)",
-            f"{self.validation.mean:.1f}",
-            percent(self.test),
-            f"{self.memory / 1e6:.0f}",
-            f"{self.prefill[0]:.2f}",
-            f"{self.decode[0]:.2f}",
-            str(self.context),
-            self.left,
-            self.kind.merge,
-            self.kind.mix,
-        )
-
-
-def percent(s: Summary) -> str:
-    """Mean and range over seeds: "78.2 (77.4–78.6)"; a single seed is said to be one."""
-    return f"{s.mean:.1f} ({s.low:.1f}–{s.high:.1f})" if s.n > 1 else f"{s.mean:.1f} (1 seed)"
-
-
-@dataclass(frozen=True)
-class RivalsTable:
-    """The rows by key, and what the costs were measured on. Prints, and renders as HTML."""
-
-    rows: dict[str, Rival]
-    costs: dict
-
-    def __getitem__(self, key: str) -> Rival:
-        return self.rows[key]
-
-    def __iter__(self):
-        return iter(self.rows.values())
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.rows
-
-    @property
-    def footer(self) -> str:
-        c = self.costs
-        noise = ", ".join(
-            f"{name} ± {100 * value:.1f} %"
-            for name, value in zip(("prompt", "token"), c["noise"].values(), strict=True)
-        )
-        return (
-            f"step: memory at its peak, {c['rows_in_step']} questions. Times over the base's: prompt, to read "
-            f"{c['length']} tokens; token, to write one (noise: {noise}). LoRA once merged: prompt "
-            f"{c['merged']['prefill'][0]:.2f}, token {c['merged']['decode'][0]:.2f}. "
-            f"Device: {c['device']}, {c['threads']} thread{'s' * (c['threads'] > 1)}, {c['date']}"
-        )
-
-    def __str__(self) -> str:
-        table = [COLUMNS, *(row.cells() for row in self)]
-        widths = [max(len(cells[i]) for cells in table) for i in range(len(COLUMNS))]
-        lines = []
-        for cells in table:
-            first, *rest = (f"{c:{'<' if i == 0 else '>'}{widths[i]}}" for i, c in enumerate(cells))
-            lines.append("  ".join([first, *rest]).rstrip())
-        return "\n".join([*lines, self.footer])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        def line(cells, tag, style=""):
-            look = "padding:4px;font-size:13px;white-space:nowrap;text-align:"
-            parts = (f"<{tag} style='{look}{'right' if i else 'left'}'>{html.escape(c)}</{tag}>"
-                     for i, c in enumerate(cells))  # fmt: skip
-            return f"<tr{style}>{''.join(parts)}</tr>"
-
-        bold = " style='font-weight:bold'"
-        body = "".join(line(row.cells(), "td", bold if row.key == "lora" else "") for row in self)
-        foot = f"<div style='font-size:13px'>{html.escape(self.footer)}</div>"
-        return f"<table><thead>{line(COLUMNS, 'th')}</thead><tbody>{body}</tbody></table>{foot}"
-
-
-def load_costs(path: str | Path = COSTS) -> dict:
-    """The recorded costs. Raises LoRAError where they are missing."""
-    if not Path(path).is_file():
-        raise LoRAError(
-            f"{Path(path).name} is missing: python -m lorakit.chapters.against_the_others.table makes it, in minutes"
-        )
-    return json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-def rivals_table(runs: Mapping[str, Sequence[dict]] | None = None, costs: dict | None = None) -> RivalsTable:
-    """The table from recorded runs by kind and recorded costs; kinds that lack either are left out."""
-    runs = recorded() if runs is None else runs
-    costs = load_costs() if costs is None else costs
-    rows = {}
-    for key in KINDS:
-        if key in runs and key in costs["rows"]:
-            rate, chosen = at_best_rate(runs[key])
-            scores = {split: over_seeds(chosen, f"{split}.execution", 100) for split in ("validation", "test")}
-            cost = dict(costs["rows"][key])
-            times = {name: tuple(cost.pop(name)) for name in ("prefill", "decode")}
-            rows[key] = Rival(key, KINDS[key], rate, **scores, **times, base=costs["base"], **cost)
-    return RivalsTable(rows, costs)
-
-
-def over_seeds(rows: Sequence[dict], metric: str, factor: float = 1.0) -> Summary:
-    """A metric over the rows (seeds) as one Summary, times `factor`."""
-    (s,) = summarise(rows, ("method",), metric)
-    return Summary(s.key, factor * s.mean, factor * s.low, factor * s.high, factor * s.std, s.n)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    from lorakit.chapters.against_the_others.costs import measure_costs
-    from lorakit.chapters.against_the_others.pruned import pruned_scores
-    from lorakit.lab.tasks import TASKS
-
-    parser = argparse.ArgumentParser(
-        prog="python -m lorakit.chapters.against_the_others.table", description=__doc__.splitlines()[0]
+    _, batch_size, metric, factor = TASKS[task]
+    kinds = pd.DataFrame(
+        [{"key": key} | {name: getattr(kind.run, name) for name in SAME} for key, kind in KINDS.items()]
     )
-    parser.add_argument("--repeats", type=int, default=200, help="rounds of the timing")
-    parser.add_argument("--questions", type=int, default=100, help="that a pruned model answers")
-    parser.add_argument("--device", help="cpu, cuda (default: a GPU where there is one)")
-    parser.add_argument("--out", type=Path, default=COSTS)
-    options = parser.parse_args(arguments)
-    command = f"python -m {__spec__.name} --repeats {options.repeats} --questions {options.questions}"
-    found = {"command": command, **measure_costs(options.repeats, options.device)}
-    scores = pruned_scores(TASKS["text_to_sql"](), limit=options.questions, device=options.device)
-    found["pruning"] = {"questions": options.questions, "rows": scores}
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(rivals_table(costs=found))
-    return 0
+    kinds["targets"] = kinds["targets"].map("+".join)
+    runs = runs[(runs["task"] == task) & (runs["batch_size"] == batch_size)]
+    runs = kinds.merge(runs.fillna({"size": 0, "hidden": 0}), on=SAME)  # two fields that old records lack
+    rates = records.best_lr(runs[runs["seed"] == 0], ["key"], f"validation_{metric}")
+    runs["best"] = runs["lr"] == runs["key"].map(rates)
+    for split in ("validation", "test"):
+        runs[split] = factor * runs[f"{split}_{metric}"]
+    return runs[["key", "lr", "seed", "validation", "test", "best"]]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """By key: the chosen rate `lr`, how many `seeds` it has, and over them validation and test.
+
+    A score's name is its mean's column; _low and _high are its range, _std its standard deviation (n - 1).
+    """
+    best = runs[runs["best"]].groupby("key", sort=False)
+    table = best.agg(lr=("lr", "first"), seeds=("seed", "count"))
+    for split in ("validation", "test"):
+        columns = [split, f"{split}_low", f"{split}_high", f"{split}_std"]
+        table[columns] = best[split].agg(["mean", "min", "max", "std"])
+    return table
+
+
+def rivals_table(runs: pd.DataFrame | None = None, found: dict | None = None) -> pd.DataFrame:
+    """By key the `scores` of text-to-SQL and the `costs`, from the records; kinds that lack either are left out.
+
+    One column more, `beside`: whether all seeds lie "above" or "below" LoRA's on test, or they are "level".
+    """
+    table = scores(recorded() if runs is None else runs).join(costs(found), how="inner")
+    lora = table.loc["lora"]
+    apart = [table["test_low"] > lora["test_high"], table["test_high"] < lora["test_low"]]
+    table["beside"] = np.select(apart, ["above", "below"], "level")
+    return table
+
+
+def percent(row: pd.Series, split: str) -> str:
+    """A row's mean and range over seeds: "78.2 (77.4–78.6)"; a single seed is said to be one."""
+    many = f"({row[f'{split}_low']:.1f}–{row[f'{split}_high']:.1f})"
+    return f"{row[split]:.1f} {many if row['seeds'] > 1 else '(1 seed)'}"
+
+
+def page(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as the chapter shows it: rounded, by the methods' names."""
+    shown = pd.DataFrame(index=table.index)
+    shown["trained"] = table["trained"].map("{:,}".format) + table["share"].map(" ({:.3g} %)".format)
+    shown["valid. %"] = table["validation"].round(1)
+    shown["test % (seeds)"] = [percent(row, "test") for _, row in table.iterrows()]
+    shown["step, MB"] = table["memory"].round().astype(int)
+    shown[["prompt", "token"]] = table[["prefill", "decode"]].round(2)
+    shown[["context", "base", "merges", "mixes"]] = table[["context", "base", "merges", "mixes"]]
+    return shown.set_index(table["method"].rename(None))
+
+
+def measured_on(found: dict) -> str:
+    """What the page's costs are, their noise, and the device that they were measured on."""
+    noise, merged = found["noise"], found["merged"]
+    return (
+        f"step: memory at its peak, {found['rows_in_step']} questions\n"
+        f"prompt: time to read {found['length']} tokens, over the base's; noise ± {noise['prefill']:.1%}; "
+        f"LoRA once merged {merged['prefill'][0]:.2f}\n"
+        f"token: time to write one, over the base's; noise ± {noise['decode']:.1%}; "
+        f"LoRA once merged {merged['decode'][0]:.2f}\n"
+        f"device: {found['device']}, threads: {found['threads']}, {found['date']}"
+    )

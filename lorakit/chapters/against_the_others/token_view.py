@@ -52,10 +52,10 @@ def context_figure(lengths: Sequence[int], prefixes: Sequence[int], answer: int,
 
 def dropped_figure(pieces: Sequence[str], dropped: Sequence[int | None], blocks: int, title: str = "") -> CourseFigure:
     """A prompt's tokens in reading order, each shaded by the block before which it was dropped; None: never, white."""
-    colours = shades(blocks)
+    shades = [colormaps["viridis"](0.15 + 0.7 * block / max(blocks - 1, 1)) for block in range(blocks)]  # early: dark
     boxes, line, at = [], 0, 0
     for piece, block in zip(pieces, dropped, strict=True):
-        text = visible(piece)
+        text = piece.replace("\n", "⏎").replace(" ", "·") or "∅"
         if at and at + len(text) > WIDE:
             line, at = line + 1, 0
         boxes.append((at, line, text, block))
@@ -67,32 +67,15 @@ def dropped_figure(pieces: Sequence[str], dropped: Sequence[int | None], blocks:
     title = title or f"{kept} of {len(pieces)} tokens reach the end"
     fig, ax = figure(title, size=(10, 0.42 * lines + 1.3), grid=False)
     for x, y, text, block in boxes:
-        colour = "white" if block is None else colours[block]
+        colour = "white" if block is None else shades[block]
         ax.add_patch(Rectangle((x, y), len(text) + 0.3, 0.82, facecolor=colour, edgecolor=GREY, linewidth=0.6))
         dark = block is not None and sum(colour[:3]) < 1.4
-        ax.text(
-            x + 0.15 + len(text) / 2,
-            y + 0.41,
-            text,
-            ha="center",
-            va="center",
-            color="white" if dark else "black",
-            **FONT,
-        )
+        middle = x + 0.15 + len(text) / 2, y + 0.41
+        ax.text(*middle, text, ha="center", va="center", color="white" if dark else "black", **FONT)
     for block in sorted({b for b in dropped if b is not None}):
-        ax.plot([], [], "s", color=colours[block], markersize=13, markeredgecolor=GREY, label=f"before block {block}")
+        ax.plot([], [], "s", color=shades[block], markersize=13, markeredgecolor=GREY, label=f"before block {block}")
     ax.plot([], [], "s", color="white", markersize=13, markeredgecolor=GREY, label="kept")
     ax.set(xlim=(-0.3, WIDE + 1), ylim=(lines, -0.2), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.legend(ncols=blocks + 1, loc="upper center", bbox_to_anchor=(0.5, -0.01))
     return fig
-
-
-def shades(blocks: int) -> list[tuple[float, ...]]:
-    """A colour for each block: the earlier a token went, the darker."""
-    return [colormaps["viridis"](0.15 + 0.7 * block / max(blocks - 1, 1)) for block in range(blocks)]
-
-
-def visible(piece: str) -> str:
-    """A token as it is drawn: a blank as ·, the end of a line as ⏎."""
-    return piece.replace("\n", "⏎").replace(" ", "·") or "∅"
