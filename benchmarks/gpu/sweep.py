@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.gpu.cells import Budget, measured
 from benchmarks.gpu.sizes import Sizes
-from lorakit.chapters import experiments
-from lorakit.chapters.experiments import Experiment
+from lorakit.chapters import results
+from lorakit.chapters.experiment import Experiment
 from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.load import find_base
 from lorakit.lab.json_lines import read
@@ -26,7 +26,7 @@ def rows(device: str, sizes: Sizes, budget: Budget, folder: Path) -> Iterator[di
     """One row for each run; the whole records go to <folder>/<sweep>_gpu.jsonl."""
     chosen = [TINY] if sizes.tiny else smollm2_sweeps()
     if not chosen:
-        yield {"not_done": "skipped: lorakit.chapters.experiments declares no sweep named smollm2_*"}
+        yield {"not_done": "skipped: no chapter declares a sweep named smollm2_*"}
     elif missing := what_is_missing(chosen):
         yield {"not_done": f"skipped: {missing}"}
     else:
@@ -35,7 +35,7 @@ def rows(device: str, sizes: Sizes, budget: Budget, folder: Path) -> Iterator[di
 
 
 def smollm2_sweeps() -> list[Experiment]:
-    return [found for name, found in experiments.EXPERIMENTS.items() if name.startswith("smollm2_")]
+    return [found for name, found in results.EXPERIMENTS.items() if name.startswith("smollm2_")]
 
 
 def what_is_missing(chosen: list[Experiment]) -> str:
@@ -87,4 +87,4 @@ def _tiny() -> list[Run]:
     return [Run(method="lora", r=1, alpha=16, targets=("q", "v"), **more), Run(method="full", **more)]
 
 
-TINY = Experiment("tiny", "", "two runs of two steps on nano", _tiny)
+TINY = Experiment("tiny", "two runs of two steps on nano", _tiny)

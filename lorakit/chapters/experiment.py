@@ -1,8 +1,13 @@
-"""What an experiment is, and the runs that most of them are made of; experiments.py declares them."""
+"""What an experiment is, and the runs that most of them are made of; each chapter's experiments.py declares its own.
 
-from collections.abc import Callable, Sequence
+An experiment has a grid (one seed: learning rates are chosen there, on validation) and then the runs that are
+reported, over the seeds, at what the grid found. LORAKIT_BUDGET scales the number of steps and of seeds.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from lorakit.lab import records
 from lorakit.lab.budget import by_budget
 from lorakit.lab.sweep import Run
 
@@ -10,17 +15,17 @@ ALPHA = 16  # the same for every rank, as in the paper, so that the update is sc
 QV = ("q", "v")
 # The validation metric that chooses a learning rate.
 METRIC = {
-    "text_to_sql": "validation.execution", "python": "validation.bits_per_byte", "e2e": "validation.bleu",
-    "ticket_triage": "validation.all", "sst2": "validation.accuracy",
+    "text_to_sql": "validation_execution", "python": "validation_bits_per_byte", "e2e": "validation_bleu",
+    "ticket_triage": "validation_all", "sst2": "validation_accuracy",
+    **dict.fromkeys(("law", "medicine", "code"), "validation_bits_per_byte"),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recorded sweep: `grid` first, then `final(rows of the grid)`. `chapter` says who shows it."""
+    """A recorded sweep: `grid` first, then `final(records of the grid)`."""
 
     name: str
-    chapter: str
     what: str
     grid: Callable[[], list[Run]]
     final: Callable[[list[dict]], list[Run]] = lambda rows: []
@@ -44,6 +49,27 @@ def full(lr: float, **more) -> Run:
     return Run(**{"method": "full", "lr": lr, "steps": steps(100), **more})
 
 
-def over_seeds(runs: Sequence[Run]) -> list[Run]:
-    """Every run with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
-    return [replace(run, seed=seed) for seed in seeds() for run in runs]
+def measured_full() -> list[Run]:
+    """Full fine-tuning, with curves, whose ΔW is taken apart afterwards; the spectra, which are large, once."""
+    more = {"steps": steps(200), "eval_every": steps(40)}
+    return [full(5e-4, seed=seed, measure=("truncation",) + ("spectra",) * (seed == 0), **more) for seed in seeds()]
+
+
+def over_seeds(runs: Iterable[Run]) -> list[Run]:
+    """Every run once with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
+    runs = list(runs)
+    return list(dict.fromkeys(replace(run, seed=seed) for seed in seeds() for run in runs))
+
+
+def at_best_lr(rows: Sequence[dict], by: Sequence[str], metric: str | None = None) -> list[Run]:
+    """The runs of these records whose learning rate is the best for their combination of the fields `by`.
+
+    `metric` is a column of `records.frame`; None: the one that METRIC has for the task.
+    """
+    chosen = records.at_best_lr(records.frame(rows), by, metric or METRIC[rows[0]["run"]["task"]])
+    return [Run.of(rows[place]) for place in chosen.index]
+
+
+def nearest(wanted: int, known: Iterable[int]) -> int:
+    """The one of `known` that `wanted` is the smallest factor away from."""
+    return min(known, key=lambda one: max(one, wanted) / min(one, wanted))

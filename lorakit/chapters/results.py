@@ -1,7 +1,8 @@
 """Make the recorded results: `python -m lorakit.chapters.results [name ...] [--processes 2] [--ray [ADDRESS]]`.
 
-At the class budget they go to data/results, at the others to runs/results-<budget>. Runs that are recorded there
-already are not done again, so the command goes on where it was stopped; a last line of `<name>: n runs` means whole.
+Each chapter declares its sweeps in its experiments.py. At the class budget their records go to data/results, at the
+others to runs/results-<budget>. Runs that are recorded there already are not done again, so the command goes on where
+it was stopped; a last line of `<name>: n runs` means whole.
 """
 
 import argparse
@@ -10,26 +11,36 @@ import sys
 from pathlib import Path
 
 import lorakit as lk
-from lorakit.chapters.experiments import EXPERIMENTS, Experiment
+from lorakit.chapters.experiment import Experiment
+from lorakit.chapters.rooms import modules
 from lorakit.lab.budget import budget
 from lorakit.lab.json_lines import append, read
 from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run, sweep
 
 GPU = "_gpu"  # `make gpu` puts it behind the name of a sweep: the same runs, from another device
+CHAPTER = {made.name: room for room, module in modules("experiments").items() for made in module.EXPERIMENTS}
+# Chapter 08's adapters come first: one of them is the teacher of chapter 07's student.
+EXPERIMENTS = {made.name: made for module in modules("experiments").values() for made in module.EXPERIMENTS}
+EXPERIMENTS = {"adapters": EXPERIMENTS["adapters"]} | EXPERIMENTS
+HEAD = """# Recorded results
+
+Written by `make results`; one sweep alone: `make results RESULTS=rank_text_to_sql`. Every line of a
+.jsonl file is one fine-tuning: its configuration, seed, metrics on validation and test, seconds, device and
+versions; `lorakit/chapters/<chapter>/experiments.py` declares them, `lorakit.lab.records` reads them. Seconds were
+taken with other work on the machine: compare times only where a chapter or benchmark measures them side by side.
+
+| sweep | chapter | what | runs | seeds | steps | device | date |
+| --- | --- | --- | ---: | ---: | --- | --- | --- |
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lorakit.chapters.results", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help=f"which sweeps (default: all): {', '.join(EXPERIMENTS)}")
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument(
-        "--ray",
-        nargs="?",
-        const="local",
-        metavar="ADDRESS",
-        help="spread the runs with Ray: over this machine's cores, or the cluster at ADDRESS (auto: its own)",
-    )
+    ray = "spread the runs with Ray: over this machine's cores, or the cluster at ADDRESS (auto: its own)"
+    parser.add_argument("--ray", nargs="?", const="local", metavar="ADDRESS", help=ray)
     parser.add_argument("--device", help="cpu, cuda (default: a GPU where there is one)")
     parser.add_argument("--out", type=Path, help="the folder for the records")
     options = parser.parse_args(arguments)
@@ -50,46 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
     if out.is_dir():
         (out / "README.md").write_text(index(out), encoding="utf-8")
     return failed
-
-
-def index(out: Path) -> str:
-    """What lies in a folder of results, as markdown: which command made each file, when, on what."""
-    sweeps, others = [], []
-    for file in sorted(out.glob("*.jsonl")):
-        rows = read(file)
-        made = EXPERIMENTS.get(file.stem.removesuffix(GPU))
-        if not rows or not made:
-            continue
-        runs = [row["run"] for row in rows]
-        budgets = sorted({run["steps"] for run in runs})
-        sweeps.append(
-            f"| {file.name} | {made.chapter} | {made.what} | {len(rows)} | {len({run['seed'] for run in runs})} "
-            f"| {', '.join(map(str, budgets))} | {_all(rows, 'device')} | {_all(rows, 'date')} |"
-        )
-    for file in sorted(out.glob("*.json")):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        command = found.get("command", "")
-        command = "; ".join(command.values()) if isinstance(command, dict) else command
-        others.append(f"| {file.name} | `{command}` | {found.get('device', '')} | {found.get('date', '')} |")
-    head = [
-        "# Recorded results",
-        "",
-        "Written by `make results`; one sweep alone: `make results RESULTS=rank_text_to_sql`. Every line of a",
-        ".jsonl file is one fine-tuning: its configuration, seed, metrics on validation and test, seconds, device and",
-        "versions; `lorakit/chapters/` declares them, `lorakit.lab.old_records` reads them. Seconds were taken",
-        "with other work on the machine: compare times only where a chapter or benchmark measures them side by side.",
-        "",
-        "| sweep | chapter | what | runs | seeds | steps | device | date |",
-        "| --- | --- | --- | ---: | ---: | --- | --- | --- |",
-        *sweeps,
-    ]
-    if others:
-        head += ["", "| file | command | device | date |", "| --- | --- | --- | --- |", *others]
-    return "\n".join(head) + "\n"
-
-
-def _all(rows: list[dict], name: str) -> str:
-    return ", ".join(sorted({row[name] for row in rows}))
 
 
 def make(experiment: Experiment, out: Path, processes: int = 1, device=None, cluster: str | None = None) -> list[dict]:
@@ -117,6 +88,32 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None, clu
         raise lk.LoRAError(f"every run of the grid of {experiment.name} diverged: look at {file}")
     do(experiment.final(trained))
     return read(file)
+
+
+def index(out: Path) -> str:
+    """What lies in a folder of results, as markdown: which command made each file, when, on what."""
+    sweeps = [sweep_line(file) for file in sorted(out.glob("*.jsonl"))]
+    others = [command_line(file) for file in sorted(out.glob("*.json"))]
+    head = "\n| file | command | device | date |\n| --- | --- | --- | --- |\n"
+    return HEAD + "".join(sweeps) + (head + "".join(others) if others else "")
+
+
+def sweep_line(file: Path) -> str:
+    rows, made = read(file), EXPERIMENTS.get(file.stem.removesuffix(GPU))
+    if not rows or not made:
+        return ""
+    found = {name: sorted({row["run"][name] for row in rows}) for name in ("steps", "seed")}
+    found |= {name: sorted({row[name] for row in rows}) for name in ("device", "date")}
+    said = {name: ", ".join(map(str, values)) for name, values in found.items()}
+    cells = (file.name, CHAPTER.get(made.name, ""), made.what, len(rows), len(found["seed"]))
+    return f"| {' | '.join(map(str, cells))} | {said['steps']} | {said['device']} | {said['date']} |\n"
+
+
+def command_line(file: Path) -> str:
+    found = json.loads(file.read_text(encoding="utf-8"))
+    command = found.get("command", "")
+    command = "; ".join(command.values()) if isinstance(command, dict) else command
+    return f"| {file.name} | `{command}` | {found.get('device', '')} | {found.get('date', '')} |\n"
 
 
 if __name__ == "__main__":

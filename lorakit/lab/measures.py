@@ -12,6 +12,12 @@ from lorakit.study.rank import singular_values
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
+def scores(model, tokenizer, task, split: str = "test", **how) -> dict[str, float]:
+    """What `evaluate` finds, without the answers."""
+    found = evaluate(model, tokenizer, task, split, **how)
+    return {name: value for name, value in found.items() if name != "answers"}
+
+
 def truncation(model, before, tokenizer, task) -> list[dict]:
     """The test scores with the ΔW of every matrix replaced by its best rank-k part, for each k.
 
@@ -23,8 +29,8 @@ def truncation(model, before, tokenizer, task) -> list[dict]:
     with vectors_of(model, before):
         for k in RANKS:
             with update_at_rank(model, before, factors, k):
-                rows.append({"k": k, **_scores(model, tokenizer, task)})
-    return [*rows, {"k": None, **_scores(model, tokenizer, task)}]
+                rows.append({"k": k, **scores(model, tokenizer, task)})
+    return [*rows, {"k": None, **scores(model, tokenizer, task)}]
 
 
 def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]:
@@ -47,10 +53,6 @@ def vectors_of(model, before):
     finally:
         for parameter, learnt, _ in changed:
             parameter.data = learnt
-
-
-def _scores(model, tokenizer, task) -> dict:
-    return {name: value for name, value in evaluate(model, tokenizer, task, "test").items() if name != "answers"}
 
 
 MEASURES = {"truncation": truncation, "spectra": spectra}

@@ -6,23 +6,25 @@
 A run that is in the file already is not run again, so an interrupted sweep goes on where it stopped.
 """
 
+import multiprocessing
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
+from tqdm.auto import tqdm
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab import measures
+from lorakit.files.save_load import save_adapter
 from lorakit.lab.bases.load import load_base
-from lorakit.lab.evaluate import evaluate
-from lorakit.lab.json_lines import append, check_writable, read
+from lorakit.lab.json_lines import append, read
 from lorakit.lab.loop import fit
 from lorakit.lab.many.ray_runs import ray_results
+from lorakit.lab.measures import MEASURES, scores
 from lorakit.lab.methods import METHODS, prepare
-from lorakit.lab.record import versions
+from lorakit.lab.record import about
 from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.classification import Classification
@@ -43,6 +45,8 @@ class Run:
     scored     how many examples of validation and of test the trained model is scored on; None: all
     eval_every steps between validations, recorded as the run's "curve"; None: only at the end
     measure    names in `lab.measures`, done on the trained model and recorded beside the metrics
+
+    Raises LoRAError for a task, method or measure that does not exist.
     """
 
     task: str = "text_to_sql"
@@ -65,27 +69,19 @@ class Run:
     measure: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, known in (("task", TASKS), ("method", METHODS)):
-            if getattr(self, name) not in known:
-                raise LoRAError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        for name in ("targets", "measure"):
+        for name in ("targets", "measure"):  # a record has lists
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-        if unknown := set(self.measure) - set(measures.MEASURES):
-            raise LoRAError(f"measure must be among {', '.join(measures.MEASURES)}, got {', '.join(sorted(unknown))}")
-        for methods, name in ((("subspace",), "d"), (("houlsby", "pfeiffer", "prefix", "distill"), "size")):
-            if self.method in methods and getattr(self, name) < 1:
-                raise LoRAError(f"{self.method} needs a {name} of at least 1, got {getattr(self, name)}")
+        for name, known in (("task", TASKS), ("method", METHODS), ("measure", MEASURES)):
+            value = getattr(self, name)
+            if unknown := ({value} if isinstance(value, str) else set(value)) - set(known):
+                raise LoRAError(f"{name} must be among {', '.join(known)}, got {', '.join(sorted(unknown))}")
 
     @classmethod
     def of(cls, row: dict) -> "Run":
         """The run that a record was made by; fields that are younger than the record have their defaults."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in row["run"].items() if name in known})
-
-    def precision_on(self, device) -> str:
-        """What this run computes in there: bf16 only where it is quick."""
-        return quick_precision(device) if self.precision == "bf16" else self.precision
 
     def __str__(self) -> str:
         how = {"lora": f"r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}", "subspace": f"d={self.d}"}
@@ -98,68 +94,46 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     """Fine-tune a fresh base as `run` says and score it on validation and test; returns the record.
 
     The record is plain data: "run" (its fields), "trainable" (parameters), "metrics" (by split, and the training loss
-    over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "device", "threads", "versions",
-    "date"; with `eval_every` a "curve"; and what `measure` adds. A classifier's has "head": how many of "trainable" are
-    the head's, which is drawn with the run's seed. A run that diverged has "diverged" (the reason) and
-    no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no half run is
-    ever recorded.
+    over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "precision", and what `lab.record`
+    says of device and versions; with `eval_every` a "curve"; and what `measure` adds. A classifier's has "head": how
+    many of "trainable" are the head's, which is drawn with the run's seed. A run that diverged has "diverged" (the
+    reason) and no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no
+    half run is ever recorded.
     """
+    if keep is not None and run.method != "lora":
+        raise LoRAError(f"keep saves adapters, and {run} has none: leave keep out")
     task = TASKS[run.task]()
-    kind = {}
-    if isinstance(task, Classification):
-        kind = {"kind": "classifier", "labels": len(task.labels), "seed": run.seed}
-    model, tokenizer = load_base(run.base, device=device, **kind)
-    if model.device.type == "cpu" and hasattr(model, "set_attn_implementation"):
-        # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
-        model.set_attn_implementation("eager")
+    model, tokenizer = _load(run, task, device)
     before = {name: p.detach().clone() for name, p in model.named_parameters()} if run.measure else None
-    precision = run.precision_on(model.device)
     prepared = prepare(model, run)
     model = prepared.model
-    record = {
-        "run": asdict(run),
-        "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        **({"head": head_parameters(model)} if kind else {}),
-        "device": torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type,
-        "threads": torch.get_num_threads(),
-        "precision": precision,
-        "versions": versions(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
+    precision = quick_precision(model.device) if run.precision == "bf16" else run.precision
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    record = {"run": asdict(run), "trainable": trainable, **about(model.device), "precision": precision}
+    if head := head_parameters(model):
+        record["head"] = head
+    told = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed", "eval_every")}
+    told |= {"precision": precision, "objective": prepared.objective, "progress": progress}
     try:
-        history = fit(
-            model,
-            tokenizer,
-            task,
-            steps=run.steps,
-            batch_size=run.batch_size,
-            lr=run.lr,
-            seed=run.seed,
-            precision=precision,
-            eval_every=run.eval_every,
-            progress=progress,
-            objective=prepared.objective,
-        )
+        history = fit(model, tokenizer, task, **told)
     except NonFiniteLoss as error:
-        return {**record, "diverged": str(error)}
+        return record | {"diverged": str(error)}
     if history.interrupted:
         raise KeyboardInterrupt
     prepared.finish()
     if keep is not None:
-        _keep(model, run, Path(keep))
-    started = time.perf_counter()
-    metrics = {split: _scores(model, tokenizer, task, split, run.scored, precision) for split in ("validation", "test")}
+        save_adapter(model, keep, name=run.task)
+    started, metrics = time.perf_counter(), {}
+    # Likelihood in the training's precision, as fit validates; generation in fp32, so that a tie is not rounded.
+    with autocast(model.device, precision if task.scorer is None else "no"):
+        for split in ("validation", "test"):
+            metrics[split] = scores(model, tokenizer, task, split, limit=run.scored, loss=True)
     metrics["last_loss"] = sum(history.losses[-10:]) / len(history.losses[-10:])
-    record |= {
-        "metrics": metrics,
-        "seconds": round(history.seconds, 2),
-        "scoring_seconds": round(time.perf_counter() - started, 2),
-    }
+    record |= {"metrics": metrics, "seconds": round(history.seconds, 2)}
+    record["scoring_seconds"] = round(time.perf_counter() - started, 2)
     if run.eval_every:
         record["curve"] = _curve(history)
-    for name in run.measure:
-        record[name] = measures.MEASURES[name](model, before, tokenizer, task)
-    return record
+    return record | {name: MEASURES[name](model, before, tokenizer, task) for name in run.measure}
 
 
 def sweep(
@@ -178,16 +152,15 @@ def sweep(
                better than one run on both.
     keep       `keep(run)` gives the folder for a run's adapter, or None.
     cluster    do the runs with Ray (`pip install ray`): "local" on this machine, "auto" or an address on a cluster, a
-               run for each core or GPU there (see lab.ray_runs). The file is written here all the same.
-    Stopped at any time, every finished run is in the file, and the next call goes on.
+               run for each core or GPU there (see lab.many.ray_runs). The file is written here all the same.
+    Stopped at any time, every finished run is in the file, and the next call goes on. Raises LoRAError, before the
+    first run where it can, if the file cannot be written.
     """
     file = Path(file)
     done = {Run.of(row): row for row in read(file)}
     missing = [run for run in dict.fromkeys(runs) if run not in done]
     if missing:
-        check_writable(file)
-        from tqdm.auto import tqdm
-
+        append(file)  # better told now than after the first run
         with tqdm(total=len(missing), desc=file.stem, disable=not progress) as bar:
             for run, row in _results(missing, processes, keep or (lambda run: None), device, cluster):
                 done[run] = row
@@ -197,53 +170,38 @@ def sweep(
     return [done[run] for run in runs]
 
 
-def _results(runs: list[Run], processes: int, keep, device, cluster: str | None = None):
+def _results(runs: list[Run], processes: int, keep, device, cluster: str | None):
     """(run, record) as they finish."""
     if cluster is not None:
         yield from ray_results(runs, run_one, cluster=cluster, processes=processes, keep=keep, device=device)
-        return
-    if processes <= 1:
+    elif processes <= 1:
         for run in runs:
             yield run, run_one(run, keep=keep(run), device=device, progress=False)
-        return
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-
-    pool = ProcessPoolExecutor(min(processes, len(runs)), multiprocessing.get_context("spawn"), _one_thread)
-    try:
-        waiting = {pool.submit(run_one, run, keep=keep(run), device=device, progress=False): run for run in runs}
-        for finished in as_completed(waiting):
-            yield waiting[finished], finished.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    else:
+        alone = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(processes, len(runs)), alone, torch.set_num_threads, (1,))
+        try:
+            waiting = {pool.submit(run_one, run, keep=keep(run), device=device, progress=False): run for run in runs}
+            for finished in as_completed(waiting):
+                yield waiting[finished], finished.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-def _scores(model, tokenizer, task, split: str, limit: int | None, precision: str) -> dict:
-    # Likelihood in the training's precision, as fit validates; generation in fp32, so that a tie is not rounded.
-    if task.scorer is None:
-        with autocast(model.device, precision):
-            return evaluate(model, tokenizer, task, split, limit)
-    return {name: value for name, value in evaluate(model, tokenizer, task, split, limit, loss=True).items()
-            if name != "answers"}  # fmt: skip
+def _load(run: Run, task, device):
+    """The run's base for its task: (model, tokenizer)."""
+    kind = {}
+    if isinstance(task, Classification):
+        kind = {"kind": "classifier", "labels": len(task.labels), "seed": run.seed}
+    model, tokenizer = load_base(run.base, device=device, **kind)
+    if model.device.type == "cpu" and hasattr(model, "set_attn_implementation"):
+        # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
+        model.set_attn_implementation("eager")
+    return model, tokenizer
 
 
 def _curve(history) -> dict[str, list]:
     """Loss of every step, and what was validated at which step."""
     names = sorted({name for row in history.rows for name in row if name.startswith("validation_")})
-    return {
-        "loss": [round(loss, 5) for loss in history.losses],
-        "step": history.column(names[0])[0],
-        **{name: history.column(name)[1] for name in names},
-    }
-
-
-def _keep(model, run: Run, folder: Path) -> None:
-    from lorakit.files.save_load import save_adapter
-
-    if run.method != "lora":
-        raise LoRAError(f"keep saves adapters, and {run} has none: leave keep out")
-    save_adapter(model, folder, name=run.task)
+    curve = {"loss": [round(loss, 5) for loss in history.losses], "step": history.column(names[0])[0]}
+    return curve | {name: history.column(name)[1] for name in names}

@@ -16,26 +16,23 @@ from benchmarks.gpu.__main__ import PARTS, main
 from benchmarks.gpu.cells import Budget, as_rows, measured
 from benchmarks.gpu.precision import products
 from benchmarks.gpu.sizes import PAPER, TINY
-from lorakit.chapters.experiments import EXPERIMENTS, Experiment
-from lorakit.lab import Example, Task, sweep
+from lorakit.chapters.experiment import Experiment
+from lorakit.chapters.results import EXPERIMENTS
+from lorakit.lab import sweep
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.lab.sweep import Run
 from lorakit.study.latency import compare
 from lorakit.study.memory_measured import measure_step
+from tests.support.tiny_sweep import LORA, shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTE = {"what", "command", "device", "cuda", "threads", "versions", "date", "budget_s", "seconds", "rows"}
-RUN = Run(method="lora", r=2, alpha=4, targets=("q", "v"), lr=1e-2, steps=2, batch_size=2, precision="no")
 
 
 @pytest.fixture
 def small(monkeypatch, make_tiny, tiny_tokenizer):
     """A base and a task so small that a run takes a tenth of a second."""
-    examples = [Example(f"{word}:", f" {word}{word}") for word in ("ab", "cd", "ef", "gh")]
-    score = lambda answers, examples: {"execution": sum(map(bool, answers)) / len(answers)}  # noqa: E731
-    task = Task("text_to_sql", examples, examples[:2], examples[2:], "execution", score, max_new_tokens=4)
-    monkeypatch.setattr(sweep, "load_base", lambda name, device=None: (make_tiny(seed=1, dropout=0.0), tiny_tokenizer))
-    monkeypatch.setitem(sweep.TASKS, "text_to_sql", lambda: task)
+    shrink(monkeypatch, make_tiny, tiny_tokenizer)
     for name in [name for name in EXPERIMENTS if name.startswith("smollm2_")]:
         monkeypatch.delitem(EXPERIMENTS, name)
 
@@ -139,7 +136,7 @@ def test_the_sweep_records_its_runs_and_does_none_twice(small, tiny_run, tmp_pat
 
 
 def test_the_sweeps_named_smollm2_are_run_grid_first(small, tmp_path, monkeypatch):
-    asked = Experiment("smollm2_x", "", "", lambda: [RUN], lambda rows: [RUN, Run.of({"run": vars(RUN) | {"seed": 1}})])
+    asked = Experiment("smollm2_x", "", lambda: [LORA], lambda rows: [LORA, Run.of({"run": vars(LORA) | {"seed": 1}})])
     monkeypatch.setitem(EXPERIMENTS, "smollm2_x", asked)
     rows = list(smollm2.rows("cpu", PAPER, Budget(1000), tmp_path))
     assert [row["seed"] for row in rows] == [0, 1] and all("metrics" in row for row in rows)
@@ -147,7 +144,7 @@ def test_the_sweeps_named_smollm2_are_run_grid_first(small, tmp_path, monkeypatc
 
 
 def test_without_time_the_reported_runs_wait_for_the_grid(small, tmp_path, monkeypatch):
-    monkeypatch.setitem(EXPERIMENTS, "smollm2_x", Experiment("smollm2_x", "", "", lambda: [RUN]))
+    monkeypatch.setitem(EXPERIMENTS, "smollm2_x", Experiment("smollm2_x", "", lambda: [LORA]))
     rows = list(smollm2.rows("cpu", PAPER, Budget(0), tmp_path))
     assert ["no time left" in row["not_done"] for row in rows] == [True, False]
     assert "wait for the grid" in rows[1]["not_done"]
@@ -158,8 +155,8 @@ def test_a_sweep_that_cannot_be_made_says_what_is_missing(small, tmp_path, monke
         (row,) = smollm2.rows("cpu", PAPER, Budget(1000), tmp_path)
         return row["not_done"]
 
-    assert reason() == "skipped: lorakit.chapters.experiments declares no sweep named smollm2_*"
-    absent = Experiment("smollm2_x", "", "", lambda: [Run.of({"run": vars(RUN) | {"base": "./absent"}})])
+    assert reason() == "skipped: no chapter declares a sweep named smollm2_*"
+    absent = Experiment("smollm2_x", "", lambda: [Run.of({"run": vars(LORA) | {"base": "./absent"}})])
     monkeypatch.setitem(EXPERIMENTS, "smollm2_x", absent)
     assert reason().startswith("skipped: the base model './absent' could not be loaded. No config.json in: absent.")
     monkeypatch.setattr(smollm2.importlib.util, "find_spec", lambda name: None)

@@ -1,12 +1,20 @@
 """Every recorded sweep is what `make results` declares: nothing is shown that was not run, and nothing is missing."""
 
+from dataclasses import asdict, replace
+
 import pytest
 
-from lorakit.chapters.experiments import EXPERIMENTS
-from lorakit.chapters.results import index
+from lorakit.chapters import results
+from lorakit.chapters.experiment import Experiment, at_best_lr, over_seeds
+from lorakit.chapters.rank_and_alpha.experiments import MATRICES, RANKS
+from lorakit.chapters.results import EXPERIMENTS
+from lorakit.core.errors import LoRAError
+from lorakit.lab import records
 from lorakit.lab.json_lines import read
-from lorakit.lab.old_records import RESULTS, select, value
+from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run
+from lorakit.study.parameters import Decoder, count_lora_parameters
+from tests.support.tiny_sweep import LORA, shrink
 
 NAMES = list(EXPERIMENTS)
 
@@ -39,21 +47,75 @@ def test_every_record_has_what_a_reader_needs_to_do_it_again(name):
             assert row["seconds"] > 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_final_runs_of_an_experiment_are_at_the_best_rate_of_its_grid(name):
+    """Made-up results: the higher the rate, the better it does on validation."""
+    grid = EXPERIMENTS[name].grid()
+    assert grid and len(set(grid)) == len(grid)
+    good, bad = ("execution", "bleu", "all", "accuracy"), ("loss", "bits_per_byte")
+    made = [
+        {
+            "run": asdict(run),
+            "metrics": {"validation": dict.fromkeys(good, run.lr) | dict.fromkeys(bad, -run.lr), "last_loss": 0.0},
+        }
+        for run in grid
+    ]
+    for run in EXPERIMENTS[name].final(made):
+        if run.method == "subspace":  # the best was the largest step, 10; lr = 10 / √d
+            assert run.lr == pytest.approx(10 / run.d**0.5, rel=0.01)
+        else:
+            same = [one for one in grid if (one.method, one.size, one.hidden) == (run.method, run.size, run.hidden)]
+            rates = [one.lr for one in same if one.steps == run.steps] or [one.lr for one in same]
+            assert run.lr == max(rates)
+
+
 @pytest.mark.parametrize("task", ["text_to_sql", "python"])
 def test_the_rank_tables_have_three_seeds_at_every_rank(task):
-    rows = [row for row in read(RESULTS / f"rank_{task}.jsonl") if "metrics" in row]
-    for r in (1, 2, 4, 8, 64):
-        rates = {row["run"]["lr"] for row in select(rows, method="lora", r=r)}
-        assert any(len(select(rows, method="lora", r=r, lr=lr)) >= 3 for lr in rates), r
-    assert len(select(rows, method="full")) >= 3
+    runs = records.load(f"rank_{task}").groupby(["method", "r", "lr"])["seed"].nunique().groupby(["method", "r"]).max()
+    assert runs.to_dict() == {("full", 0): 3} | {("lora", r): 3 for r in RANKS}
 
 
 def test_curves_end_at_the_reported_validation_score():
     for row in read(RESULTS / "fine_tune.jsonl"):
         assert row["curve"]["step"][-1] == row["run"]["steps"] == len(row["curve"]["loss"])
         # the curve is validated in bf16, the final score in fp32: a few answers of 300 may differ
-        assert row["curve"]["validation_execution"][-1] == pytest.approx(value(row, "validation.execution"), abs=0.02)
+        last = row["curve"]["validation_execution"][-1]
+        assert last == pytest.approx(row["metrics"]["validation"]["execution"], abs=0.02)
+
+
+def test_choices_of_matrices_hold_the_same_number_of_parameters():
+    nano = Decoder(4, 256, 4, 4096, 256, inner=1024)
+    counts = [count_lora_parameters(nano, targets, r) for targets, r in MATRICES]
+    assert counts[:-1] == [40_960] * 8 and counts[-1] == 36_864
 
 
 def test_the_index_of_the_results_is_up_to_date():
-    assert (RESULTS / "README.md").read_text(encoding="utf-8") == index(RESULTS)
+    assert (RESULTS / "README.md").read_text(encoding="utf-8") == results.index(RESULTS)
+
+
+def test_the_command_makes_grid_and_final_and_says_what_it_cannot_make(
+    monkeypatch, make_tiny, tiny_tokenizer, tmp_path, capsys
+):
+    loaded = shrink(monkeypatch, make_tiny, tiny_tokenizer)
+
+    def no_data():
+        raise LoRAError("the data is not here")
+
+    def final(rows):
+        return over_seeds(at_best_lr(rows, ["r"]))
+
+    for made in (
+        Experiment("tiny", "", lambda: [LORA, replace(LORA, lr=1e-4)], final),
+        Experiment("again", "", lambda: [LORA]),
+        Experiment("absent", "", no_data),
+    ):
+        monkeypatch.setitem(EXPERIMENTS, made.name, made)
+    assert results.main(["absent", "tiny", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "tiny: 4 runs" in said.out and "the data is not here" in said.err
+    assert "| tiny.jsonl |  |  | 4 | 3 | 2 |" in (tmp_path / "README.md").read_text()
+    before = len(loaded)
+    assert results.main(["again", "--out", str(tmp_path)]) == 0
+    assert len(loaded) == before, "what another sweep has recorded is not run again"
+    with pytest.raises(SystemExit):
+        results.main(["nothing"])

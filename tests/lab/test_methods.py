@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab import Example, Task, generate_answers, methods
-from lorakit.lab.loop import fit
+from lorakit.lab import fit, generate_answers, methods
 from lorakit.lab.sweep import Run
+from tests.support.tiny_sweep import letters
 
 RUNS = {
     "lora": Run(method="lora", r=2, alpha=4, targets=("q", "v")),
@@ -31,14 +31,8 @@ TRAINED = {
 }
 
 
-@pytest.fixture
-def task():
-    examples = [Example(f"{word}:", f" {word}{word}") for word in ("ab", "cd", "ef", "gh")]
-    return Task("letters", examples, examples, examples, "right", lambda answers, examples: {}, max_new_tokens=6)
-
-
 @pytest.mark.parametrize("name", RUNS)
-def test_a_method_trains_what_it_says_and_learns(name, make_tiny, tiny_tokenizer, task):
+def test_a_method_trains_what_it_says_and_learns(name, make_tiny, tiny_tokenizer):
     prepared = methods.prepare(make_tiny(seed=1, dropout=0.0), RUNS[name])
     model = prepared.model
     before = {key: p.detach().clone() for key, p in model.named_parameters()}
@@ -46,7 +40,7 @@ def test_a_method_trains_what_it_says_and_learns(name, make_tiny, tiny_tokenizer
     if name in TRAINED:
         assert sum(before[key].numel() for key in trained) == TRAINED[name]
     same = dict(steps=6, batch_size=4, lr=1e-2, warmup=1, progress=False, objective=prepared.objective)
-    history = fit(model, tiny_tokenizer, task, **same)
+    history = fit(model, tiny_tokenizer, letters(), **same)
     moved = {key for key, p in model.named_parameters() if not torch.equal(p, before[key])}
     assert moved and moved <= trained, "nothing moves but what is trained"
     assert history.losses[-1] < history.losses[0]
@@ -54,7 +48,7 @@ def test_a_method_trains_what_it_says_and_learns(name, make_tiny, tiny_tokenizer
     assert len(generate_answers(model, tiny_tokenizer, ["ab:", "cdcd:"], max_new_tokens=4)) == 2
 
 
-def test_a_student_is_another_model_and_learns_from_a_teacher_that_stays(make_tiny, tiny_tokenizer, task, monkeypatch):
+def test_a_student_is_another_model_and_learns_from_a_teacher_that_stays(make_tiny, tiny_tokenizer, monkeypatch):
     base = make_tiny(seed=1, dropout=0.0)
     taught = []
     monkeypatch.setattr(methods, "load_adapter", lambda model, folder, name: taught.append(folder.name))
@@ -62,13 +56,13 @@ def test_a_student_is_another_model_and_learns_from_a_teacher_that_stays(make_ti
     prepared = methods.prepare(base, Run(method="distill", size=1))
     assert taught == ["sql-r8-seed0"] and prepared.model is not base
     before = [p.detach().clone() for p in base.parameters()]
-    fit(prepared.model, tiny_tokenizer, task, steps=3, lr=1e-2, progress=False, objective=prepared.objective)
+    fit(prepared.model, tiny_tokenizer, letters(), steps=3, lr=1e-2, progress=False, objective=prepared.objective)
     assert all(torch.equal(p, q) for p, q in zip(base.parameters(), before, strict=True))
     assert sum(p.numel() for p in prepared.model.parameters()) < sum(p.numel() for p in base.parameters())
 
 
 def test_a_method_without_its_size_and_a_task_without_a_teacher_are_refused(make_tiny):
-    with pytest.raises(LoRAError, match="houlsby needs a size of at least 1, got 0"):
-        Run(method="houlsby")
+    with pytest.raises(LoRAError, match="size must be .*at least 1, got 0"):
+        methods.prepare(make_tiny(), Run(method="houlsby"))
     with pytest.raises(LoRAError, match="no teacher for 'python'"):
         methods.prepare(make_tiny(), Run(method="distill", size=1, task="python"))

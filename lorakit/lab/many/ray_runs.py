@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import torch
+
 from lorakit.core.errors import LoRAError
 
 # What a run depends on besides its fields (and every LORAKIT_...): a worker has to see the same data and models. No
@@ -29,17 +31,20 @@ def ray_results(runs: list, work: Callable, *, cluster: str, processes: int, kee
     A worker that dies is replaced and its run done again, up to three times. Raises what a run raised; runs that have
     not finished are then cancelled, as they are on Ctrl-C or when the caller stops asking.
     """
-    ray = _import_ray()
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would ask the network
+    try:
+        import ray
+    except ImportError as error:
+        raise LoRAError("a sweep on a cluster needs Ray: `pip install ray`") from error
     started = not ray.is_initialized()
     if started:
-        _start(ray, cluster, processes)
+        start(ray, cluster, processes)
     waiting = {}
     try:
         device = None if device is None else str(device).partition(":")[0]  # Ray shows a worker one GPU, number 0
         gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
-        task = ray.remote(_one).options(
-            num_cpus=1, num_gpus=gpus, max_retries=3, runtime_env={"env_vars": _environment(cluster)}
-        )
+        seen = {"env_vars": environment(cluster)}
+        task = ray.remote(_one).options(num_cpus=1, num_gpus=gpus, max_retries=3, runtime_env=seen)
         for run in runs:
             folder = keep(run)
             folder = None if folder is None else Path(folder).absolute()  # a worker may run in another folder
@@ -49,9 +54,7 @@ def ray_results(runs: list, work: Callable, *, cluster: str, processes: int, kee
             try:
                 row = ray.get(finished)
             except ray.exceptions.RayTaskError as failed:
-                if isinstance(failed.cause, LoRAError):
-                    raise failed.cause from None
-                raise
+                raise failed.cause if isinstance(failed.cause, LoRAError) else failed from None
             except ray.exceptions.WorkerCrashedError as died:
                 raise LoRAError(
                     f"the Ray worker of this run died four times (too little memory?): {waiting[finished]}. "
@@ -67,39 +70,29 @@ def ray_results(runs: list, work: Callable, *, cluster: str, processes: int, kee
 
 def _one(work: Callable, run, folder: Path | None, device: str | None) -> dict:
     """In the worker: one thread, as Ray counts on one core."""
-    import torch
-
     torch.set_num_threads(1)
     return work(run, keep=folder, device=device, progress=False)
 
 
-def _import_ray():
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would ask the network
-    try:
-        import ray
-    except ImportError as error:
-        raise LoRAError("a sweep on a cluster needs Ray: `pip install ray`") from error
-    return ray
-
-
-def _start(ray, cluster: str, processes: int) -> None:
+def start(ray, cluster: str, processes: int) -> None:
+    """Start a Ray here, or join the one at an address. Raises LoRAError, with what to do, where that fails."""
     options = {"log_to_driver": False, "logging_level": "warning"}
+    advice = "start one with `ray start --head`, or leave the address out to use this machine alone"
     if cluster == LOCAL:
         cores = processes if processes > 1 else None
         options |= {"num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+        # It gives its helper processes 15 seconds to start, whatever else the machine does (ray issue 65983).
+        advice = "on a busy machine try again, or use processes=2 without Ray"
     try:
         ray.init(address=cluster, **options)
     except Exception as error:  # a node that does not come up in time is a bare Exception
-        advice = "start one with `ray start --head`, or leave the address out to use this machine alone"
-        if cluster == LOCAL:
-            # It gives its helper processes 15 seconds to start, whatever else the machine does (ray issue 65983).
-            advice = "on a busy machine try again, or use processes=2 without Ray"
         raise LoRAError(f"no Ray cluster at {cluster!r} ({error}): {advice}") from error
 
 
-def _environment(cluster: str) -> dict[str, str]:
+def environment(cluster: str) -> dict[str, str]:
+    """What a worker sees of this process's environment."""
     passed = {name: value for name, value in os.environ.items() if name.startswith("LORAKIT_") or name in ENVIRONMENT}
     if cluster == LOCAL:  # the same files: a checkout serves without being installed
-        here = str(Path(__file__).resolve().parents[2])
+        here = str(Path(__file__).resolve().parents[3])
         passed["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     return passed

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lorakit.chapters import results
-from lorakit.chapters.experiments import EXPERIMENTS, Experiment
+from lorakit.chapters.experiment import Experiment
 from lorakit.core.errors import LoRAError
 from lorakit.lab import sweep
-from lorakit.lab.many.ray_runs import _environment, _start, ray_results
+from lorakit.lab.many.ray_runs import environment, ray_results, start
 from lorakit.lab.sweep import Run
 
 
@@ -30,7 +30,7 @@ def ray():
         from ray.cluster_utils import Cluster
 
         cluster = start_head(Cluster)
-        _start(ray, cluster.address, processes=1)
+        start(ray, cluster.address, processes=1)
         yield ray
         ray.shutdown()
         cluster.shutdown()
@@ -135,7 +135,7 @@ def test_workers_see_this_process_s_data_and_no_token(ray, monkeypatch):
 
     assert seen["LORAKIT_BUDGET"] == "fast" and seen["HF_HUB_OFFLINE"] == "1"
     assert seen["lorakit"] == lorakit.lab.__file__
-    assert "HF_TOKEN" not in _environment("local")
+    assert "HF_TOKEN" not in environment("local")
 
 
 def _results(runs, work):
@@ -143,7 +143,7 @@ def _results(runs, work):
 
 
 def test_the_command_spreads_an_experiment_with_ray(ray, runs, ordinary, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(EXPERIMENTS, "tiny", Experiment("tiny", "00", "", lambda: runs[:1]))
+    monkeypatch.setitem(results.EXPERIMENTS, "tiny", Experiment("tiny", "", lambda: runs[:1]))
     assert results.main(["tiny", "--ray", "--out", str(tmp_path)]) == 0
     assert "tiny: 1 runs" in capsys.readouterr().out
     check_same(sweep.read(tmp_path / "tiny.jsonl"), ordinary[:1])
@@ -161,4 +161,4 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch):
             raise ConnectionError("nobody answers")
 
     with pytest.raises(LoRAError, match="no Ray cluster at 'auto' .nobody answers."):
-        _start(Absent(), "auto", 1)
+        start(Absent(), "auto", 1)

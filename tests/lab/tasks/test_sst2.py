@@ -3,7 +3,6 @@
 import pytest
 
 from lorakit import lab
-from lorakit.chapters import experiments
 from lorakit.core.errors import LoRAError
 from lorakit.lab.tasks.sst2 import without_test_labels
 
@@ -63,16 +62,3 @@ def test_the_real_data_set_has_the_sizes_it_is_known_by(real_data):
     task = lab.sst2(real_data / "sst2")
     assert [len(task.split(name)) for name in ("train", "validation", "test")] == [6920, 872, 1821]
     assert sum(e.answer == "positive" for e in task.test) == 909
-
-
-def test_the_experiment_tries_every_method_and_then_three_seeds_at_the_best_rate():
-    sst2 = experiments.EXPERIMENTS["sst2"]
-    grid = sst2.grid()
-    assert {run.method for run in grid} == {"lora", "full", "bitfit", "head"} and {run.seed for run in grid} == {0}
-    assert all((run.base, run.task) == ("minilm", "sst2") for run in grid)
-    made = [{"run": vars(run), "metrics": {"validation": {"accuracy": -run.lr}}} for run in grid]
-    final = sst2.final(made)
-    assert len(final) == 12 and {run.seed for run in final} == {0, 1, 2}
-    assert {(run.method, run.lr) for run in final} == {
-        (r.method, min(g.lr for g in grid if g.method == r.method)) for r in grid
-    }
