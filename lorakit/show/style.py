@@ -18,6 +18,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = PALETTE = (
     "#000000",
 )
 GREY = "#767676"
+MARKS = {"✓": ("#00664B", "#E6F5F0"), "✗": ("#A34700", "#FDF0E6"), "○": ("#555", "#F2F2F2")}  # ink and paper
 DPI = 80  # 8 inches are 640 pixels: a plot is 15-30 kB in a saved notebook
 
 STYLE = {
