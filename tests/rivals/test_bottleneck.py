@@ -79,15 +79,6 @@ def test_the_count_at_gpt2s_shape(placement, count):
     assert count == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def test_a_bottleneck_is_not_linear_so_no_weight_can_hold_it():
-    adapter = Bottleneck(8, 3, torch.zeros(1), torch.Generator().manual_seed(0))
-    torch.nn.init.normal_(adapter.up, generator=torch.Generator().manual_seed(1))
-    h = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
-    added, zero = adapter(h) - h, adapter(torch.zeros(4, 8))
-    assert torch.equal(zero, torch.zeros(4, 8))  # without biases: linear or not at all
-    assert not torch.allclose(adapter(-h) + h, -added, atol=0.1)
-
-
 def test_its_gradients_are_right_and_its_input_is_left_alone():
     adapter = Bottleneck(4, 3, torch.zeros(1, dtype=torch.float64), torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)

@@ -9,17 +9,10 @@ from lorakit.rivals.selective import train_all, train_biases, train_last_block
 
 # layers, width, vocabulary, context
 SHAPES = {"nano": (4, 256, 4096, 256), "gpt2": (12, 768, 50257, 1024)}
-BLOCK = [
-    *("ln_1.weight", "ln_1.bias", "attn.c_attn.weight", "attn.c_attn.bias", "attn.c_proj.weight", "attn.c_proj.bias"),
-    *("ln_2.weight", "ln_2.bias", "mlp.c_fc.weight", "mlp.c_fc.bias", "mlp.c_proj.weight", "mlp.c_proj.bias"),
-]
-TIED = "transformer.wte.weight"  # also the output layer's
-OUTSIDE = [TIED, "transformer.wpe.weight", "transformer.ln_f.weight", "transformer.ln_f.bias"]
-ALL = [*OUTSIDE, *(f"transformer.h.{block}.{name}" for block in (0, 1) for name in BLOCK)]  # of the tiny model
 EXPECTED = {
-    train_all: ALL,
-    train_biases: [name for name in ALL if name.endswith(".bias")],
-    train_last_block: [name for name in ALL if name.startswith("transformer.h.1.")],
+    train_all: lambda name: True,
+    train_biases: lambda name: name.endswith(".bias"),
+    train_last_block: lambda name: name.startswith("transformer.h.1."),
 }
 
 
@@ -30,10 +23,6 @@ def shape_only(name):
     config = AutoConfig.from_pretrained(DATA / "nano") if name == "nano" else GPT2Config()
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
-
-
-def trained(model):
-    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def flags(model):
@@ -61,7 +50,8 @@ def test_each_choice_is_named_and_does_not_depend_on_the_one_before(gpt2):
     gpt2.requires_grad_(False)
     for choose in [*EXPECTED, *reversed(EXPECTED)]:
         names = choose(gpt2)
-        assert len(names) == len(set(names)) and set(names) == set(EXPECTED[choose]) == trained(gpt2)
+        assert names == [name for name in flags(gpt2) if EXPECTED[choose](name)]
+        assert flags(gpt2) == {name: name in names for name in flags(gpt2)}
 
 
 def test_llama_has_no_biases_so_bitfit_is_refused_and_the_rest_works(make_llama):
@@ -96,4 +86,4 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(gpt2):
         with pytest.raises(LoRAError, match=r"h\.1\.mlp\.c_fc\.weight is torch.int8, which cannot have gradients"):
             choose(gpt2)
         assert flags(gpt2) == before
-    assert set(train_biases(gpt2)) == set(EXPECTED[train_biases])  # BitFit on a quantized base is possible
+    assert len(train_biases(gpt2)) == 2 * 6 + 1  # BitFit on a quantized base is possible

@@ -50,7 +50,7 @@ def context_figure(lengths: Sequence[int], prefixes: Sequence[int], answer: int,
     return fig
 
 
-def dropped_figure(pieces: Sequence[str], dropped: Sequence[int | None], blocks: int, title: str = "") -> CourseFigure:
+def dropped_figure(pieces: Sequence[str], dropped: Sequence[int | None], blocks: int) -> CourseFigure:
     """A prompt's tokens in reading order, each shaded by the block before which it was dropped; None: never, white."""
     shades = [colormaps["viridis"](0.15 + 0.7 * block / max(blocks - 1, 1)) for block in range(blocks)]  # early: dark
     boxes, line, at = [], 0, 0
@@ -64,8 +64,7 @@ def dropped_figure(pieces: Sequence[str], dropped: Sequence[int | None], blocks:
             line, at = line + 1, 0
     lines = line + (at > 0)
     kept = sum(block is None for block in dropped)
-    title = title or f"{kept} of {len(pieces)} tokens reach the end"
-    fig, ax = figure(title, size=(10, 0.42 * lines + 1.3), grid=False)
+    fig, ax = figure(f"{kept} of {len(pieces)} tokens reach the end", size=(10, 0.42 * lines + 1.3), grid=False)
     for x, y, text, block in boxes:
         colour = "white" if block is None else shades[block]
         ax.add_patch(Rectangle((x, y), len(text) + 0.3, 0.82, facecolor=colour, edgecolor=GREY, linewidth=0.6))

@@ -1,47 +1,30 @@
 """Chapter 07's pictures and widget draw the rows they are given; their titles say no more than the rows do."""
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from lorakit.chapters.against_the_others.explorer import COSTS, Scale, facts, points, rivals_explorer
-from lorakit.chapters.against_the_others.kinds import KINDS
-from lorakit.chapters.against_the_others.plots import (
-    PANELS,
-    apart,
-    beside,
-    rivals_figure,
-    spread,
-    spread_figure,
-    two_tasks_figure,
-)
-from lorakit.chapters.against_the_others.table import rivals_table
-from lorakit.chapters.against_the_others.token_view import (
-    WIDE,
-    context_figure,
-    dropped_figure,
-    no_longer_fit,
-    shares,
-    visible,
-)
+from lorakit.chapters.against_the_others.explorer import COSTS, Scale, facts, rivals_explorer
+from lorakit.chapters.against_the_others.plots import PANELS, apart, rivals_figure, spread_figure, two_tasks_figure
+from lorakit.chapters.against_the_others.table import of_kinds, rivals_table, scores
+from lorakit.chapters.against_the_others.token_view import WIDE, context_figure, dropped_figure, no_longer_fit, shares
+from lorakit.lab.kinds import KINDS
 from tests.support import rivals_rows
 
 
 @pytest.fixture(scope="module")
-def table():
-    return rivals_table(rivals_rows.runs(), rivals_rows.costs())
+def runs():
+    return of_kinds(rivals_rows.runs())
 
 
-def test_the_title_counts_who_is_apart_from_lora(table):
+@pytest.fixture(scope="module")
+def table(runs):
+    return rivals_table(runs, rivals_rows.costs())
+
+
+def test_one_panel_for_each_measure_with_the_best_on_top_and_a_title_that_counts(table):
     fig = rivals_figure(table)
     assert fig.describe() == "Figure: Test accuracy beside LoRA's seeds: 1 above, 2 level, 6 below"
-    assert beside(table["houlsby"], table["lora"]) == "above" and beside(table["bitfit"], table["lora"]) == "level"
-    assert beside(table["prefix"], table["lora"]) == "below" and beside(table["lora"], table["lora"]) == "level"
-
-
-def test_one_panel_for_each_measure_with_the_best_on_top(table):
-    fig = rivals_figure(table)
     assert len(fig.axes) == len(PANELS)
     names = [text.get_text() for text in fig.axes[0].get_yticklabels()]
     assert names[-1] == "Houlsby adapters" and names[0] == "student" and len(names) == len(KINDS)
@@ -51,33 +34,20 @@ def test_one_panel_for_each_measure_with_the_best_on_top(table):
     assert away.get_text() == "← 1.0" and len(dots) == len(KINDS) - 1
 
 
-def test_spread_shows_every_run_and_names_the_width(table):
-    runs = rivals_rows.runs()
-    assert spread(runs["prefix"]) == {0.001: [pytest.approx(55)], 0.01: pytest.approx([44, 45, 46])}
+def test_spread_shows_every_run_and_names_the_width(runs):
     fig = spread_figure(runs, ["lora", "prefix"])
     assert "Points between seeds: LoRA, r = 8: 2.0; prefix: 2.0" in fig.describe()
-    drawn = [line for line in fig.axes[1].get_lines() if line.get_marker() == "o"]
-    assert sum(len(line.get_xdata()) for line in drawn) == 4
+    other, best = (line for line in fig.axes[1].get_lines() if line.get_marker() == "o")
+    assert list(other.get_xdata()) == [0.001] and list(other.get_ydata()) == pytest.approx([55])
+    assert list(best.get_xdata()) == [0.01] * 3 and list(best.get_ydata()) == pytest.approx([44, 45, 46])
 
 
-def test_two_tasks_are_set_against_each_other(table):
-    python = {key: replace(row.test, mean=2 + i, low=1.9 + i, high=2.1 + i) for i, (key, row) in
-              enumerate(table.rows.items()) if "distill" not in key}  # fmt: skip
+def test_two_tasks_are_set_against_each_other(table, runs):
+    python = scores(runs[~runs["key"].str.contains("distill")]) / 30  # bits per byte: the more, the worse
     fig = two_tasks_figure(table, python)
-    assert "among 8 methods: number 2 on SQL, number 8 on Python" in fig.describe()
+    assert "among 8 methods: number 2 on SQL, number 7 on Python" in fig.describe()
     assert fig.axes[0].get_xlim()[0] > fig.axes[0].get_xlim()[1]  # better is to the right
     assert len(fig.axes[0].texts) == 8
-
-
-def test_pictures_are_small(table):
-    runs, pieces = rivals_rows.runs(), ["a", " b", "\n"]
-    for fig in (
-        rivals_figure(table),
-        spread_figure(runs, ["lora", "prefix", "prefix_mlp"]),
-        context_figure([20, 40], [0, 16, 200], 48, 256),
-        dropped_figure(pieces, [1, None, 3], 4),
-    ):
-        assert len(fig._repr_mimebundle_()["image/png"]) < 60_000
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +58,9 @@ def explorer(table):
 def test_the_explorer_has_every_cost_and_split(explorer, table):
     for label, name in COSTS.items():
         explorer.set(cost=label)
-        assert explorer.data["points"] == points(table, name)
+        assert explorer.data["points"]["x"].equals(table[name].rename("x"))
     explorer.set(split="validation (known wordings)")
-    assert explorer.data["points"]["prefix"][1] == pytest.approx(90)
+    assert explorer.data["points"]["y"]["prefix"] == pytest.approx(90)
     explorer.set(split="test (new wordings)")
 
 
@@ -112,15 +82,8 @@ def test_a_chosen_method_is_told_in_words(explorer, table):
     words = str(explorer)
     assert "300,000 numbers train" in words and "32,768 are kept" in words and "below LoRA's seeds" in words
     assert "240 positions" in words and "keeps every bit" in words
-    assert "is changed" in facts(table["full"], table) and "is not what answers" in facts(table["distill"], table)
-    assert "LoRA's seeds" not in facts(table["lora"], table) and "(95.2 % of the base)" in facts(table["full"], table)
-
-
-def test_widget_and_picture(explorer):
-    pytest.importorskip("ipywidgets")
-    assert explorer.png().startswith(b"\x89PNG") and len(explorer.png()) < 60_000
-    explorer.control("method").value = "BitFit"
-    assert explorer.values["method"] == "BitFit" and "BitFit" in explorer.widget.children[-1].value
+    assert "is changed" in facts(table, "full") and "is not what answers" in facts(table, "distill")
+    assert "LoRA's seeds" not in facts(table, "lora") and "(95.2 % of the base)" in facts(table, "full")
 
 
 def test_back_and_forth_gives_the_same_picture(explorer):
@@ -129,7 +92,7 @@ def test_back_and_forth_gives_the_same_picture(explorer):
     explorer.set(cost="context left", method="prefix")
     assert explorer.png() != before
     explorer.set(cost="trained share", method="BitFit")
-    assert explorer.png() == before
+    assert explorer.png() == before and len(before) < 60_000
 
 
 def test_labels_keep_apart_and_in_order():
@@ -141,28 +104,21 @@ def test_labels_keep_apart_and_in_order():
     assert found["d"] == 40 and max(heights) <= 100 and found["c"] == pytest.approx(78.1)
 
 
-@pytest.mark.parametrize("values", [[1.0, 1.0], [240, 256, 256], [0.3, 100.0, 0.8], [130.0, 200.0]])
-def test_scales_map_into_the_picture(values):
-    for log in (False, True):
-        if log and len(set(values)) == 1:
-            continue
-        at = Scale(values, log)
-        assert all(-1e-9 <= at(x) <= 1 + 1e-9 for x in [*values, *at.ticks])
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("values", [[240, 256, 256], [0.3, 100.0, 0.8], [130.0, 200.0]])
+def test_scales_map_into_the_picture(values, log):
+    at = Scale(values, log)
+    assert all(-1e-9 <= at(x) <= 1 + 1e-9 for x in [*values, *at.ticks])
 
 
 def test_a_prompt_is_lost_when_its_answer_has_no_room():
-    assert no_longer_fit([50, 60, 70], prefix=0, answer=10, context=80) == 0  # 70 + 10 just fits
-    assert no_longer_fit([50, 60, 70], prefix=1, answer=10, context=80) == 1
-    assert no_longer_fit([50, 60, 70], prefix=80, answer=10, context=80) == 3
-
-
-def test_the_bar_is_always_the_whole_context():
-    for prefix in (0, 16, 200, 300):
+    lost = [no_longer_fit([50, 60, 70], prefix, answer=10, context=80) for prefix in (0, 1, 80)]
+    assert lost == [0, 1, 3]  # 70 + 10 just fits
+    assert "160 is the first that costs" in context_figure([20, 55], [0, 16, 160, 192], 48, 256).describe()
+    assert "No prompt is lost" in context_figure([20, 55], [0, 16], 48, 256).describe()
+    for prefix in (0, 16, 200, 300):  # the bar is always the whole context
         assert sum(shares(prefix, 55, 48, 256).values()) == 256
     assert shares(16, 55, 48, 256) == {"prefix": 16, "prompt": 55, "answer": 48, "free": 137}
-    title = context_figure([20, 55], [0, 16, 160, 192], 48, 256).describe()
-    assert "160 is the first that costs prompts" in title
-    assert "No prompt is lost" in context_figure([20, 55], [0, 16], 48, 256).describe()
 
 
 def test_tokens_are_shaded_by_the_block_that_dropped_them():
@@ -177,6 +133,6 @@ def test_tokens_are_shaded_by_the_block_that_dropped_them():
 
 
 def test_long_prompts_are_wrapped():
-    fig = dropped_figure([" word"] * 60, [None] * 60, 4)
+    fig = dropped_figure([" word", ""] * 60, [None] * 120, 4)
     right = [patch.get_x() + patch.get_width() for patch in fig.axes[0].patches]
-    assert max(right) <= WIDE + 1 and visible("") == "∅"
+    assert max(right) <= WIDE + 1 and fig.axes[0].texts[1].get_text() == "∅"

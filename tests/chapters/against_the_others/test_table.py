@@ -3,175 +3,150 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
 import lorakit as lk
-from lorakit.chapters.against_the_others import costs as rivals_costs
-from lorakit.chapters.against_the_others import pruned
-from lorakit.chapters.against_the_others import table as rivals_table
-from lorakit.chapters.against_the_others.kinds import KINDS, at_best_rate, gather, key_of
-from lorakit.chapters.against_the_others.table import RivalsTable, load_costs
-from lorakit.chapters.experiments import RIVALS
+from lorakit.chapters.against_the_others import costs, pruned, table
+from lorakit.lab import kinds, records
+from lorakit.lab.kinds import KINDS
 from lorakit.rivals.prefix import usable_context
 from tests.support import rivals_rows
 
 
+def of_kinds(*runs, task="text_to_sql"):
+    return table.of_kinds(records.frame(map(rivals_rows.row, runs)), task)
+
+
 @pytest.fixture(scope="module")
-def table():
-    return rivals_table.rivals_table(rivals_rows.runs(), rivals_rows.costs())
+def rivals():
+    return table.rivals_table(table.of_kinds(rivals_rows.runs()), rivals_rows.costs())
 
 
-def test_every_recorded_rival_has_its_place():
-    for method, size, hidden in RIVALS:
-        assert any((k.run.method, k.run.size, k.run.hidden) == (method, size, hidden) for k in KINDS.values())
+def test_every_kind_has_recorded_runs_and_costs():
+    assert list(table.rivals_table().index) == list(KINDS)
+    assert set(table.recorded("python")["key"]) == {key for key in KINDS if "distill" not in key}
+
+
+@pytest.mark.parametrize("key", KINDS)
+def test_a_run_is_known_by_all_that_makes_its_kind(key):
+    assert of_kinds(replace(KINDS[key].run, lr=0.1, seed=0))["key"].tolist() == [key]
 
 
 def test_runs_of_other_sizes_steps_or_targets_do_not_count():
     run = KINDS["lora"].run
-    assert key_of(rivals_rows.row(replace(run, lr=0.1, seed=4), 0.5, 0.5)) == "lora"
-    for other in (
-        dict(r=4),
-        dict(steps=200),
-        dict(batch_size=8),
-        dict(targets=("q",)),
-        dict(task="python"),
-        dict(alpha=8),
-        dict(base="x"),
-    ):
-        assert key_of(rivals_rows.row(replace(run, **other), 0.5, 0.5)) is None
-    assert key_of(rivals_rows.row(KINDS["prefix"].run, 0.5, 0.5)) == "prefix"
-    assert key_of(rivals_rows.row(KINDS["prefix_mlp"].run, 0.5, 0.5)) == "prefix_mlp"
-
-
-def test_a_student_that_learns_longer_is_another_row():
-    run = KINDS["distill"].run
-    assert key_of(rivals_rows.row(run, 0.5, 0.5)) == "distill"
-    assert key_of(rivals_rows.row(replace(run, steps=1000), 0.5, 0.5)) == "distill_long"
-
-
-def test_the_other_task_is_gathered_by_itself():
-    row = rivals_rows.row(replace(KINDS["bitfit"].run, task="python", batch_size=16), 0.5, 0.5)
-    assert gather([row]) == {} and list(gather([row], "python")) == ["bitfit"]
+    for other in (dict(r=4), dict(steps=200), dict(batch_size=8), dict(targets=("q",)), dict(alpha=8), dict(base="x")):
+        assert of_kinds(run, replace(run, seed=1, **other))["seed"].tolist() == [0]
+    assert of_kinds(run, replace(run, seed=1, task="python", batch_size=16))["seed"].tolist() == [0]
 
 
 def test_records_older_than_a_field_are_read():
-    old = rivals_rows.row(KINDS["lora"].run, 0.5, 0.5)
+    old = rivals_rows.row(KINDS["lora"].run)
     for name in ("size", "hidden"):
         del old["run"][name]
-    assert list(gather([old])) == ["lora"]
+    runs = records.frame([rivals_rows.row(KINDS["prefix_mlp"].run), old])
+    assert table.of_kinds(runs)["key"].tolist() == ["prefix_mlp", "lora"]
 
 
 def test_validation_chooses_the_rate_and_test_has_no_say():
-    runs = rivals_rows.runs()["houlsby"]  # on test the other rate is ten points better
-    rate, chosen = at_best_rate(runs)
-    assert rate == 0.01 and [row["run"]["seed"] for row in chosen] == [0, 1, 2]
+    runs = table.of_kinds(rivals_rows.runs(["houlsby"]))  # on test the other rate is ten points better
+    assert runs.query("best")[["lr", "seed"]].to_numpy().tolist() == [[0.01, 0], [0.01, 1], [0.01, 2]]
 
 
 def test_only_seed_0_chooses():
-    run = KINDS["houlsby"].run
-    rows = [rivals_rows.row(replace(run, lr=lr, seed=s), 0.5, v) for lr, s, v in
-            ((0.1, 0, 0.8), (0.2, 0, 0.7), (0.2, 1, 0.99), (0.2, 2, 0.99))]  # fmt: skip
-    assert at_best_rate(rows)[0] == 0.1
-    with pytest.raises(lk.LoRAError, match="seed 0"):
-        at_best_rate(rows[2:])
+    tried = [(0.1, 0, 0.8), (0.2, 0, 0.7), (0.2, 1, 0.99), (0.2, 2, 0.99)]  # rate, seed, validation
+    rows = [rivals_rows.row(replace(KINDS["houlsby"].run, lr=lr, seed=s), validation=v) for lr, s, v in tried]
+    assert table.of_kinds(records.frame(rows)).query("best")["lr"].tolist() == [0.1]
 
 
-def test_the_table_has_the_means_and_ranges_in_percent(table):
-    lora = table["lora"]
-    assert lora.test.mean == pytest.approx(78.2) and lora.test.low == pytest.approx(77.2) and lora.test.n == 3
-    assert lora.share == pytest.approx(100 * 32_768 / 4_200_000) and lora.lr == 0.01
-    assert [row.key for row in table] == list(KINDS)
+def test_the_table_has_the_means_and_ranges_in_percent(rivals):
+    lora = rivals.loc["lora"]
+    assert lora["test"] == pytest.approx(78.2) and lora["test_low"] == pytest.approx(77.2) and lora["seeds"] == 3
+    assert lora["share"] == pytest.approx(100 * 32_768 / 4_200_000) and lora["lr"] == 0.01
+    assert rivals["memory"]["full"] == 200 and rivals["decode_low"]["bitfit"] == pytest.approx(1.03)
+    assert list(rivals.index) == list(KINDS)
+    assert rivals["base"].value_counts().to_dict() == {"frozen": 5, "changed": 3, "replaced": 2}
+    beside = rivals["beside"]
+    assert (beside["houlsby"], beside["bitfit"], beside["lora"], beside["prefix"]) == (
+        "above",
+        "level",
+        "level",
+        "below",
+    )
 
 
 def test_what_lacks_runs_or_costs_is_left_out():
     some = [key for key in KINDS if key not in ("prefix", "distill")]
-    assert "prefix" not in rivals_table.rivals_table(rivals_rows.runs(some), rivals_rows.costs())
-    assert "distill" not in rivals_table.rivals_table(rivals_rows.runs(), rivals_rows.costs(some))
+    every = table.of_kinds(rivals_rows.runs())
+    assert "prefix" not in table.rivals_table(table.of_kinds(rivals_rows.runs(some)), rivals_rows.costs()).index
+    assert "distill" not in table.rivals_table(every, rivals_rows.costs(some)).index
 
 
-def test_it_prints_and_renders_every_row(table):
-    text, page = str(table), table._repr_html_()
-    assert len(text.splitlines()) == len(KINDS) + 2
-    for row in table:
-        assert row.name in text and row.name in page and f"{row.trained:,}" in page
-    assert page.count("<tr") == len(KINDS) + 1 and "font-weight:bold" in page
-    line = next(line for line in text.splitlines() if line.startswith("student,"))
-    assert "replaced" in line
-    assert "(1 seed)" in rivals_table.percent(replace(table["lora"].test, n=1))
+def test_the_page_has_every_row_rounded_by_name(rivals):
+    page = table.page(rivals)
+    assert page.index.tolist() == [kind.name for kind in KINDS.values()]
+    assert page.loc["LoRA, r = 8", ["trained", "valid. %", "test % (seeds)", "step, MB"]].tolist() == [
+        "32,768 (0.78 %)", 90.0, "78.2 (77.2–79.2)", 139,
+    ]  # fmt: skip
+    assert table.percent(pd.Series({"test": 50.0, "test_low": 50.0, "test_high": 50.0, "seeds": 1}), "test") == (
+        "50.0 (1 seed)"
+    )
+    assert "noise ± 2.0%; LoRA once merged 1.00\ndevice: cpu, threads: 2" in table.measured_on(rivals_rows.costs())
 
 
-def test_missing_costs_say_how_to_make_them(tmp_path):
-    with pytest.raises(lk.LoRAError, match="table makes it"):
-        load_costs(tmp_path / "none.json")
+def test_missing_costs_say_how_to_make_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(kinds, "COSTS", tmp_path / "none.json")
+    with pytest.raises(lk.LoRAError, match="costs makes it"):
+        kinds.read_costs()
 
 
 @pytest.fixture(scope="module")
 def batch():
     _, tokenizer = lk.load_base("nano")
-    return rivals_costs.questions(tokenizer, lk.lab.text_to_sql(), rows=2)
+    return costs.questions(tokenizer, lk.lab.text_to_sql(), rows=2)
 
 
 def test_the_hash_tells_frozen_from_changed(batch):
-    assert rivals_costs.base_unchanged(KINDS["lora"].run, batch)
-    assert not rivals_costs.base_unchanged(KINDS["bitfit"].run, batch)
-
-
-def test_a_step_that_moves_nothing_is_no_proof(batch):
+    assert costs.base_unchanged(KINDS["lora"].run, batch)
+    assert not costs.base_unchanged(KINDS["bitfit"].run, batch)
     with pytest.raises(lk.LoRAError, match="moved nothing"):
-        rivals_costs.base_unchanged(KINDS["lora"].run, batch, lr=0.0)
-
-
-def test_the_digest_sees_a_single_bit():
-    tensors = {"a": torch.ones(3), "b": torch.zeros(2)}
-    before = rivals_costs.digest(tensors)
-    assert rivals_costs.digest(dict(reversed(tensors.items()))) == before
-    tensors["a"][1] += 1e-7
-    assert rivals_costs.digest(tensors) != before
+        costs.base_unchanged(KINDS["lora"].run, batch, lr=0.0)
 
 
 def test_a_teacher_takes_memory_beside_its_student(batch):
-    peak, parts = rivals_costs.step_memory(KINDS["distill"].run, batch)
+    peak, parts = costs.step_memory(KINDS["distill"].run, batch)
     teacher, _ = lk.load_base("nano")
     assert peak - parts.peak >= 4 * sum(p.numel() for p in teacher.parameters())
     assert parts.weights < peak - parts.peak  # the student is the smaller one
 
 
-def test_what_is_deployed_computes_with_no_zeros(batch):
-    model = rivals_costs.deployed(KINDS["houlsby"].run)
-    assert all(p.any() for p in model.parameters() if p.requires_grad) and not model.training
-
-
-def test_copies_of_the_base_use_its_memory_and_compute_the_same(batch):
+def test_what_is_deployed_computes_with_no_zeros_on_the_bases_memory(batch):
     base, _ = lk.load_base("nano")
-    model = rivals_costs.deployed(KINDS["houlsby"].run)
+    model = costs.deployed(KINDS["houlsby"].run)
+    assert all(p.any() for p in model.parameters() if p.requires_grad) and not model.training
     before = model(batch["input_ids"]).logits
-    assert rivals_costs.share_weights(model, base) == len(list(base.parameters()))
+    assert costs.share_weights(model, base) == len(list(base.parameters()))
     assert torch.equal(model(batch["input_ids"]).logits, before)
     assert model.get_parameter("transformer.wte.weight").data_ptr() == base.transformer.wte.weight.data_ptr()
 
 
 def test_the_mlp_of_a_prefix_is_not_kept():
-    with_mlp, plain = (rivals_costs.counts(KINDS[key].run) for key in ("prefix_mlp", "prefix"))
-    assert with_mlp["kept"] == plain["kept"] == plain["trained"] == 2 * 4 * 16 * 256
-    assert with_mlp["trained"] > with_mlp["kept"]
-    assert usable_context(rivals_costs.deployed(KINDS["prefix"].run)) == 256 - 16
+    _, prepared = costs.fresh(KINDS["prefix_mlp"].run)
+    kept = costs.deployed(KINDS["prefix_mlp"].run)
+    assert costs.trainable(prepared.model) > costs.trainable(kept) == 2 * 4 * 16 * 256
+    assert usable_context(kept) == 256 - 16
 
 
 def test_the_command_writes_what_the_table_reads(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(rivals_costs, "measure_costs", lambda repeats, device: rivals_rows.costs())
-    monkeypatch.setattr(rivals_table, "recorded", rivals_rows.runs)
+    monkeypatch.setattr(costs, "measure_costs", lambda repeats, device: rivals_rows.costs())
     asked = []
-    monkeypatch.setattr(pruned, "pruned_scores", lambda task, limit, device: asked.append(limit) or [])
+    monkeypatch.setattr(costs, "pruned_scores", lambda task, limit, device: asked.append(limit) or [])
     out = tmp_path / "costs.json"
-    assert rivals_table.main(["--repeats", "4", "--questions", "7", "--out", str(out)]) == 0
-    written = load_costs(out)
-    assert (
-        written["command"].endswith("--repeats 4 --questions 7")
-        and asked == [7]
-        and json.loads(out.read_text())["rows"].keys() == KINDS.keys()
-    )
-    assert isinstance(rivals_table.rivals_table(rivals_rows.runs(), written), RivalsTable)
+    assert costs.main(["--repeats", "4", "--questions", "7", "--out", str(out), "--device", "cpu"]) == 0
+    written = json.loads(out.read_text())
+    assert written["command"].endswith("costs --repeats 4 --questions 7") and asked == [7]
+    assert written["threads"] and list(kinds.costs(written).index) == list(KINDS)
     assert "Houlsby adapters" in capsys.readouterr().out
 
 
