@@ -5,7 +5,8 @@ lazy attribute would become the file as soon as anything imported it. Import sta
 file imports transformers, accelerate, sacrebleu and datasets only inside the functions that use them.
 """
 
-from lorakit.lab.bases.load import BaseModelError, load_base
+from lorakit.lab.bases.errors import BaseModelError
+from lorakit.lab.bases.load import load_base
 from lorakit.lab.checkpoint import CheckpointNotSaved
 from lorakit.lab.evaluate import evaluate, generate_answers, mean_loss
 from lorakit.lab.history import History

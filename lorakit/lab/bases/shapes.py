@@ -4,9 +4,6 @@ None of these depends on the values of the weights, so they can be measured wher
 does depend on them, such as a loss or an answer, needs `load_base`.
 """
 
-import os
-from pathlib import Path
-
 import torch
 from torch import nn
 
@@ -14,25 +11,6 @@ from lorakit.core.errors import LoRAError
 from lorakit.study.parameters import SHAPES, Decoder
 
 FAMILY = {name: shape for name, shape in SHAPES.items() if name.startswith("gpt2")}
-
-
-def random_base(
-    shape: str | Decoder,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
-    seed: int = 0,
-    dropout: float = 0.1,
-):
-    """A GPT-2 with random weights in eval mode, and GPT-2's tokenizer, or None where it is not at hand.
-
-    shape    "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", or a Decoder
-    device   where the model is made: nothing goes through the CPU's memory. "meta" makes shapes without numbers
-    dropout  0.1 is what GPT-2's own config has
-
-    The tokenizer is read from LORAKIT_DATA/gpt2-tokenizer. Raises LoRAError for a name that the family has not.
-    """
-    return random_gpt2(shape, device=device, dtype=dtype, seed=seed, dropout=dropout), gpt2_tokenizer()
 
 
 def random_gpt2(
@@ -43,7 +21,14 @@ def random_gpt2(
     seed: int = 0,
     dropout: float = 0.1,
 ) -> nn.Module:
-    """The model of `random_base` alone. The caller's random state is left as it was."""
+    """A GPT-2 with random weights in eval mode; the caller's random state is left as it was.
+
+    shape    "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", or a Decoder
+    device   where the model is made: nothing goes through the CPU's memory. "meta" makes shapes without numbers
+    dropout  0.1 is what GPT-2's own config has
+
+    Raises LoRAError for a name that the family has not.
+    """
     from transformers import AutoModelForCausalLM
 
     if isinstance(shape, str):
@@ -68,16 +53,3 @@ def config_of(shape: Decoder, dropout: float = 0.1):
         n_positions=shape.context, resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout,
         bos_token_id=last, eos_token_id=last,
     )  # fmt: skip
-
-
-def gpt2_tokenizer():
-    """GPT-2's tokenizer from LORAKIT_DATA/gpt2-tokenizer, set up as `load_base` does it; None where it is not there."""
-    data = os.environ.get("LORAKIT_DATA")
-    folder = Path(data).expanduser() / "gpt2-tokenizer" if data else None
-    if folder is None or not (folder / "tokenizer.json").is_file():
-        return None
-    from transformers import GPT2TokenizerFast
-
-    tokenizer = GPT2TokenizerFast.from_pretrained(folder, padding_side="left", local_files_only=True)
-    tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
