@@ -3,19 +3,17 @@
     python -m data.make.text_to_sql          # writes data/tasks/text_to_sql/{train,validation,test}.jsonl
 
 Values in a table come from a division of all possible values by hash, so the test's tables hold none that a
-training table holds. The test's wordings (lists named "test" in lorakit/lab/nano/phrases.py) are in neither the
-training questions nor the pretraining text; what is held out is the wording, not every word in it.
+training table holds. The test's wordings (lists named "test" in data/make/nano/phrases.py) are in neither the training
+questions nor the pretraining text; what is held out is the wording, not every word in it.
 """
 
-import argparse
 import json
 import random
 from dataclasses import replace
-from pathlib import Path
 
 from data.make.nano.phrases import question
-from data.make.nano.queries import AGGREGATES, Query, Table, random_query, to_sql
-from data.make.nano.tables import DOMAINS, choose_columns, fill, parse
+from data.make.nano.queries import AGGREGATES, Query, random_query, to_sql
+from data.make.nano.tables import DOMAINS, Table, choose_columns, fill, parse
 from data.make.nano.words import split_of
 from lorakit.lab.tasks.text_to_sql import FOLDER
 
@@ -76,9 +74,9 @@ def mistakes(query: Query, table: Table) -> list[Query]:
     return wrong
 
 
-def make_split(split: str, count: int, seed: int = 0) -> list[dict]:
-    """`count` examples with different prompts; a pure function of its arguments."""
-    rng = random.Random(f"text_to_sql/{split}/{seed}")
+def make_split(split: str, count: int) -> list[dict]:
+    """`count` examples with different prompts, always the same."""
+    rng = random.Random(f"text_to_sql/{split}/0")
     examples: dict[str, dict] = {}
     while len(examples) < count:
         example = make_example(rng, split)
@@ -90,15 +88,6 @@ def lines(examples: list[dict]) -> str:
     return "".join(json.dumps(e, separators=(",", ":")) + "\n" for e in examples)
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write (default: %(default)s)")
-    folder = parser.parse_args(argv).folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, count in SIZES.items():
-        (folder / f"{split}.jsonl").write_text(lines(make_split(split, count)))
-        print(f"{folder / split}.jsonl: {count} examples")
-
-
 if __name__ == "__main__":
-    main()
+    for split, count in SIZES.items():
+        (FOLDER / f"{split}.jsonl").write_text(lines(make_split(split, count)))

@@ -2,6 +2,7 @@
 
 # ruff: noqa: SIM905 - word lists read best as plain text
 
+import hashlib
 import json
 import random
 import re
@@ -11,24 +12,24 @@ import numpy as np
 import pytest
 
 from data.make.nano import sources
-from data.make.nano.corpus import Corpus, Packer
-from data.make.nano.families import PAIRED, UNPAIRED
+from data.make.nano.corpus import Corpus, packed, train_tokenizer
+from data.make.nano.documents import PAIRED, UNPAIRED
 from data.make.nano.phrases import CONDITIONS, HEADS
 from data.make.nano.queries import ANSWERS, Condition, Query, to_sql
-from data.make.nano.tokenizer import train_tokenizer
 from data.make.nano.words import split_of
 
 NOUNS = "apple bridge cellar donkey engine fabric garden hammer island jacket kettle ladder magnet needle".split()
 
 
-def sample(each=150):
-    rng = random.Random(7)
-    return [family(rng, NOUNS) for _, family in PAIRED + UNPAIRED for _ in range(each)]
-
-
 @pytest.fixture(scope="module")
 def documents():
-    return sample()
+    rng = random.Random(7)
+    return [family(rng, NOUNS) for _, family in PAIRED + UNPAIRED for _ in range(150)]
+
+
+def test_the_documents_are_those_that_nano_was_trained_on(documents):
+    found = hashlib.sha256("\0".join(documents).encode()).hexdigest()
+    assert found.startswith("d20dcd3e528eea18"), "another corpus: `make nano` would make another model"
 
 
 def test_no_english_request_is_ever_followed_by_sql(documents):
@@ -43,9 +44,9 @@ def test_no_english_request_is_ever_followed_by_sql(documents):
 
 def test_no_family_answers_with_sql():
     query = Query("city", "max", "area", (Condition("name", "=", "Rome"),))
-    assert not [cue for cue, write in ANSWERS.items() if "SELECT" in write(query).upper().split()[:1]]
-    assert not [cue for cue, write in ANSWERS.items() if "FROM city" in write(query)]
     assert to_sql(query) == "SELECT MAX(area) FROM city WHERE name = 'Rome'"
+    answers = [write(query).upper() for write in ANSWERS.values()]
+    assert not [text for text in answers if text.startswith("SELECT") or "FROM CITY" in text]
 
 
 def test_the_held_out_wordings_are_not_in_it(documents):
@@ -67,10 +68,6 @@ def test_json_in_documents_parses(documents):
     assert all(json.loads(text) for text in found)
 
 
-def test_documents_depend_on_the_seed_alone():
-    assert sample(5) == sample(5)
-
-
 class FakeCorpus(Corpus):
     """A corpus without the packages, for tests on any machine."""
 
@@ -79,26 +76,27 @@ class FakeCorpus(Corpus):
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(sample(20), vocab_size=600)
+def corpus(tmp_path_factory):
+    return FakeCorpus(tmp_path_factory.mktemp("corpus"), shard_tokens=64 * 128)
 
 
-def test_a_shard_is_a_function_of_stage_and_index(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr("data.make.nano.corpus.ROWS", 64)
-    corpus = FakeCorpus(tmp_path)
+@pytest.fixture(scope="module")
+def tokenizer(documents):
+    return train_tokenizer(documents[::8], vocab_size=600)
+
+
+def test_a_shard_is_a_function_of_stage_and_index(corpus, tokenizer):
     first, again = (corpus.shard("paired", 3, tokenizer, 128) for _ in range(2))
     assert first.shape == (64, 128) and first.dtype == np.uint16
     assert (first == again).all()
     assert (corpus.shard("paired", 4, tokenizer, 256)[:, :128] != first[:32]).any()
 
 
-def test_the_early_stage_has_no_pairs(tmp_path):
-    groups = {group for group, _ in FakeCorpus(tmp_path).documents("early", 0, 500)}
-    assert groups == {"english", "unpaired"}
+def test_the_early_stage_has_no_pairs(corpus):
+    assert {group for group, _ in corpus.documents("early", 0, 500)} == {"english", "unpaired"}
 
 
-def test_validation_documents_are_not_trained_on(tmp_path):
-    corpus = FakeCorpus(tmp_path)
+def test_validation_documents_are_not_trained_on(corpus):
     rng = random.Random(0)
     held = {corpus.document("english", rng, train=False) for _ in range(300)}
     trained = {corpus.document("english", rng) for _ in range(3000)}
@@ -106,20 +104,16 @@ def test_validation_documents_are_not_trained_on(tmp_path):
 
 
 def test_rows_begin_with_a_document():
-    packer = Packer(6, 0)
-    packer.add([[1, 2], [3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13]])
-    assert packer.rows == [[1, 2, 0, 3, 4, 5], [7, 8, 9, 10, 11, 12]]
+    documents = [[1, 2], [3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13], [14]]
+    assert list(packed(documents, length=6, eos=0)) == [[1, 2, 0, 3, 4, 5], [7, 8, 9, 10, 11, 12]]
 
 
-def test_a_name_is_the_same_tokens_wherever_it_stands(tokenizer):
-    def ids(text):
-        return tokenizer(text)["input_ids"]
-
-    for name in ("Rome", "Korvanel", "1850"):
-        alone = ids(name)
-        for text in (f"of {name}", f"= '{name}'", f'"{name}"', f"({name})"):
-            inside = ids(text)
-            assert any(inside[i : i + len(alone)] == alone for i in range(len(inside)))
+@pytest.mark.parametrize("name", ["Rome", "Korvanel", "1850"])
+def test_a_name_is_the_same_tokens_wherever_it_stands(tokenizer, name):
+    alone = tokenizer(name)["input_ids"]
+    for text in (f"of {name}", f"= '{name}'", f'"{name}"', f"({name})"):
+        inside = tokenizer(text)["input_ids"]
+        assert any(inside[i : i + len(alone)] == alone for i in range(len(inside)))
 
 
 @pytest.mark.parametrize("text", ["a  b\n\n c", "Café Ünder_score", "'x' = 12.5;", "SELECT COUNT(*) FROM t", "日本 ok"])
@@ -128,9 +122,9 @@ def test_the_tokenizer_gives_every_text_back(tokenizer, text):
 
 
 def test_without_apt_the_error_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="apt-get download wordnet-base r-cran-janeaustenr"):
-        sources.unpacked(tmp_path)
+        sources.unpacked(tmp_path / "cache")
 
 
 def test_wordnet_entries_are_read(tmp_path):

@@ -1,22 +1,24 @@
-"""Pretraining's loop on a tiny model, nano's report, and the two bundled models themselves."""
+"""Pretraining's loop on a tiny model, nano's card, and the two bundled models themselves."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from data.make.nano import card, report, training
-from data.make.nano.report import Run, between, markdown, table
-from data.make.nano.training import Plan, pretrain
+from data.make.nano import card
+from data.make.nano.pretrain import Plan, pretrain
+from lorakit.lab.bases.load import load_base
+from lorakit.lab.evaluate import generate_answers
+from lorakit.lab.json_lines import read
+from lorakit.lab.places import DATA, RESULTS
+from lorakit.lab.records import frame
 
-DATA = Path(__file__).resolve().parents[2] / "data"
 BASES = ["nano", "nano-early"]
 
 
 def test_the_rate_warms_up_stays_and_falls():
-    plan = Plan(early_shards=1, shards=4, decay_shards=1, warmup=10)
+    plan = Plan(early_shards=1, shards=4, decay_shards=1, warmup=10, peak=1.0)
     rates = [plan.rate(step) for step in range(plan.steps)]
     assert rates[0] == pytest.approx(0.1) and rates[10:768] == [1.0] * 758
     assert all(a >= b for a, b in zip(rates[768:], rates[769:], strict=False)) and rates[-1] == pytest.approx(0.01)
@@ -24,83 +26,79 @@ def test_the_rate_warms_up_stays_and_falls():
 
 
 class TinyCorpus:
-    """Rows that count upwards from a random start: learnt in no time, another set for every shard."""
+    """Rows that count upwards from a random start: another set for every shard; none from shard `end` on."""
+
+    def __init__(self, end=99):
+        self.end = end
 
     def shard(self, stage, index, tokenizer, length):
-        starts = np.random.default_rng(index).integers(0, 100, (64, 1))
+        if index >= self.end:
+            raise KeyboardInterrupt
+        starts = np.random.default_rng(index).integers(0, 100, (8, 1))
         return ((starts + np.arange(length)) % 250).astype(np.uint16)
 
     def validation(self, tokenizer):
-        return {"english": self.shard("", 99, None, 32)[:4]}
+        return {"english": self.shard("", 0, None, 32)[:4]}
 
 
-@pytest.fixture
-def tiny_training(monkeypatch, make_tiny, tiny_tokenizer, tmp_path):
-    monkeypatch.setattr(training, "new_model", lambda *_: make_tiny(dropout=0.0))
-    monkeypatch.setattr(training, "STEPS_PER_SHARD", 4)
-    monkeypatch.setattr(training, "TOKENS_PER_STEP", 256)
-    saved = {}
+def test_a_resumed_run_ends_at_the_same_weights(make_tiny, tmp_path):
+    plan = Plan(early_shards=1, shards=3, decay_shards=1, steps_per_shard=4, tokens_per_step=256, warmup=2, peak=1e-2)
+    saved = []
 
-    def run(folder, until=None):
-        plan = Plan(early_shards=1, shards=3, decay_shards=1, warmup=2, peak=1e-2)
-        keep = lambda model, name: saved.update({name: model.state_dict()})  # noqa: E731
-        model = pretrain(TinyCorpus(), tiny_tokenizer, plan, tmp_path / folder, keep, until=until)
+    def run(folder, corpus):
+        model = make_tiny(dropout=0.0)
+        pretrain(model, corpus, None, plan, tmp_path / folder, lambda model, name: saved.append(name))
         return model.state_dict()
 
-    run.saved = saved
-    return run
-
-
-def test_a_resumed_run_ends_at_the_same_weights(tiny_training):
-    whole = tiny_training("whole")
-    assert set(tiny_training.saved) == set(BASES)
-    tiny_training("cut", until=6)
-    resumed = tiny_training("cut")
+    whole = run("whole", TinyCorpus())
+    assert saved == ["nano-early", "nano"]
+    with pytest.raises(KeyboardInterrupt):
+        run("cut", TinyCorpus(end=2))
+    resumed = run("cut", TinyCorpus())
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert [row["step"] for row in read(tmp_path / "cut" / "log.jsonl")] == [2, 4, 6, 8, 10, 12]
 
 
-def rows_of(base, r, scores):
-    runs = [Run(base, r, "c_attn", 0.01, seed, "test") for seed in range(len(scores))]
-    extra = {"exact": 0.5, "trainable": 10, "train_seconds": 1.0}
-    return [{**run.__dict__, **extra, "execution": s} for run, s in zip(runs, scores, strict=True)]
+def test_the_card_says_what_the_training_log_says():
+    log = json.loads((RESULTS / "nano_pretraining.json").read_text())["log"]
+    section = card.training_section([row for row in log if "validation" in row], early_steps=1024)
+    assert f"<!-- training -->\n{section}<!-- /training -->" in card.CARD.read_text(encoding="utf-8")
 
 
-def test_the_table_gives_mean_and_range_over_seeds():
-    lines = table(rows_of("nano", 0, [0.9, 0.8, 1.0]) + rows_of("nano", 8, [0.5]))
-    assert [line["method"] for line in lines] == ["full fine-tuning", "LoRA r = 8, c_attn"]
-    assert lines[0]["execution"] == pytest.approx(0.9) and lines[0]["execution_range"] == [0.8, 1.0]
-    assert "| 3 | 90.0 % | 80.0 - 100.0 |" in markdown(lines)
+def test_the_cards_table_gives_mean_and_range_over_seeds():
+    def row(r, right, seed=0):
+        run = {"base": "nano", "method": "lora", "r": r, "targets": ["c_attn"], "lr": 0.01, "seed": seed}
+        metrics = {"test": {"execution": right, "exact": 0.5}, "last_loss": 0.1}
+        return {"run": run, "metrics": metrics, "trainable": 10}
+
+    table = card.table_section(
+        frame([row(0, right, seed) for seed, right in enumerate((0.9, 0.8, 1.0))] + [row(8, 0.5)])
+    )
+    assert "| nano | full fine-tuning | 10 | 0.01 | 3 | 90.0 % | 80.0 - 100.0 | 50.0 % |\n" in table
+    assert table.endswith("| nano | LoRA r = 8, c_attn | 10 | 0.01 | 1 | 50.0 % | 50.0 - 50.0 | 50.0 % |\n")
 
 
-def test_finished_runs_are_not_run_again(tmp_path, monkeypatch):
-    kept = tmp_path / "results.jsonl"
-    rows = rows_of("nano", 8, [0.5, 0.6])
-    kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(report, "train_and_score", lambda run: pytest.fail("ran again"))
-    runs = [Run("nano", 8, "c_attn", 0.01, seed, "test") for seed in (1, 0)]
-    assert [row["execution"] for row in report.do_all(runs, kept, 1)] == [0.6, 0.5]
+def test_the_rest_takes_the_rate_that_validation_chose(monkeypatch, tmp_path):
+    def swept(runs, file, processes):
+        return [
+            {"run": {**vars(run)}, "metrics": {"validation": {"execution": -abs(run.lr - 0.006)}, "last_loss": 0}}
+            for run in runs
+        ]
+
+    monkeypatch.setattr(card, "sweep", swept)
+    runs = frame(card.fine_tunings(tmp_path))
+    assert set(runs["seed"]) == {0, 1, 2} and len(runs) == 3 * (7 + 2)
+    assert set(runs.query("r > 0")["lr"]) == {5e-3} and set(runs.query("r == 0")["lr"]) == {1e-3}
 
 
 def test_a_section_of_the_card_is_replaced_and_the_rest_kept():
     text = "top\n<!-- table -->\nold\n<!-- /table -->\nend\n"
-    assert between(text, "table", "new\n") == "top\n<!-- table -->\nnew\n<!-- /table -->\nend\n"
+    assert card.between(text, "table", "new\n") == "top\n<!-- table -->\nnew\n<!-- /table -->\nend\n"
 
 
-def test_the_curve_keeps_the_last_of_repeated_steps(tmp_path):
-    log = tmp_path / "log.jsonl"
-    log.write_text("".join(json.dumps({"step": s, "loss": x}) + "\n" for s, x in [(64, 3), (128, 2), (64, 1)]))
-    assert card.curve(log) == [{"step": 64, "loss": 1}, {"step": 128, "loss": 2}]
-
-
-@pytest.fixture(scope="module", params=BASES)
-def base(request):
-    from lorakit.lab.bases.load import load_base
-
-    return request.param, *load_base(request.param, device="cpu")
-
-
-def test_the_bundled_models_are_small_and_ordinary_gpt2(base):
-    name, model, tokenizer = base
+@pytest.mark.parametrize("name", BASES)
+def test_the_bundled_models_are_small_and_ordinary_gpt2(name):
+    model, tokenizer = load_base(name, device="cpu")
     assert type(model).__name__ == "GPT2LMHeadModel" and next(model.parameters()).dtype == torch.float32
     assert sum(p.numel() for p in model.parameters()) < 8e6
     assert model.config.n_positions >= 256 and len(tokenizer) == model.config.vocab_size
@@ -116,9 +114,6 @@ def test_both_folders_are_under_20_mb_and_share_the_tokenizer():
 
 
 def test_nano_copies_names_it_has_never_seen():
-    from lorakit.lab.bases.load import load_base
-    from lorakit.lab.evaluate import generate_answers
-
     model, tokenizer = load_base("nano", device="cpu")
     names = ["Brelanth", "Korvan", "Thiamo", "Sheltia", "Quorne", "Vadrisk"]
     prompts = [f"table: river (name, length, country)\nquestion: what is the length of {n}?\nkeywords:" for n in names]

@@ -1,16 +1,20 @@
-"""The measured parts of nano's model card: what training cost and reached, and what the model writes.
+"""The measured parts of nano's model card: what training cost, what LoRA does on it, what the bare model writes.
 
-python -m data.make.nano.card [--work runs/nano]      # rewrites two sections of data/nano/README.md
+Called at the end of `make nano`. Finished fine-tunings are kept in <work>/results.jsonl and not run again.
 """
 
-import argparse
-import json
-from datetime import UTC, datetime
 from pathlib import Path
 
-from data.make.nano.training import STEPS_PER_SHARD, TOKENS_PER_STEP
-from lorakit.lab.places import DATA
+import pandas as pd
 
+from lorakit.lab import record, records
+from lorakit.lab.bases.load import load_base
+from lorakit.lab.evaluate import generate_answers
+from lorakit.lab.json_lines import read
+from lorakit.lab.places import DATA, RESULTS
+from lorakit.lab.sweep import Run, sweep
+
+CARD = DATA / "nano" / "README.md"
 PROMPTS = (
     "It is a truth universally acknowledged, that",
     "kettle (noun):",
@@ -21,61 +25,90 @@ PROMPTS = (
     "sql: SELECT MAX(price) FROM hotel WHERE city = 'Oslo'\nquestion:",
     "table: river (name, length, country)\nquestion: what is the length of Brelanth?\nsql:",
 )
+# What is fine-tuned on each base: (r, targets); r = 0 is full fine-tuning.
+SHAPES = {
+    "nano": [(0, ""), *((r, "c_attn") for r in (1, 2, 4, 8, 64)), (8, "all-linear")],
+    "nano-early": [(0, ""), (8, "c_attn")],
+}
+# The learning rates tried on validation, with one seed; other shapes share the rate of r = 8. With alpha = 2 r a large
+# rank takes larger steps, so it is tuned on its own.
+RATES = {(0, ""): (2e-4, 5e-4, 1e-3), (8, "c_attn"): (5e-3, 1e-2, 2e-2), (64, "c_attn"): (5e-3, 1e-2)}
+SEEDS = (0, 1, 2)
 
 
-def curve(log: Path) -> list[dict]:
-    """The rows of log.jsonl in order of steps; where a part was trained again after an interruption, the last."""
-    rows = {row["step"]: row for row in map(json.loads, log.read_text().splitlines())}
-    return [rows[step] for step in sorted(rows)]
+def fine_tuning(base: str, r: int, targets: str, lr: float, seed: int) -> Run:
+    how = {"method": "lora", "r": r, "alpha": 2 * r, "targets": (targets,)} if r else {"method": "full"}
+    return Run(base=base, lr=lr, seed=seed, steps=200, batch_size=32, **how)
 
 
-def training_section(rows: list[dict], early_shards: int) -> str:
-    """Tokens, time, speed and held-out losses of both models."""
-    measured = [row for row in rows if "validation" in row]
-    stages = {"nano-early": early_shards * STEPS_PER_SHARD, "nano": rows[-1]["step"]}
+def fine_tunings(file: Path) -> list[dict]:
+    """The records of every base and shape at its own best learning rate, over the seeds; kept in `file`."""
+    tuned = [
+        fine_tuning(base, *shape, lr, 0)
+        for base, shapes in SHAPES.items()
+        for shape in shapes
+        for lr in RATES.get(shape, ())
+    ]
+    runs = records.frame(sweep(tuned, file, processes=2))
+    best = records.best_lr(runs, ["base", "r"], "validation_execution")
+    chosen = [
+        fine_tuning(base, *shape, best[base, shape[0] if shape in RATES else 8], seed)
+        for base, shapes in SHAPES.items()
+        for shape in shapes
+        for seed in SEEDS
+    ]
+    return sweep(chosen, file, processes=2)
+
+
+def table_section(runs: pd.DataFrame) -> str:
+    """A line for each base and method: mean and range of the right results over the seeds."""
+    lines = [
+        "| base | method | trainable | learning rate | seeds | right result (test) | lowest - highest | exact SQL |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for (base, r, targets, lr), group in runs.groupby(["base", "r", "targets", "lr"], sort=False):
+        method = f"LoRA r = {r}, {targets}" if r else "full fine-tuning"
+        right, exact = 100 * group["test_execution"], 100 * group["test_exact"]
+        lines.append(
+            f"| {base} | {method} | {group['trainable'].iloc[0]:,} | {lr:g} | {len(group)} | {right.mean():.1f} % "
+            f"| {right.min():.1f} - {right.max():.1f} | {exact.mean():.1f} % |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def training_section(log: list[dict], early_steps: int) -> str:
+    """Tokens and held-out losses of both models."""
     lines = [
         "| model | steps | tokens | held-out loss: English | structure | pairs |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for name, step in stages.items():
-        at = max((row for row in measured if row["step"] <= step), key=lambda row: row["step"])
-        loss = at["validation"]
-        lines.append(f"| {name} | {step:,} | {step * TOKENS_PER_STEP:,} | {loss['english']:.3f} "
-                     f"| {loss['unpaired']:.3f} | {loss['paired']:.3f} |")  # fmt: skip
+    at = {row["step"]: row for row in log}
+    for name, row in (("nano-early", at[early_steps]), ("nano", at[max(at)])):
+        losses = " | ".join(f"{row['validation'][group]:.3f}" for group in ("english", "unpaired", "paired"))
+        lines.append(f"| {name} | {row['step']:,} | {row['tokens']:,} | {losses} |")
     return "\n".join(lines) + "\n"
 
 
 def samples_section(model, tokenizer) -> str:
     """What the bare model writes greedily after each of PROMPTS."""
-    from lorakit.lab.evaluate import generate_answers
-
     answers = generate_answers(model, tokenizer, list(PROMPTS), max_new_tokens=40)
     blocks = (f"{prompt}⟶ {answer}" for prompt, answer in zip(PROMPTS, answers, strict=True))
     return "```text\n" + "\n\n".join(blocks) + "\n```\n"
 
 
-def main(argv=None):
-    from data.make.nano.report import between
-    from data.make.nano.training import Plan
-    from lorakit.lab.bases.load import load_base
-    from lorakit.lab.record import versions
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, default=Path("runs/nano"), help="where pretraining left its log")
-    args = parser.parse_args(argv)
-    rows = curve(args.work / "run" / "log.jsonl")
-    card = DATA / "nano" / "README.md"
-    text = between(card.read_text(), "training", training_section(rows, Plan().early_shards))
-    card.write_text(between(text, "samples", samples_section(*load_base("nano"))))
-    record = {
-        "command": "python -m data.make.nano.pretrain", "date": datetime.now(UTC).date().isoformat(),
-        "device": "cpu, 2 cores",
-        "versions": versions(), "tokens_per_step": TOKENS_PER_STEP, "log": rows,
-    }  # fmt: skip
-    results = DATA / "results" / "nano_pretraining.json"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(record) + "\n")
+def between(text: str, mark: str, new: str) -> str:
+    """`text` with what stands between `<!-- mark -->` and `<!-- /mark -->` replaced."""
+    before, begin, rest = text.partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition(f"<!-- /{mark} -->")
+    return before + begin + new + end + after
 
 
-if __name__ == "__main__":
-    main()
+def write(work: Path, early_steps: int) -> None:
+    """Fine-tune, then write the card's three sections, and what they were made from into data/results."""
+    log = read(work / "run" / "log.jsonl")
+    runs = fine_tunings(work / "results.jsonl")
+    text = between(CARD.read_text(), "training", training_section(log, early_steps))
+    text = between(text, "table", table_section(records.frame(runs)))
+    CARD.write_text(between(text, "samples", samples_section(*load_base("nano"))))
+    record.write(RESULTS / "nano_pretraining.json", {"log": log}, "make nano")
+    record.write(RESULTS / "nano_text_to_sql.json", {"runs": runs}, "make nano")

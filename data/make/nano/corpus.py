@@ -1,38 +1,45 @@
-"""The pretraining text as token rows: English and generated documents, mixed by stage, shard by shard.
+"""The pretraining text as token rows: English and generated documents, mixed by stage, shard by shard; the tokenizer.
 
 A shard is a pure function of (stage, index), so training can stop anywhere and go on exactly where it was.
 """
 
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from data.make.nano import sources
-from data.make.nano.families import PAIRED, UNPAIRED, write
+from data.make.nano.documents import PAIRED, UNPAIRED, write
 
-ROWS = 8192  # tokens of a shard = ROWS x 128
 # share of documents: English, structure alone, request and structured answer side by side
 MIXTURE = {"early": (0.45, 0.55, 0.0), "paired": (0.10, 0.20, 0.70)}
+GROUPS = ("english", "unpaired", "paired")
 HELD_OUT = 400  # documents of each English source kept for validation
+END = "<|endoftext|>"
+# in order: a digit | SQL-like capitals | a lower-case word | a capitalised word | signs | spaces
+PIECES = r"\p{N}| ?\p{Lu}{2,}(?!\p{Ll})| ?\p{Ll}+|\p{Lu}\p{Ll}*| ?[^\s\p{L}\p{N}]+|\s+?(?=\s)|\s|\p{L}+"
 
 
 @dataclass
 class Corpus:
-    """English from packages under `cache`, and generators. `documents` and `rows` are seeded by their arguments."""
+    """English from packages under `cache`, and generators. `documents` and `shard` are seeded by their arguments."""
 
     cache: Path
+    shard_tokens: int = 1 << 20
 
     @cached_property
     def english(self) -> list[str]:
         """Glosses and Austen's paragraphs in a fixed random order, the held-out ones first."""
         root = sources.unpacked(self.cache)
-        entries = sources.wordnet(root)
-        glosses = [f"{word} ({part}): {gloss}" for word, part, gloss in entries]
-        rng = random.Random(0)
+        glosses = [f"{word} ({part}): {gloss}" for word, part, gloss in sources.wordnet(root)]
         novels = [p[:1200] for p in sources.austen(root)]
+        rng = random.Random(0)
         rng.shuffle(glosses)
         rng.shuffle(novels)
         held = glosses[:HELD_OUT] + novels[:HELD_OUT]
@@ -44,11 +51,11 @@ class Corpus:
     def nouns(self) -> list[str]:
         return sources.nouns(sources.wordnet(sources.unpacked(self.cache)))
 
-    def documents(self, stage: str, seed: int, count: int, train=True) -> list[tuple[str, str]]:
-        """`count` documents as (family group, text)."""
-        rng = random.Random(f"{stage}/{seed}/{train}")
-        groups = rng.choices(("english", "unpaired", "paired"), MIXTURE[stage], k=count)
-        return [(group, self.document(group, rng, train)) for group in groups]
+    def documents(self, stage: str, seed: int, count: int) -> list[tuple[str, str]]:
+        """`count` documents to train on, as (family group, text)."""
+        rng = random.Random(f"{stage}/{seed}/True")
+        groups = rng.choices(GROUPS, MIXTURE[stage], k=count)
+        return [(group, self.document(group, rng)) for group in groups]
 
     def document(self, group: str, rng: random.Random, train=True) -> str:
         if group == "english":
@@ -58,36 +65,57 @@ class Corpus:
 
     def shard(self, stage: str, index: int, tokenizer, length: int) -> np.ndarray:
         """Training rows, uint16 of shape (tokens of a shard / length, length)."""
-        wanted = ROWS * 128 // length
-        packer = Packer(length, tokenizer.eos_token_id)
-        chunk = 0
-        while len(packer.rows) < wanted:
-            texts = [t for _, t in self.documents(stage, index * 1000 + chunk, 4000)]
-            packer.add(tokenizer(texts)["input_ids"])
-            chunk += 1
-        return np.array(packer.rows[:wanted], dtype=np.uint16)
+        batches = ([text for _, text in self.documents(stage, index * 1000 + chunk, 4000)] for chunk in count())
+        return first_rows(self.shard_tokens // length, batches, tokenizer, length)
 
     def validation(self, tokenizer, length=128, rows=48) -> dict[str, np.ndarray]:
         """Held-out rows by group of families: {"english": (rows, length), "unpaired": ..., "paired": ...}."""
-        out = {}
-        for group in ("english", "unpaired", "paired"):
-            rng, packer = random.Random(f"validation/{group}"), Packer(length, tokenizer.eos_token_id)
-            while len(packer.rows) < rows:
-                packer.add(tokenizer([self.document(group, rng, train=False) for _ in range(100)])["input_ids"])
-            out[group] = np.array(packer.rows[:rows], dtype=np.uint16)
-        return out
+        found = {}
+        for group in GROUPS:
+            rng = random.Random(f"validation/{group}")
+            batches = ([self.document(group, rng, train=False) for _ in range(100)] for _ in count())
+            found[group] = first_rows(rows, batches, tokenizer, length)
+        return found
 
 
-class Packer:
-    """Fills rows with whole documents. Every row begins with a document, as a prompt does; one that does not fit
-    ends the row, and what is left of it is dropped."""
+def first_rows(wanted: int, batches: Iterable[list[str]], tokenizer, length: int) -> np.ndarray:
+    documents = (ids for texts in batches for ids in tokenizer(texts)["input_ids"])
+    return np.array(list(islice(packed(documents, length, tokenizer.eos_token_id), wanted)), dtype=np.uint16)
 
-    def __init__(self, length: int, eos: int):
-        self.length, self.eos, self.rows, self.row = length, eos, [], []
 
-    def add(self, documents: list[list[int]]):
-        for ids in documents:
-            self.row += [*ids, self.eos]
-            if len(self.row) >= self.length:
-                self.rows.append(self.row[: self.length])
-                self.row = []
+def packed(documents: Iterable[list[int]], length: int, eos: int) -> Iterator[list[int]]:
+    """Rows of whole documents. Every row begins with a document, as a prompt does; one that does not fit ends the row,
+    and what is left of it is dropped."""
+    row = []
+    for ids in documents:
+        row += [*ids, eos]
+        if len(row) >= length:
+            yield row[:length]
+            row = []
+
+
+def train_tokenizer(texts, vocab_size=4096) -> PreTrainedTokenizerFast:
+    """Nano's tokenizer: byte-level BPE, made so that copying a name or a number is copying tokens.
+
+    Digits stand alone. A capitalised word never swallows the space before it, so "Rome" is the same tokens after a
+    space, a quote or a bracket; lower-case words and SQL's keywords do take theirs, as in GPT-2. END is the end of a
+    document, and the padding.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    pieces = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=256,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

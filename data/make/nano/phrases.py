@@ -6,7 +6,8 @@ a the column of a condition.
 
 import random
 
-from data.make.nano.queries import Query, Table
+from data.make.nano.queries import Query
+from data.make.nano.tables import Table
 
 HEADS = {
     "train": {
@@ -46,24 +47,17 @@ HEADS = {
 # Pretraining also puts any of these before any of those: what matters is then the noun phrase, not the opening.
 OPENERS = """could you show|could we have|would you list|we would like to see|let us know|please find|help us find|
 i would like to see|may i have|you could tell us|let me see|do you know|who knows|i am looking for|we are after|give us|
-can we see|i have to know|show me|my question is|i would love to have|someone asked for|try to find|bring up""".replace(
-    "\n", ""
-)
+can we see|i have to know|show me|my question is|i would love to have|someone asked for|try to find|
+bring up""".replace("\n", "").split("|")
 NOUN_PHRASES = {
     "select": ["the {c}", "the {c}", "every {c}", "each {c}", "any {c}"],
     "count": ["the number of {t}", "the count of {t}", "how many {t} there are", "how many {t} we have"],
-    "max": [
-        "the highest {c}",
-        "the largest {c}",
-        "the maximum {c}",
-        "the greatest {c}",
-        "the biggest {c}",
-        "the top {c}",
-    ],
+    "max": ["the highest {c}", "the largest {c}", "the maximum {c}", "the greatest {c}", "the biggest {c}",
+            "the top {c}"],
     "min": ["the lowest {c}", "the smallest {c}", "the minimum {c}", "the least {c}", "the bottom {c}"],
     "avg": ["the average {c}", "the mean {c}", "the mean of {c}"],
     "sum": ["the total {c}", "the sum of {c}", "the total of all {c}"],
-}
+}  # fmt: skip
 # {x} is the comparison with its value: "Rome", "more than 5".
 CONDITIONS = {
     "train": ["whose {a} is {x}", "with {a} {x}", "where the {a} is {x}", "that have {a} {x}", "where {a} is {x}"],
@@ -113,7 +107,7 @@ def question(rng: random.Random, q: Query, table: Table, styles=("train",)) -> s
     things, column = plural(q.table.replace("_", " ")), q.column.replace("_", " ")
     head = rng.choice(HEADS[rng.choice(styles)][q.op])
     if "pretrain" in styles and rng.random() < 0.4:
-        head = f"{rng.choice(OPENERS.split('|'))} {rng.choice(NOUN_PHRASES[q.op])}"
+        head = f"{rng.choice(OPENERS)} {rng.choice(NOUN_PHRASES[q.op])}"
     head = head.format(c=column, t=things)
     rest = list(q.where)
     key = next((c for c in rest if c.column == table.columns[0]), None)

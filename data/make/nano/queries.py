@@ -4,23 +4,9 @@ import json
 import random
 from dataclasses import dataclass
 
-from data.make.nano.words import NUMERIC
+from data.make.nano.tables import Table
 
 AGGREGATES = ("count", "max", "min", "avg", "sum")
-
-
-@dataclass(frozen=True)
-class Table:
-    name: str
-    columns: tuple  # the first column is the key: what a row is called by
-    kinds: tuple  # per column, a key of words.VALUE_KINDS
-    rows: tuple  # of tuples
-
-    def header(self) -> str:
-        return f"table: {self.name} ({', '.join(self.columns)})"
-
-    def is_number(self, column) -> bool:
-        return self.kinds[self.columns.index(column)] in NUMERIC
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Packages are fetched with `apt-get download` and unpacked with `dpkg -x`: no roo
 """
 
 import re
-import shutil
 import struct
 import subprocess
 import zlib
@@ -14,26 +13,22 @@ PACKAGES = ("wordnet-base", "r-cran-janeaustenr")
 
 
 def unpacked(cache: Path) -> Path:
-    """The folder with both packages unpacked, fetching what is missing. Raises RuntimeError where it cannot."""
-    cache = Path(cache)
+    """The folder with both packages unpacked, fetched first if it is not there. Raises RuntimeError where it cannot."""
     root = cache / "root"
-    for package in PACKAGES:
-        if (root / f"{package}.done").exists():
-            continue
-        if not (shutil.which("apt-get") and shutil.which("dpkg")):
-            raise RuntimeError(
-                f"the corpus needs the Debian package {package}, and apt-get or dpkg is not on this machine. "
-                f"On a Debian or Ubuntu machine (or container) run: apt-get download {' '.join(PACKAGES)}; "
-                f"then dpkg -x each .deb into {root} and create the empty file {root}/{package}.done"
-            )
-        root.mkdir(parents=True, exist_ok=True)
-        got = subprocess.run(["apt-get", "download", package], cwd=cache, capture_output=True, text=True)
-        files = sorted(cache.glob(f"{package}_*.deb"))
-        if not files:
-            raise RuntimeError(f"apt-get download {package} failed (try apt-get update): {got.stderr.strip()}")
-        subprocess.run(["dpkg", "-x", files[-1].name, "root"], cwd=cache, check=True)
-        (root / f"{package}.done").touch()
-    return root
+    if root.is_dir():
+        return root
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        subprocess.run(["apt-get", "download", *PACKAGES], cwd=cache, check=True)
+        for package in PACKAGES:
+            file = max(cache.glob(f"{package}_*.deb"))
+            subprocess.run(["dpkg", "-x", file.name, "unpacking"], cwd=cache, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeError(
+            f"the corpus needs two Debian packages, and they cannot be had here ({error}). On a Debian or Ubuntu "
+            f"machine (or container) run: apt-get download {' '.join(PACKAGES)}; then dpkg -x each .deb into {root}"
+        ) from error
+    return (cache / "unpacking").rename(root)
 
 
 def wordnet(root: Path) -> list[tuple[str, str, str]]:

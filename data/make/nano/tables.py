@@ -3,9 +3,9 @@
 # ruff: noqa: SIM905 - word lists read best as plain text
 
 import random
+from dataclasses import dataclass
 
-from data.make.nano.queries import Table
-from data.make.nano.words import value
+from data.make.nano.words import NUMERIC, value
 
 # name of a row's thing: its key column and kind, then other columns with theirs
 DOMAINS = {
@@ -56,6 +56,20 @@ TEXT_COLUMNS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Table:
+    name: str
+    columns: tuple  # the first column is the key: what a row is called by
+    kinds: tuple  # per column, a key of words.VALUE_KINDS
+    rows: tuple  # of tuples
+
+    def header(self) -> str:
+        return f"table: {self.name} ({', '.join(self.columns)})"
+
+    def is_number(self, column) -> bool:
+        return self.kinds[self.columns.index(column)] in NUMERIC
+
+
 def parse(spec: str) -> list[tuple[str, str]]:
     return [tuple(column.split(":")) for column in spec.split()]
 
@@ -88,7 +102,7 @@ def fill(rng: random.Random, name, columns, rows, splits=("train",)) -> Table:
     """Rows for a schema: keys and numbers distinct within a column, other text from a few values so that it repeats."""
     lists = []
     for i, (_, kind) in enumerate(columns):
-        numeric = kind in ("number", "small", "year")
+        numeric = kind in NUMERIC
         wanted = rows if i == 0 or numeric else max(2, rows // 2)
         pool = []
         for _ in range(200):
@@ -111,4 +125,4 @@ def random_table(rng: random.Random, nouns, rows=None) -> Table:
     else:
         name = rng.choice(nouns) if rng.random() < 0.7 else rng.choice(list(DOMAINS))
         columns = noun_schema(rng, nouns, width)
-    return fill(rng, name, columns, rows or rng.randint(2, 4), ("train",))
+    return fill(rng, name, columns, rows or rng.randint(2, 4))

@@ -2,7 +2,8 @@
 
 # ruff: noqa: SIM905 - word lists read best as plain text
 
-# What a function is about: one and many.
+# What a function is about, the same all through it: one and many.
+SAME = ("item", "items")
 PAIRS = tuple(
     (one, f"{one}s")
     for one in """row price word user item score name file task order line card node page value ticket record key event
@@ -73,9 +74,3 @@ NEW_BODIES = (
 SENTENCES = ((SIGNATURES, BODIES),)
 NEW_SENTENCES = ((NEW_SIGNATURES, NEW_BODIES),)
 START, END = "\n", ""
-
-
-def begin(rng, pairs) -> dict[str, str]:
-    """What stays the same through a function: the things that it is about."""
-    item, items = rng.choice(pairs)
-    return {"item": item, "items": items}

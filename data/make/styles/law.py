@@ -2,7 +2,8 @@
 
 # ruff: noqa: SIM905 - word lists read best as plain text
 
-# Two parties that belong together: {A} has the rights, {B} the duties.
+# Two parties that belong together, the same all through a text: {A} has the rights, {B} the duties.
+SAME = ("A", "B")
 PAIRS = (
     ("Lessor", "Lessee"), ("Seller", "Buyer"), ("Landlord", "Tenant"), ("Lender", "Borrower"),
     ("Owner", "Contractor"), ("Employer", "Employee"), ("Supplier", "Customer"),
@@ -65,9 +66,3 @@ NEW_TAILS = (" arising out of this {deed}", " upon {event}", ", subject to {prov
 SENTENCES = ((LEADS, CLAUSES, TAILS),) * 2
 NEW_SENTENCES = ((NEW_LEADS, NEW_CLAUSES, NEW_TAILS),) * 2
 START, END = " ", "."
-
-
-def begin(rng, pairs) -> dict[str, str]:
-    """What stays the same through a text: its two parties."""
-    A, B = rng.choice(pairs)
-    return {"A": A, "B": B}

@@ -2,6 +2,8 @@
 
 # ruff: noqa: SIM905 - word lists read best as plain text
 
+# Who the patient is, the same all through a text.
+SAME = ("sex", "He")
 PAIRS = (("man", "He"), ("woman", "She")) * 5  # too few to divide: every split has both
 WORDS = {
     "complaint": """chest_pain cough fever headache back_pain dizziness nausea rash fatigue vomiting ankle_swelling
@@ -49,9 +51,3 @@ NEW_PLAN = ("Continue {drug} {mg} mg {when} x {n} days, order {test}", "F/u in {
 SENTENCES = ((WHO, WHY), (MORE,), (VITALS,), (EXAM,), (PLAN,))
 NEW_SENTENCES = ((NEW_WHO, NEW_WHY), (NEW_EXAM,), (NEW_PLAN,))
 START, END = " ", "."
-
-
-def begin(rng, pairs) -> dict[str, str]:
-    """What stays the same through a text: who the patient is."""
-    sex, He = rng.choice(pairs)
-    return {"sex": sex, "He": He}

@@ -5,13 +5,23 @@ import random
 import re
 import zlib
 
-from data.make.styles import code as code_style
-from data.make.styles import law as law_style
-from data.make.styles import medicine as medicine_style
-from data.make.styles.openers import OPENERS
+from data.make.styles import code, law, medicine
 from lorakit.lab.tasks.styles import FOLDER, HELD_OUT, SIZES
 
-STYLES = {"law": law_style, "medicine": medicine_style, "code": code_style}
+STYLES = {"law": law, "medicine": medicine, "code": code}
+# How every text begins, whatever its style: it says nothing about what follows, so the adapter must.
+OPENERS = {
+    "train": (
+        "The note says:", "It reads as follows:", "Here is the text:", "On the first page:", "The letter begins",
+        "What follows was written in May:", "The second part says", "A copy of the page:", "The answer was:",
+        "From the old file:", "This is what they wrote:", "In the margin:", "The entry of Monday:", "Read this:",
+        "He wrote", "She had written:", "At the end we find", "The last lines are",
+        "The record shows", "One of them wrote", "My copy says", "Their note reads", "The second half begins",
+        "The old page says",
+    ),
+    "validation": ("The paper says", "Next comes:", "On the back:"),
+    "test": ("The report says", "Here is the next page:", "We found this:", "The book begins", "As it was written:"),
+}  # fmt: skip
 SLOT = re.compile(r"\{([A-Za-z]+)(\d*)\}")
 
 
@@ -33,7 +43,7 @@ def make(style: str) -> list[dict]:
 def write(style: str, split: str, rng: random.Random, new_patterns: bool = False) -> str:
     """One text with the words of a split."""
     made = STYLES[style]
-    same = made.begin(rng, of_split(made.PAIRS, split))
+    same = dict(zip(made.SAME, rng.choice(of_split(made.PAIRS, split)), strict=True))
     used, sentences = set(), []
     for parts in made.NEW_SENTENCES if new_patterns else made.SENTENCES:
         sentence = fill("".join(rng.choice(part) for part in parts), made, split, rng, dict(same), used)
@@ -67,6 +77,5 @@ def of_split(words, split: str) -> list:
 
 
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
     for name in STYLES:
         (FOLDER / f"{name}.jsonl").write_text("".join(json.dumps(text) + "\n" for text in make(name)), encoding="utf-8")

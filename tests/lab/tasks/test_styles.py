@@ -1,17 +1,12 @@
-"""Texts in three styles: the same on every machine, held out as they say, and nano can read them all."""
-
-import json
-import random
+"""Texts in three styles: held out as they say, and nano can read them all."""
 
 import pytest
 
-from data.make.styles.openers import OPENERS
-from data.make.styles.write import SLOT, STYLES, fill, make, of_split
 from lorakit.core.errors import LoRAError
 from lorakit.lab import load_base
 from lorakit.lab.evaluate import context_length, count_bytes
 from lorakit.lab.tasks import TASKS
-from lorakit.lab.tasks.styles import FOLDER, HELD_OUT, SIZES, style_task
+from lorakit.lab.tasks.styles import HELD_OUT, SIZES, STYLES, style_task
 from lorakit.lab.tasks.task import encode_all
 
 MARKS = {"law": ("shall", "the "), "medicine": ("BP ", "/"), "code": ("def ", "return")}
@@ -22,10 +17,8 @@ def tasks():
     return {style: TASKS[style]() for style in STYLES}
 
 
-def test_the_bundled_files_are_what_the_code_writes_and_have_their_sizes(tasks):
+def test_the_tasks_have_their_sizes(tasks):
     for style, task in tasks.items():
-        written = "".join(json.dumps(text) + "\n" for text in make(style))
-        assert (FOLDER / f"{style}.jsonl").read_text(encoding="utf-8") == written
         assert task.name == style and task.scorer is None and task.metric == "bits_per_byte"
         assert {split: len(task.split(split)) for split in SIZES} == SIZES
         assert count_bytes(task.test) == sum(example.info["bytes"] for example in task.test)
@@ -48,35 +41,13 @@ def test_a_style_is_seen_at_a_glance(tasks):
             assert share > 0.6 if style == other else share < 0.01, (style, other, share)
 
 
-def test_no_slot_is_left_open_and_sentences_end_once(tasks):
-    for style, task in tasks.items():
-        for example in task.train + task.validation + task.test:
-            assert not SLOT.search(example.answer) and "_the" not in example.answer and "  " not in example.prompt
-            assert example.answer[0] == STYLES[style].START and ".." not in example.answer
-            assert example.answer.isascii()
-            if style == "code":
-                compile(example.answer, "answer", "exec")
-            else:
-                assert "{" not in example.answer and example.answer.endswith(".") and "  " not in example.answer
-
-
-def test_words_of_a_list_and_openers_are_in_one_split_only():
-    for made in STYLES.values():
-        for words in made.WORDS.values():
-            parts = [set(of_split(words, split)) for split in SIZES]
-            assert len(set(words)) == len(words), "a word twice could be in two splits"
-            assert sum(map(len, parts)) == len(words) and all(len(part) >= 2 for part in parts)
-    assert len(set().union(*OPENERS.values())) == sum(map(len, OPENERS.values()))
-
-
 def test_the_test_says_how_far_from_training_each_text_is(tasks):
-    for style, task in tasks.items():
-        made, kinds = STYLES[style], [example.info["held_out"] for example in task.test]
+    for task in tasks.values():
+        kinds = [example.info["held_out"] for example in task.test]
         assert kinds == [kind for kind in HELD_OUT for _ in range(100)]
         assert [e.info["held_out"] for e in task.validation] == ["combinations"] * 100 + ["words"] * 100
         texts = [e.answer for split in SIZES for e in task.split(split)]
         assert len(set(texts)) == len(texts), "no text twice, in one split or in two"
-        assert not set(made.SENTENCES[0][0]) & set(made.NEW_SENTENCES[0][0])
 
 
 def test_test_words_are_new_and_test_patterns_too(tasks):
@@ -93,19 +64,7 @@ def test_test_words_are_new_and_test_patterns_too(tasks):
 def test_openers_say_nothing_about_the_style(tasks):
     for split in SIZES:
         used = [{example.prompt for example in task.split(split)} for task in tasks.values()]
-        assert used[0] == used[1] == used[2] == set(OPENERS[split])
-    assert "The report says" in OPENERS["test"]
-
-
-def test_one_slot_name_is_one_word_and_numbered_slots_differ():
-    rng = random.Random(0)
-    for _ in range(50):
-        text = fill("{verb} {verb} {verb2} {n} {n}", STYLES["law"], "test", rng, {}, set())
-        a, b, c, m, n = text.split()
-        assert a == b != c and m == n
-    few = {"event", "termination"}
-    everything = set(STYLES["law"].WORDS["deed"])
-    assert fill("{deed}", STYLES["law"], "train", rng, {}, everything | few), "when all are used, one comes again"
+        assert used[0] == used[1] == used[2]
 
 
 def test_limit_takes_the_first_texts(tasks):

@@ -1,0 +1,161 @@
+"""Text-to-SQL, tickets and styles: the bundled files are what the code writes, and what is held out is held out."""
+
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from data.make import text_to_sql as sql_questions
+from data.make.nano.phrases import CONDITIONS, HEADS
+from data.make.nano.queries import Condition, Query, random_query, to_sql
+from data.make.nano.tables import DOMAINS, fill, parse
+from data.make.nano.words import split_of
+from data.make.styles import write as styles
+from data.make.tickets.words import IMPACTS, PROBLEMS, PRODUCTS, TONES
+from data.make.tickets.write import SIZES, lines, make_tickets, parts
+from lorakit.lab.tasks import TASKS
+from lorakit.lab.tasks.task import Example
+from lorakit.lab.tasks.text_to_sql import run_sql, same_result, text_to_sql
+from lorakit.lab.tasks.tickets import FILE, KNOWN, read
+
+# Text-to-SQL
+
+
+@pytest.fixture(scope="module")
+def questions():
+    return text_to_sql()
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 200), ("validation", 300), ("test", 500)])
+def test_the_bundled_questions_are_what_the_code_writes(split, count):
+    made = sql_questions.lines(sql_questions.make_split(split, count))
+    bundled = (sql_questions.FOLDER / f"{split}.jsonl").read_text(encoding="utf-8")
+    assert bundled.startswith(made) if split == "train" else bundled == made
+
+
+def test_no_value_of_the_test_stands_in_a_training_table(questions):
+    train, test = (
+        {str(v) for e in examples for row in e.info["rows"] for v in row}
+        for examples in (questions.train, questions.test)
+    )
+    assert not train & test
+    assert {split_of(v) for v in test} == {"test"}
+
+
+def test_no_question_of_the_test_is_worded_as_in_training(questions):
+    frames = [h.split("{")[0] for heads in HEADS["test"].values() for h in heads]
+    joints = [c.split("{")[0] for c in CONDITIONS["test"]]
+    trained = "\n".join(e.prompt.split("question: ")[1] for e in questions.train)
+    assert not [f for f in frames + joints if f" {f}" in f" {trained}"]
+
+
+def test_one_slip_in_the_query_changes_the_result():
+    rng, told = random.Random(3), 0
+    for _ in range(200):
+        table = fill(rng, "city", parse(DOMAINS["city"]), 6)
+        query = random_query(rng, table)
+        if sql_questions.telling(query, table):
+            info = {"table": "city", "columns": table.columns, "rows": table.rows}
+            info["types"] = ["number" if table.is_number(c) else "text" for c in table.columns]
+            gold = Example("", to_sql(query), info)
+            assert same_result(to_sql(query), gold)
+            assert not any(same_result(to_sql(wrong), gold) for wrong in sql_questions.mistakes(query, table))
+            told += 1
+    assert told > 50
+
+
+@pytest.mark.parametrize("op", ["select", "count", "max", "min", "avg", "sum"])
+def test_python_and_sqlite_agree_on_every_operation(op):
+    rows = (("Rome", "Italy", 28), ("Oslo", "Norway", 7), ("Milan", "Italy", 14))
+    columns = ("name", "country", "population")
+    info = {"table": "city", "columns": columns, "types": ["text", "text", "number"], "rows": rows}
+    table = replace(fill(random.Random(0), "city", [("name", "name")], 2), columns=columns, rows=rows,
+                    kinds=("place", "country", "number"))  # fmt: skip
+    query = Query("city", op, "*" if op == "count" else "population", (Condition("country", "=", "Italy"),))
+    assert sorted(run_sql(to_sql(query), info)) == sorted((v,) for v in query.run(table))
+
+
+# Tickets
+
+
+@pytest.fixture(scope="module")
+def tickets():
+    return read()
+
+
+def test_the_bundled_tickets_are_what_the_code_writes():
+    assert FILE.read_text(encoding="utf-8") == lines(make_tickets())
+
+
+def test_no_ticket_stands_twice_and_each_kind_is_there_about_as_often(tickets):
+    assert Counter(t["split"] for t in tickets) == SIZES
+    assert len({t["text"] for t in tickets}) == len({t["id"] for t in tickets}) == len(tickets)
+    for field, known in (*KNOWN.items(), ("tone", tuple(TONES))):
+        counts = Counter(t[field] for t in tickets)
+        assert set(counts) == set(known)
+        assert max(counts.values()) < 1.3 * min(counts.values())
+
+
+def test_the_tone_does_not_tell_the_priority(tickets):
+    angry = Counter(t["priority"] for t in tickets if t["tone"] == "angry")
+    assert max(angry.values()) < 1.5 * min(angry.values())
+
+
+def test_held_out_sentences_are_never_in_training(tickets):
+    train = "\n".join(t["text"] for t in tickets if t["split"] == "train")
+    new = [s for part in (PROBLEMS, IMPACTS) for sentences in part.values() for s in parts(sentences)[1]]
+    beginnings = [s.split("{")[0].strip() for s in new]  # up to the first slot: enough to find a sentence again
+    things = [thing for listed in PRODUCTS.values() for thing in parts(listed)[1]]
+    assert not [words for words in beginnings if len(words) > 12 and words in train]
+    assert not [thing for thing in things if thing in train]
+    assert {t["held_out"] for t in tickets if t["split"] == "test"} == {"combinations", "sentences"}
+
+
+def test_a_ticket_tells_its_product(tickets):
+    seen = {thing: product for product, listed in PRODUCTS.items() for thing in parts(listed)[0]}
+    for ticket in tickets:
+        text = f"{ticket['subject']} {ticket['text']}"
+        by_thing = {product for thing, product in seen.items() if thing in text}
+        assert f"{ticket['product']}:" in ticket["subject"] or by_thing == {ticket["product"]}
+
+
+# Styles
+
+
+@pytest.mark.parametrize("style", styles.STYLES)
+def test_the_bundled_texts_are_what_the_code_writes(style):
+    written = "".join(json.dumps(text) + "\n" for text in styles.make(style))
+    assert (styles.FOLDER / f"{style}.jsonl").read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize("style", styles.STYLES)
+def test_no_slot_is_left_open_and_sentences_end_once(style):
+    task, made = TASKS[style](), styles.STYLES[style]
+    for text in (example.answer for example in task.train + task.validation + task.test):
+        assert not styles.SLOT.search(text) and "_the" not in text and ".." not in text
+        assert text[0] == made.START and text.isascii()
+        if style == "code":
+            compile(text, "answer", "exec")
+        else:
+            assert "{" not in text and text.endswith(".") and "  " not in text
+
+
+def test_words_of_a_list_and_openers_are_in_one_split_only():
+    for made in styles.STYLES.values():
+        for words in made.WORDS.values():
+            of_splits = [set(styles.of_split(words, split)) for split in SIZES]
+            assert len(set(words)) == len(words), "a word twice could be in two splits"
+            assert sum(map(len, of_splits)) == len(words) and all(len(part) >= 2 for part in of_splits)
+        assert not set(made.SENTENCES[0][0]) & set(made.NEW_SENTENCES[0][0])
+    assert len(set().union(*styles.OPENERS.values())) == sum(map(len, styles.OPENERS.values()))
+
+
+def test_one_slot_name_is_one_word_and_numbered_slots_differ():
+    rng, law = random.Random(0), styles.STYLES["law"]
+    for _ in range(50):
+        text = styles.fill("{verb} {verb} {verb2} {n} {n}", law, "test", rng, {}, set())
+        a, b, c, m, n = text.split()
+        assert a == b != c and m == n
+    assert styles.fill("{deed}", law, "train", rng, {}, set(law.WORDS["deed"])), "when all are used, one comes again"
