@@ -18,7 +18,7 @@ from lorakit.lab.tasks.classification import Classification
 from lorakit.lab.tasks.e2e import e2e
 from lorakit.lab.tasks.python_source import python_source
 from lorakit.lab.tasks.sst2 import sst2
-from lorakit.lab.tasks.task import Example, Task, collate, encode
+from lorakit.lab.tasks.task import Example, Task, collate, encode_all
 from lorakit.lab.tasks.text_to_sql import text_to_sql
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "Task",
     "collate",
     "e2e",
-    "encode",
+    "encode_all",
     "evaluate",
     "fit",
     "generate_answers",

@@ -68,7 +68,7 @@ def test_the_loss_is_the_plain_mean_over_answer_tokens_whatever_the_batch(tiny_m
     total, count = 0.0, 0
     with torch.no_grad():
         for example in examples:  # the definition, one example at a time, from the full logits
-            encoded = lab.encode(example, tiny_tokenizer)
+            (encoded,) = lab.encode_all([example], tiny_tokenizer)
             logits = tiny_model(torch.tensor([encoded.ids])).logits[0, :-1]
             losses = cross_entropy(logits, torch.tensor(encoded.labels[1:]), reduction="none")
             total, count = total + losses.sum().item(), count + len(example.answer) + 1
@@ -85,7 +85,7 @@ def test_the_loss_is_the_same_for_a_model_that_knows_no_shortcuts(tiny_model, ti
         def forward(self, input_ids, attention_mask):
             return self.inner(input_ids=input_ids, attention_mask=attention_mask)
 
-    batch = lab.collate([lab.encode(lab.Example("pp:", " abc"), tiny_tokenizer)], tiny_tokenizer.pad_token_id)
+    batch = lab.collate(lab.encode_all([lab.Example("pp:", " abc")], tiny_tokenizer), tiny_tokenizer.pad_token_id)
     with torch.no_grad():
         short, plain = answer_loss(tiny_model, batch), answer_loss(Plain(tiny_model), batch)
     assert short[0].item() == pytest.approx(plain[0].item(), rel=1e-6)

@@ -82,7 +82,7 @@ def test_the_first_step_is_the_gradient_of_the_mean_over_answer_tokens(make_tiny
     history = run(model, tiny_tokenizer, task, steps=1, batch_size=len(EXAMPLES))  # one step on everything
     model = make_tiny(dropout=0.0)
     assert history.losses[0] == pytest.approx(lab.mean_loss(model, tiny_tokenizer, EXAMPLES), rel=1e-5)
-    rows = [lab.encode(example, tiny_tokenizer) for example in EXAMPLES]
+    rows = lab.encode_all(EXAMPLES, tiny_tokenizer)
     batch = lab.collate(rows, tiny_tokenizer.pad_token_id)
     model(**batch).loss.backward()  # transformers' own mean over the labelled tokens
     norm = math.sqrt(sum(parameter.grad.square().sum().item() for parameter in model.parameters()))

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.tasks.task import Encoded, Example, Task, pad_rows
+from lorakit.lab.tasks.task import Encoded, Example, Task, check_length, pad_rows
 
 
 def accuracy(answers: list[str], examples: list[Example]) -> dict[str, float]:
@@ -52,11 +52,7 @@ class Classification(Task):
         for number, (example, row) in enumerate(zip(examples, rows, strict=True)):
             if not example.prompt.strip() or not row:
                 raise LoRAError(f"example {number} is an empty text: there is nothing to classify")
-            if max_length is not None and len(row) > max_length:
-                raise LoRAError(
-                    f"example {number} is {len(row)} tokens long, more than {max_length}: {example.prompt[:60]!r}... "
-                    "Leave it out, or raise max_length (at most the model's context)."
-                )
+            check_length(number, example, len(row), max_length)
         return [Encoded(row, [self.labels.index(e.answer)]) for e, row in zip(examples, rows, strict=True)]
 
     def collate(self, rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:

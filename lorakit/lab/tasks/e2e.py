@@ -1,19 +1,22 @@
 """The E2E NLG Challenge: a restaurant's attributes in, one sentence about it out (the LoRA paper's GPT-2 task)."""
 
-import os
 import random
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.bases.hub import hub_answers, why_not
 from lorakit.lab.places import data_folder
+from lorakit.lab.tasks.sources import from_hub, numbered_lines
 from lorakit.lab.tasks.task import Example, Task
 
-HUB_ID = "tuetschek/e2e_nlg"
+SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # a file's name → the split's name on the Hub
 ADVICE = (
     "E2E is read from the folder `e2e` under LORAKIT_DATA (files valid.txt and test.txt, and train.txt if you have it, "
     "with lines `name : Blue Spice | area : riverside||A place called Blue Spice .`, as in microsoft/LoRA), "
     "from a folder given as e2e(folder), or with a network from the Hub, for which `pip install datasets`."
+)
+NO_TRAIN = (
+    "E2E's training split was not at hand: trained on nine tenths of its validation split, validated on the rest. "
+    "Scores are not comparable with the paper's, whose training set is nine times larger."
 )
 
 
@@ -29,33 +32,24 @@ def e2e(folder: str | Path | None = None, *, limit: int | None = None, seed: int
     The score is sacrebleu's corpus BLEU (0..100) against all references. Raises LoRAError.
     """
     place = data_folder("e2e", folder, ADVICE)
-    if place is not None:
-        groups = {name: _read(place / f"{name}.txt") for name in ("train", "valid", "test")}
-        for name in ("valid", "test"):
-            if groups[name] is None:
-                raise LoRAError(f"there is no {place / f'{name}.txt'}. {ADVICE}")
-    else:
-        groups = _from_hub()
+    groups = _from_folder(place) if place else _from_hub()
     shuffle = random.Random(seed).sample
-    groups = {name: found and shuffle(sorted(found.items()), len(found)) for name, found in groups.items()}
+    groups = {name: shuffle(sorted(found.items()), len(found)) for name, found in groups.items()}
     note = "Trained on E2E's training split."
-    if groups["train"] is None:
+    if "train" not in groups:
         held_out = max(1, len(groups["valid"]) // 10)
         groups["train"], groups["valid"] = groups["valid"][held_out:], groups["valid"][:held_out]
-        note = (
-            "E2E's training split was not at hand: trained on nine tenths of its validation split, validated on the "
-            "rest. Scores are not comparable with the paper's, whose training set is nine times larger."
-        )
-    groups = {name: found[:limit] for name, found in groups.items()}
+        note = NO_TRAIN
+    train, valid, test = (groups[name][:limit] for name in SPLITS)
     return Task(
         name="e2e",
-        train=[Example(_prompt(mr), f" {text}", {"mr": mr}) for mr, texts in groups["train"] for text in texts],
-        validation=[_grouped(mr, texts) for mr, texts in groups["valid"]],
-        test=[_grouped(mr, texts) for mr, texts in groups["test"]],
+        train=[Example(_prompt(mr), f" {text}", {"mr": mr}) for mr, texts in train for text in texts],
+        validation=[_grouped(mr, texts) for mr, texts in valid],
+        test=[_grouped(mr, texts) for mr, texts in test],
         metric="bleu",
         scorer=bleu,
         max_new_tokens=96,
-        note=f"{note} Reported on the test split: {len(groups['test'])} meaning representations.",
+        note=f"{note} Reported on the test split: {len(test)} meaning representations.",
     )
 
 
@@ -81,41 +75,29 @@ def _grouped(meaning: str, texts: list[str]) -> Example:
     return Example(_prompt(meaning), f" {texts[0]}", {"mr": meaning, "references": texts})
 
 
-def _read(file: Path) -> dict[str, list[str]] | None:
-    """Meaning representation -> its references, or None where there is no such file."""
-    if not file.is_file():
-        return None
-    found: dict[str, list[str]] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
+def _from_folder(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """For each split that is there: meaning representation -> its references."""
+    groups: dict[str, dict[str, list[str]]] = {}
+    for name in SPLITS:
+        file = folder / f"{name}.txt"
+        if name == "train" and not file.is_file():
             continue
-        meaning, bar, text = line.partition("||")
-        if not bar or not text.strip():
-            raise LoRAError(f"{file}, line {number}: expected `attributes||sentence`, got {line[:80]!r}")
-        pairs = (pair.partition(" : ") for pair in meaning.split(" | "))
-        meaning = ", ".join(f"{key.strip()}[{value.strip()}]" for key, _, value in pairs)
-        found.setdefault(meaning, []).append(text.strip())
-    if not found:
-        raise LoRAError(f"{file} is empty. {ADVICE}")
-    return found
+        groups[name] = {}
+        for number, line in numbered_lines(file, ADVICE):
+            meaning, _, text = line.partition("||")
+            if not text.strip():
+                raise LoRAError(f"{file}, line {number}: expected `attributes||sentence`, got {line[:80]!r}")
+            pairs = (pair.partition(" : ") for pair in meaning.split(" | "))
+            meaning = ", ".join(f"{key.strip()}[{value.strip()}]" for key, _, value in pairs)
+            groups[name].setdefault(meaning, []).append(text.strip())
+    return groups
 
 
 def _from_hub() -> dict[str, dict[str, list[str]]]:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        missing = f"LORAKIT_DATA is {os.environ.get('LORAKIT_DATA')!r} and the package datasets is not installed"
-        raise LoRAError(f"the E2E data is not here: {missing}. {ADVICE}") from error
-    if not hub_answers():
-        raise LoRAError(f"the E2E data is not here. {why_not()} {ADVICE}")
-    groups: dict[str, dict[str, list[str]]] = {"train": {}, "valid": {}, "test": {}}
-    try:
-        # The Hub's own conversion to parquet: the data set itself is a script, which datasets no longer runs.
-        splits = load_dataset(HUB_ID, revision="refs/convert/parquet")
-        for name, split in (("train", "train"), ("valid", "validation"), ("test", "test")):
-            for row in splits[split]:
-                groups[name].setdefault(row["meaning_representation"], []).append(row["human_reference"])
-    except Exception as error:  # the Hub's client raises many kinds: a lost network, a moved data set, a full disk
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LoRAError(f"the E2E data could not be fetched from the Hub ({reason}). {ADVICE}") from error
+    # The Hub's own conversion to parquet: the data set itself is a script, which datasets no longer runs.
+    splits = from_hub("E2E", "tuetschek/e2e_nlg", ADVICE, revision="refs/convert/parquet")
+    groups: dict[str, dict[str, list[str]]] = {name: {} for name in SPLITS}
+    for name, split in SPLITS.items():
+        for row in splits[split]:
+            groups[name].setdefault(row["meaning_representation"], []).append(row["human_reference"])
     return groups

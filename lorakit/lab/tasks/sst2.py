@@ -1,16 +1,14 @@
 """SST-2: a sentence of a film review in, whether it is positive or negative out (a GLUE task of the LoRA paper)."""
 
-import os
 import random
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.bases.hub import hub_answers, why_not
 from lorakit.lab.places import data_folder
 from lorakit.lab.tasks.classification import Classification
+from lorakit.lab.tasks.sources import from_hub, numbered_lines
 from lorakit.lab.tasks.task import Example
 
-HUB_ID = "stanfordnlp/sst2"
 LABELS = ("negative", "positive")  # 0 and 1 in the files
 ADVICE = (
     "SST-2 is read from the folder `sst2` under LORAKIT_DATA (train.tsv, dev.tsv and test.tsv with lines "
@@ -29,49 +27,27 @@ def sst2(folder: str | Path | None = None) -> Classification:
     for validation; `note` says so. Raises LoRAError.
     """
     place = data_folder("sst2", folder, ADVICE)
-    if place is not None:
-        splits = [_read(place / f"{name}.tsv") for name in ("train", "dev", "test")]
-        note = f"SST-2's split by sentences. Reported on the test split: {len(splits[2])} sentences."
+    if place:
+        train, validation, test = (_read(place / f"{name}.tsv") for name in ("train", "dev", "test"))
+        note = f"SST-2's split by sentences. Reported on the test split: {len(test)} sentences."
     else:
-        splits, note = _from_hub()
-    train, validation, test = splits
+        splits = from_hub("SST-2", "stanfordnlp/sst2", ADVICE)
+        labelled = ([Example(row["sentence"].strip(), LABELS[row["label"]]) for row in splits[name]]
+                    for name in ("train", "validation"))  # fmt: skip
+        (train, validation, test), note = without_test_labels(*labelled)
     return Classification(name="sst2", train=train, validation=validation, test=test, note=note, labels=LABELS)
 
 
 def _read(file: Path) -> list[Example]:
-    if not file.is_file():
-        raise LoRAError(f"there is no {file}. {ADVICE}")
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or (number == 1 and line.split("\t") == ["sentence", "label"]):  # GLUE's files have a head
+    for number, line in numbered_lines(file, ADVICE):
+        if number == 1 and line.split("\t") == ["sentence", "label"]:  # GLUE's files have a head
             continue
         text, _, label = line.rpartition("\t")
         if label.strip() not in ("0", "1") or not text.strip():
             raise LoRAError(f"{file}, line {number}: expected `sentence<TAB>0 or 1`, got {line[:80]!r}")
         found.append(Example(text.strip(), LABELS[int(label)]))
-    if not found:
-        raise LoRAError(f"{file} is empty. {ADVICE}")
     return found
-
-
-def _from_hub() -> tuple[list[list[Example]], str]:
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        missing = f"LORAKIT_DATA is {os.environ.get('LORAKIT_DATA')!r} and the package datasets is not installed"
-        raise LoRAError(f"the SST-2 data is not here: {missing}. {ADVICE}") from error
-    if not hub_answers():
-        raise LoRAError(f"the SST-2 data is not here. {why_not()} {ADVICE}")
-    try:
-        splits = load_dataset(HUB_ID)
-        train, test = (
-            [Example(row["sentence"].strip(), LABELS[row["label"]]) for row in splits[name]]
-            for name in ("train", "validation")
-        )
-    except Exception as error:  # the Hub's client raises many kinds: a lost network, a moved data set, a full disk
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LoRAError(f"the SST-2 data could not be fetched from the Hub ({reason}). {ADVICE}") from error
-    return without_test_labels(train, test)
 
 
 def without_test_labels(train: list[Example], validation: list[Example]) -> tuple[list[list[Example]], str]:

@@ -1,30 +1,14 @@
 """Law, medicine, code: three styles of text, written by the project from templates and word lists of its own."""
 
-import json
-
 from lorakit.core.errors import LoRAError
 from lorakit.lab.places import DATA
+from lorakit.lab.tasks.sources import bundled
 from lorakit.lab.tasks.task import Example, Task
 
 STYLES = ("law", "medicine", "code")
 FOLDER = DATA / "tasks" / "styles"  # made by data/make/styles
 SIZES = {"train": 2400, "validation": 200, "test": 300}
 HELD_OUT = ("combinations", "words", "patterns")  # what is new in a text: ever farther from training
-
-
-def law(limit: int | None = None) -> Task:
-    """Clauses of contracts, judged by "bits_per_byte"; see `style_task`."""
-    return style_task("law", limit)
-
-
-def medicine(limit: int | None = None) -> Task:
-    """Clinical notes, judged by "bits_per_byte"; see `style_task`."""
-    return style_task("medicine", limit)
-
-
-def code(limit: int | None = None) -> Task:
-    """Small Python functions, judged by "bits_per_byte"; see `style_task`."""
-    return style_task("code", limit)
 
 
 def style_task(style: str, limit: int | None = None) -> Task:
@@ -39,8 +23,7 @@ def style_task(style: str, limit: int | None = None) -> Task:
     if style not in STYLES:
         raise LoRAError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
     splits: dict[str, list[Example]] = {split: [] for split in SIZES}
-    for line in (FOLDER / f"{style}.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in bundled(FOLDER / f"{style}.jsonl", "data.make.styles.write"):
         info = {"bytes": len(row["text"].encode()), "held_out": row["held_out"]}
         splits[row["split"]].append(Example(row["opener"], row["text"], info))
     splits["train"] = splits["train"][:limit]

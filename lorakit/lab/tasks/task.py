@@ -80,17 +80,12 @@ class Encoded:
     labels: list[int]
 
 
-def encode(example: Example, tokenizer, max_length: int | None = None) -> Encoded:
-    """Prompt + answer + end-of-text as ids and labels.
-
-    Raises LoRAError where the result is longer than `max_length` tokens: cutting a prompt would silently change
-    the question, and cutting an answer would teach the model to stop in the middle.
-    """
-    return encode_all([example], tokenizer, max_length)[0]
-
-
 def encode_all(examples: Sequence[Example], tokenizer, max_length: int | None = None) -> list[Encoded]:
-    """`encode` for many examples, in one pass of the tokenizer (about ten times faster than one by one)."""
+    """Prompt + answer + end-of-text of every example, in one pass of the tokenizer (ten times faster than one by one).
+
+    Raises LoRAError where one is longer than `max_length` tokens: cutting a prompt would silently change the question,
+    and cutting an answer would teach the model to stop in the middle.
+    """
     if not examples:
         return []
     prompts = encode_prompts([example.prompt for example in examples], tokenizer)
@@ -101,13 +96,18 @@ def encode_all(examples: Sequence[Example], tokenizer, max_length: int | None = 
             part = "answer" if prompt else "prompt"
             raise LoRAError(f"example {number} has an empty {part}: {example.prompt[:60]!r}")
         answer = [*answer, tokenizer.eos_token_id]
-        if max_length is not None and len(prompt) + len(answer) > max_length:
-            raise LoRAError(
-                f"example {number} is {len(prompt) + len(answer)} tokens long, more than {max_length}: "
-                f"{example.prompt[:60]!r}... Leave it out, or raise max_length (at most the model's context)."
-            )
+        check_length(number, example, len(prompt) + len(answer), max_length)
         encoded.append(Encoded([*prompt, *answer], [IGNORED] * len(prompt) + answer))
     return encoded
+
+
+def check_length(number: int, example: Example, tokens: int, max_length: int | None) -> None:
+    """Raise LoRAError where an example is too long."""
+    if max_length is not None and tokens > max_length:
+        raise LoRAError(
+            f"example {number} is {tokens} tokens long, more than {max_length}: {example.prompt[:60]!r}... "
+            "Leave it out, or raise max_length (at most the model's context)."
+        )
 
 
 def encode_prompts(prompts: Sequence[str], tokenizer) -> list[list[int]]:

@@ -1,14 +1,13 @@
 """Text-to-SQL: load the examples, and score SQL by running it."""
 
-import json
 import re
 import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
 
-from lorakit.core.errors import LoRAError
 from lorakit.lab.places import DATA
+from lorakit.lab.tasks.sources import bundled
 from lorakit.lab.tasks.task import Example, Task
 
 FOLDER = DATA / "tasks" / "text_to_sql"
@@ -25,19 +24,11 @@ def text_to_sql(folder: str | Path | None = None) -> Task:
 
     Raises LoRAError where the files are missing or unreadable.
     """
-    folder = Path(folder) if folder else FOLDER
-    splits = {split: read(folder / f"{split}.jsonl") for split in ("train", "validation", "test")}
+    splits = {}
+    for split in ("train", "validation", "test"):
+        rows = bundled(Path(folder or FOLDER, f"{split}.jsonl"), "data.make.text_to_sql")
+        splits[split] = [Example(row["prompt"], row["answer"], row["info"]) for row in rows]
     return Task(name="text_to_sql", metric="execution", scorer=score, max_new_tokens=48, **splits)
-
-
-def read(path: Path) -> list[Example]:
-    try:
-        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        return [Example(row["prompt"], row["answer"], row["info"]) for row in rows]
-    except FileNotFoundError as error:
-        raise LoRAError(f"{path} is missing: run python -m data.make.text_to_sql") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise LoRAError(f"{path} is not a text-to-SQL file ({error}): run python -m data.make.text_to_sql") from error
 
 
 def score(answers: list[str], examples: list[Example]) -> dict[str, float]:

@@ -1,18 +1,20 @@
 """Ticket triage as a task: a ticket in; product, team and priority out."""
 
-import json
 from pathlib import Path
+
+import pandas as pd
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.places import DATA
+from lorakit.lab.tasks.sources import bundled
 from lorakit.lab.tasks.task import Example, Task
 
-FIELDS = ("product", "team", "priority")
 KNOWN = {
     "product": ("Ledger", "Roster", "Vault", "Pulse"),
     "team": ("billing", "access", "faults", "data", "advice"),
     "priority": ("urgent", "high", "normal", "low"),
 }
+FIELDS = tuple(KNOWN)
 FILE = DATA / "tasks" / "tickets.jsonl"
 HELD_OUT = ("combinations", "sentences")  # what training never had: only this ticket as a whole, or its very sentences
 
@@ -26,31 +28,18 @@ def ticket_triage(file: str | Path | None = None) -> Task:
     splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
     for ticket in read(file):
         splits[ticket["split"]].append(as_example(ticket))
-    if not all(splits.values()):
-        empty = next(split for split, examples in splits.items() if not examples)
-        raise LoRAError(f"{file or FILE} has no tickets for {empty}: each needs a split among {', '.join(splits)}")
     return Task(name="ticket_triage", metric="all", scorer=score, max_new_tokens=16, **splits)
 
 
 def read(file: str | Path | None = None) -> list[dict]:
     """The tickets of a JSON-lines file, the bundled one by default. Raises LoRAError naming the line that is wrong."""
-    path = Path(file) if file else FILE
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise LoRAError(f"{path} cannot be read ({error}): `python -m data.make.tickets.write` makes them") from error
-    tickets = []
-    for number, line in enumerate(lines, 1):
-        try:
-            ticket = json.loads(line)
-            missing = {"split", "subject", "text", "held_out", *FIELDS} - set(ticket)
-            if missing:
-                raise ValueError(f"without {', '.join(sorted(missing))}")
-            if ticket["split"] not in ("train", "validation", "test"):
-                raise ValueError(f"split {ticket['split']!r}")
-        except (ValueError, TypeError) as error:
-            raise LoRAError(f"line {number} of {path} is not a ticket: {error}") from error
-        tickets.append(ticket)
+    file = Path(file or FILE)
+    tickets = bundled(file, "data.make.tickets.write")
+    for number, ticket in enumerate(tickets, 1):
+        if missing := {"split", "subject", "text", "held_out", *FIELDS} - set(ticket):
+            raise LoRAError(f"line {number} of {file} is not a ticket: without {', '.join(sorted(missing))}")
+        if ticket["split"] not in ("train", "validation", "test"):
+            raise LoRAError(f"line {number} of {file} has the split {ticket['split']!r}, not train, validation or test")
     return tickets
 
 
@@ -70,17 +59,10 @@ def score(answers: list[str], examples: list[Example]) -> dict[str, float]:
 
     "combinations" and "sentences" are the first of these among the tickets whose info["held_out"] says so.
     """
-    right = [correct(answer, example) for answer, example in zip(answers, examples, strict=True)]
-    count = max(len(right), 1)
-    found = {"all": sum(all(fields.values()) for fields in right) / count}
-    found |= {field: sum(fields[field] for fields in right) / count for field in FIELDS}
-    for kind in HELD_OUT:
-        of_kind = [
-            all(fields.values()) for fields, e in zip(right, examples, strict=True) if e.info["held_out"] == kind
-        ]
-        if of_kind:
-            found[kind] = sum(of_kind) / len(of_kind)
-    return found
+    right = pd.DataFrame([correct(answer, e) for answer, e in zip(answers, examples, strict=True)])
+    right["all"] = right[list(FIELDS)].all(axis=1)
+    by_kind = right["all"].groupby([example.info["held_out"] for example in examples]).mean()
+    return right[["all", *FIELDS]].mean().to_dict() | by_kind.to_dict()
 
 
 def correct(answer: str, example: Example) -> dict[str, bool]:

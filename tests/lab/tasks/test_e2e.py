@@ -3,7 +3,6 @@
 import pytest
 
 from lorakit import lab
-from lorakit.core.errors import LoRAError
 
 VALID = [f"name : Place {n} | area : riverside||Place {n} is by the river ({k}) ." for n in range(20) for k in range(2)]
 TEST = [
@@ -69,23 +68,6 @@ def test_bleu_agrees_with_sacrebleu_called_plainly(folder):
     expected = sacrebleu.corpus_bleu(answers, [first, second]).score
     assert task.score(answers, task.test)["bleu"] == pytest.approx(expected)
     assert 0 < expected < 100
-
-
-def test_a_bad_line_is_named(folder):
-    (folder / "test.txt").write_text("name : A||A .\nname : B\n")
-    with pytest.raises(LoRAError, match=r"test.txt, line 2: expected `attributes\|\|sentence`"):
-        lab.e2e(folder)
-
-
-def test_missing_data_says_where_it_should_be(folder, monkeypatch, tmp_path):
-    (folder / "test.txt").unlink()
-    with pytest.raises(LoRAError, match="there is no .*test.txt"):
-        lab.e2e(folder)
-    with pytest.raises(LoRAError, match="there is no folder"):
-        lab.e2e(tmp_path / "absent")
-    monkeypatch.delenv("LORAKIT_DATA", raising=False)
-    with pytest.raises(LoRAError, match="the E2E data is not here.*LORAKIT_DATA"):
-        lab.e2e()
 
 
 def test_the_real_data_set_has_the_sizes_it_is_known_by(real_data):

@@ -11,7 +11,7 @@ EXAMPLE = lab.Example("question: 2 + 2?\nanswer:", " four", {})
 
 
 def test_labels_cover_the_answer_and_its_end_and_nothing_else(tiny_tokenizer):
-    encoded = lab.encode(EXAMPLE, tiny_tokenizer)
+    (encoded,) = encode_all([EXAMPLE], tiny_tokenizer)
     prompt = len(EXAMPLE.prompt)  # one token per byte
     assert encoded.labels[:prompt] == [IGNORED] * prompt
     assert encoded.labels[prompt:] == encoded.ids[prompt:]
@@ -20,16 +20,16 @@ def test_labels_cover_the_answer_and_its_end_and_nothing_else(tiny_tokenizer):
 
 
 def test_an_example_longer_than_the_limit_is_an_error_that_shows_it(tiny_tokenizer):
-    length = len(lab.encode(EXAMPLE, tiny_tokenizer).ids)
-    assert lab.encode(EXAMPLE, tiny_tokenizer, max_length=length)
+    length = len(encode_all([EXAMPLE], tiny_tokenizer)[0].ids)
+    assert encode_all([EXAMPLE], tiny_tokenizer, max_length=length)
     with pytest.raises(LoRAError, match=f"{length} tokens long, more than {length - 1}: 'question"):
-        lab.encode(EXAMPLE, tiny_tokenizer, max_length=length - 1)
+        encode_all([EXAMPLE], tiny_tokenizer, max_length=length - 1)
 
 
 @pytest.mark.parametrize("prompt, answer, part", [("", " x", "prompt"), ("q:", "", "answer")])
 def test_an_empty_prompt_or_answer_is_refused(tiny_tokenizer, prompt, answer, part):
     with pytest.raises(LoRAError, match=f"empty {part}"):
-        lab.encode(lab.Example(prompt, answer), tiny_tokenizer)
+        encode_all([lab.Example(prompt, answer)], tiny_tokenizer)
 
 
 def test_a_prompt_never_ends_with_the_end_of_text_token(tiny_tokenizer):

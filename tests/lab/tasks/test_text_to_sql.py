@@ -1,14 +1,12 @@
 """The text-to-SQL task: its files, and a score that runs SQL safely."""
 
-import json
 import time
 from dataclasses import replace
 
 import pytest
 
-from lorakit.core.errors import LoRAError
 from lorakit.lab.tasks.task import Example
-from lorakit.lab.tasks.text_to_sql import normal, read, run_sql, same_result, score, text_to_sql
+from lorakit.lab.tasks.text_to_sql import normal, run_sql, same_result, score, text_to_sql
 
 INFO = {
     "table": "city",
@@ -113,11 +111,3 @@ def test_exact_match_forgives_blanks_and_case_of_keywords_only():
 def test_scores_of_a_mixed_list():
     answers = [ROME.answer, "SELECT 28", "nonsense"]
     assert score(answers, [ROME] * 3) == {"execution": pytest.approx(2 / 3), "exact": pytest.approx(1 / 3)}
-
-
-def test_a_missing_or_broken_file_says_what_to_run(tmp_path):
-    with pytest.raises(LoRAError, match="data.make.text_to_sql"):
-        text_to_sql(tmp_path)
-    (tmp_path / "train.jsonl").write_text(json.dumps({"prompt": "x"}) + "\n")
-    with pytest.raises(LoRAError, match="data.make.text_to_sql"):
-        read(tmp_path / "train.jsonl")

@@ -1,0 +1,43 @@
+"""Where tasks are read from: a bundled file, lines in a folder of the reader's, the Hugging Face Hub."""
+
+import json
+import os
+from pathlib import Path
+
+from lorakit.core.errors import LoRAError
+from lorakit.lab.bases.hub import hub_answers, why_not
+
+
+def bundled(file: Path, module: str) -> list[dict]:
+    """The objects of a file of JSON lines. Raises LoRAError that says how `module` makes the file again."""
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise LoRAError(f"{file} cannot be read ({error}): python -m {module} makes it") from error
+
+
+def numbered_lines(file: Path, advice: str) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers from 1. Raises LoRAError, with `advice`, where there is none."""
+    if not file.is_file():
+        raise LoRAError(f"there is no {file}. {advice}")
+    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+    found = [(number, line) for number, line in lines if line.strip()]
+    if not found:
+        raise LoRAError(f"{file} is empty. {advice}")
+    return found
+
+
+def from_hub(title: str, dataset: str, advice: str, **how):
+    """The splits of a data set, as the package `datasets` loads them. Raises LoRAError, with `advice`."""
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        missing = f"LORAKIT_DATA is {os.environ.get('LORAKIT_DATA')!r} and the package datasets is not installed"
+        raise LoRAError(f"the {title} data is not here: {missing}. {advice}") from error
+    if not hub_answers():
+        raise LoRAError(f"the {title} data is not here. {why_not()} {advice}")
+    try:
+        return load_dataset(dataset, **how)
+    except Exception as error:  # the Hub's client raises many kinds: a lost network, a moved data set, a full disk
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LoRAError(f"the {title} data could not be fetched from the Hub ({reason}). {advice}") from error
