@@ -1,6 +1,7 @@
 """How large the update (alpha / r) B A is, and what alpha / sqrt(r) would make of it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,44 +17,26 @@ def scaling(alpha: float, r: int, use_rslora: bool = False) -> float:
 
 @dataclass(frozen=True)
 class UpdateSize:
-    """The size of one scaled update."""
+    """The size of one scaled update s B A."""
 
     scaling: float
     norm: float  # ‖s B A‖_F
     output_change: float  # root mean square of s B A x, for the inputs x given
 
+    def scaled(self, s: float) -> "UpdateSize":
+        """The size of the same update with its scaling multiplied by `s`, to which all of it is proportional."""
+        return UpdateSize(self.scaling * s, self.norm * s, self.output_change * s)
 
-def update_size(B: Tensor, A: Tensor, x: Tensor, alpha: float, r: int, use_rslora: bool = False) -> UpdateSize:
-    """Size of s B_r A_r, where B_r (d, r) and A_r (r, k) are the first r columns and rows of B (d, R) and A (R, k).
 
-    x (n, k) are inputs; s is `scaling(alpha, r, use_rslora)`.
+def unit_size(draws: Sequence[tuple[Tensor, Tensor, Tensor]], r: int) -> UpdateSize:
+    """The size of B_r A_r at scaling 1, as root mean squares over `draws`, each (B, A, x).
+
+    B_r (d, r) and A_r (r, k) are the first r columns and rows of B (d, R) and A (R, k); x (n, k) are inputs.
     """
-    if not 1 <= r <= A.shape[0]:
-        raise ValueError(f"r must be between 1 and {A.shape[0]}, got {r}")
-    s = scaling(alpha, r, use_rslora)
-    delta = B[:, :r] @ A[:r]  # (d, k)
-    change = x @ delta.T  # (n, d)
-    return UpdateSize(s, s * float(torch.linalg.norm(delta)), s * float(change.square().mean().sqrt()))
-
-
-def unit_sizes(draws, ranks) -> dict[int, UpdateSize]:
-    """Sizes at scaling 1 for every rank, as root mean squares over `draws`, a list of (B, A, x).
-
-    The size is proportional to the scaling, so these are all that a curve over alpha and r needs: see `scaled`.
-    """
-    sizes = {}
-    for r in ranks:
-        each = [update_size(B, A, x, alpha=r, r=r) for B, A, x in draws]  # alpha = r makes the scaling 1
-        norm, change = (
-            math.sqrt(sum(getattr(size, name) ** 2 for size in each) / len(each)) for name in ("norm", "output_change")
-        )
-        sizes[r] = UpdateSize(1.0, norm, change)
-    return sizes
-
-
-def scaled(size: UpdateSize, s: float) -> UpdateSize:
-    """The size of an update whose scaling is multiplied by `s`."""
-    return UpdateSize(size.scaling * s, size.norm * s, size.output_change * s)
+    deltas = [(B[:, :r] @ A[:r], x) for B, A, x in draws]  # (d, k), (n, k)
+    norm = torch.stack([delta.square().sum() for delta, _ in deltas]).mean().sqrt()
+    change = torch.stack([(x @ delta.T).square().mean() for delta, x in deltas]).mean().sqrt()
+    return UpdateSize(1.0, float(norm), float(change))
 
 
 def example_factors(kind: str, d: int = 128, R: int = 64, step: float = 0.01, n: int = 16, seed: int = 0):
@@ -70,8 +53,6 @@ def example_factors(kind: str, d: int = 128, R: int = 64, step: float = 0.01, n:
     B = torch.sign(torch.randn(d, R, generator=generator))  # (d, R)
     if kind == "random":
         return step * B, A, x
-    if kind != "aligned":
-        raise ValueError(f'kind must be "random" or "aligned", got {kind!r}')
     # For the loss g · (B A x), the gradient of B is g (A x)ᵀ; Adam's first step has the size of the learning rate.
     x = x[:1]
     g = torch.randn(d, generator=generator)

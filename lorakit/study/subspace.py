@@ -28,36 +28,13 @@ def similarity(U: Tensor, V: Tensor) -> Tensor:
     subspace lies inside the larger; 0: they are at right angles. Hu et al. 2021, eq. 4. One table of squared inner
     products, summed from its top left corner, gives every φ: the p q separate norms would repeat each product.
     """
-    _same_space(U, V)
+    if U.shape[0] != V.shape[0]:
+        raise LoRAError(
+            f"directions of one space are columns of equal length, got {tuple(U.shape)} and {tuple(V.shape)}"
+        )
     squares = (U.T @ V).square()  # (p, q), squared cosines
-    return squares.cumsum(0).cumsum(1) / _smaller(*squares.shape).to(squares)
-
-
-def principal_angles(U: Tensor, V: Tensor) -> Tensor:
-    """The angles between the subspaces spanned by U (n, p) and V (n, q), smallest first: (min(p, q),), in radians.
-
-    Their cosines are the singular values of UᵀV. A cosine near 1 says little of its angle (the error is √eps), so below
-    45° the angle is taken from its sine (Björck & Golub 1973).
-    """
-    _same_space(U, V)
-    if U.shape[1] < V.shape[1]:
-        U, V = V, U  # the smaller one is projected onto the larger
-    C = U.T @ V  # (p, q), p ≥ q
-    cosines = torch.linalg.svdvals(C).clamp(max=1)  # falling
-    sines = torch.linalg.svdvals(V - U @ C).flip(0).clamp(max=1)  # rising, so that both belong to the same angle
-    return torch.where(cosines**2 > 0.5, sines.asin(), cosines.acos())
-
-
-def projection_distance(U: Tensor, V: Tensor) -> float:
-    """d = √(p − Σ σ²), σ the singular values of UᵀV, for two subspaces of one dimension p: between 0 and √p.
-
-    The distance on the Grassmannian of Hu et al. 2021, Appendix G. The paper goes on "φ = 1/p (1 − d²)", which is a
-    misprint: Σ σ² = p φ, so d² = p (1 − φ) and φ = 1 − d²/p. With the printed formula identical subspaces (d = 0)
-    would have φ = 1/p.
-    """
-    if U.shape != V.shape:
-        raise LoRAError(f"d is defined for subspaces of one dimension, got {U.shape[1]} and {V.shape[1]}")
-    return float(principal_angles(U, V).sin().square().sum().sqrt())  # Σ sin² = p − Σ cos²
+    smaller = torch.minimum(_count(U.shape[1])[:, None], _count(V.shape[1]))  # (p, q)
+    return squares.cumsum(0).cumsum(1) / smaller.to(squares)
 
 
 @dataclass(frozen=True)
@@ -105,16 +82,5 @@ def random_directions(n: int, p: int, seed: int) -> Tensor:
     return torch.linalg.qr(torch.randn(n, p, generator=generator, dtype=torch.float64)).Q
 
 
-def _smaller(p: int, q: int) -> Tensor:
-    return torch.minimum(_count(p)[:, None], _count(q))
-
-
 def _count(p: int) -> Tensor:
     return torch.arange(1, p + 1, dtype=torch.float64)
-
-
-def _same_space(U: Tensor, V: Tensor) -> None:
-    if U.ndim != 2 or V.ndim != 2 or U.shape[0] != V.shape[0]:
-        raise LoRAError(
-            f"directions of one space are columns of equal length, got {tuple(U.shape)} and {tuple(V.shape)}"
-        )

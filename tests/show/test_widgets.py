@@ -10,7 +10,7 @@ from lorakit.chapters.lora_layer.explorer import alpha_rank_explorer
 from lorakit.chapters.matrix_rank.explorer import rank_explorer, rank_steps
 from lorakit.show.target_picker import count_choice, readable
 from lorakit.study.parameters import SHAPES
-from lorakit.study.scaling import example_factors, scaled, scaling, unit_sizes, update_size
+from lorakit.study.scaling import example_factors, scaling, unit_size
 
 PNG = b"\x89PNG"
 
@@ -152,7 +152,7 @@ def test_scaling_rules_in_closed_form():
 
 def test_update_size_equals_the_dense_update():
     B, A, x = example_factors("random", d=12, R=4)
-    size = update_size(B, A, x, alpha=8, r=4)
+    size = unit_size([(B, A, x)], r=4).scaled(scaling(8, 4))
     delta = 2 * B @ A
     assert size.norm == pytest.approx(float(torch.linalg.norm(delta)), rel=1e-5)
     assert size.output_change == pytest.approx(float((x @ delta.T).square().mean().sqrt()), rel=1e-5)
@@ -162,8 +162,8 @@ def test_update_size_equals_the_dense_update():
     ("kind", "rslora", "growth"), [("random", True, 1), ("aligned", False, 1), ("random", False, 1 / 8)]
 )
 def test_which_rule_keeps_the_update_steady_depends_on_the_directions(kind, rslora, growth):
-    units = unit_sizes([example_factors(kind, seed=seed) for seed in range(24)], (1, 64))
-    one, many = (scaled(units[r], scaling(16, r, rslora)).output_change for r in (1, 64))
+    draws = [example_factors(kind, seed=seed) for seed in range(24)]
+    one, many = (unit_size(draws, r).scaled(scaling(16, r, rslora)).output_change for r in (1, 64))
     assert many / one == pytest.approx(growth, rel=0.35)
 
 

@@ -1,6 +1,4 @@
-"""φ, principal angles and the floor, against cases known in closed form."""
-
-import math
+"""φ and its floor, against cases known in closed form."""
 
 import pytest
 import torch
@@ -10,23 +8,11 @@ from lorakit.study.subspace import (
     floor,
     floor_table,
     left_directions,
-    principal_angles,
-    projection_distance,
     random_directions,
     right_directions,
     sampled_floor,
     similarity,
 )
-
-
-def turned(angles, n=10):
-    """Two subspaces of R^n with known principal angles: axis pairs, each turned by one of them."""
-    p = len(angles)
-    U, V = torch.zeros(n, p, dtype=torch.float64), torch.zeros(n, p, dtype=torch.float64)
-    for i, angle in enumerate(angles):
-        U[2 * i, i] = 1
-        V[2 * i, i], V[2 * i + 1, i] = math.cos(angle), math.sin(angle)
-    return U, V
 
 
 def test_phi_agrees_with_its_definition_for_every_i_and_j():
@@ -66,30 +52,6 @@ def test_directions_of_a_and_b_live_in_inputs_and_outputs():
 def test_different_spaces_are_refused():
     with pytest.raises(lk.LoRAError, match="columns of equal length"):
         similarity(torch.eye(4)[:, :2], torch.eye(5)[:, :2])
-
-
-def test_principal_angles_are_found_also_where_they_are_tiny():
-    angles = [1e-9, 1e-4, 0.3, math.pi / 2 - 1e-6]
-    assert principal_angles(*turned(angles)).tolist() == pytest.approx(angles, rel=1e-5)
-
-
-def test_principal_angles_of_different_dimensions():
-    U, V = turned([0.2, 0.7, 1.1])
-    assert principal_angles(U, V[:, 1:]).tolist() == pytest.approx([0.7, 1.1])
-    assert principal_angles(V[:, 1:], U).tolist() == pytest.approx([0.7, 1.1])
-
-
-def test_appendix_g_as_it_should_read():
-    angles = [0.3, 0.8, 1.2]
-    U, V = turned(angles)
-    p, d = 3, projection_distance(U, V)
-    assert d**2 == pytest.approx(p - sum(math.cos(a) ** 2 for a in angles))
-    phi = float(similarity(U, V)[p - 1, p - 1])
-    assert phi == pytest.approx(1 - d**2 / p)
-    assert phi != pytest.approx((1 - d**2) / p, abs=0.1)  # as printed
-    assert projection_distance(U, U) == pytest.approx(0, abs=1e-7)
-    with pytest.raises(lk.LoRAError, match="one dimension"):
-        projection_distance(U, V[:, :2])
 
 
 @pytest.mark.parametrize(("i", "j", "n"), [(1, 1, 8), (2, 5, 8), (5, 2, 8), (4, 4, 5), (3, 40, 64)])

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import BLUE, ORANGE
-from lorakit.study.scaling import example_factors, scaled, scaling, unit_sizes
+from lorakit.study.scaling import example_factors, scaling, unit_size
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 ALPHAS = (1, 2, 4, 8, 16, 32, 64)
@@ -20,7 +20,7 @@ class AlphaRankExplorer(Explorer):
         examples = {label: [example_factors(kind, seed=seed) for seed in range(24)] for label, kind in KINDS.items()}
         draws = {"given": [given]} if given else examples
         self.ranks = tuple(r for r in RANKS if r <= min(A.shape[0] for many in draws.values() for _, A, _ in many))
-        self.units = {label: unit_sizes(many, self.ranks) for label, many in draws.items()}
+        self.units = {label: {r: unit_size(many, r) for r in self.ranks} for label, many in draws.items()}
         controls = {
             "r": Steps("rank r", self.ranks, min(8, self.ranks[-1])),
             "alpha": Steps("alpha", ALPHAS, 16),
@@ -33,8 +33,8 @@ class AlphaRankExplorer(Explorer):
     def compute(self, r: int, alpha: float, use_rslora: bool, directions: str = "given") -> dict:
         """The update's size now ("now"), and its curves over every rank for both rules ("curves")."""
         units = self.units[directions]
-        curves = {rule: [scaled(units[q], scaling(alpha, q, rule)) for q in self.ranks] for rule in (False, True)}
-        now = scaled(units[r], scaling(alpha, r, use_rslora))
+        curves = {rule: [units[q].scaled(scaling(alpha, q, rule)) for q in self.ranks] for rule in (False, True)}
+        now = units[r].scaled(scaling(alpha, r, use_rslora))
         return {"r": r, "alpha": alpha, "use_rslora": use_rslora, "now": now, "curves": curves}
 
     def draw(self, figure, data):
