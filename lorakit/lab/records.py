@@ -56,7 +56,7 @@ def at_best_lr(runs: pd.DataFrame, by: Sequence[str] = (), metric: str = "valida
 
 
 def _flat(row: dict) -> dict:
-    run = {name: "+".join(value) if isinstance(value, list) else value for name, value in row["run"].items()}
+    run = {name: "+".join(value) if isinstance(value, (list, tuple)) else value for name, value in row["run"].items()}
     scores = {
         f"{split}_{metric}": value
         for split, found in row["metrics"].items()

@@ -2,16 +2,18 @@
 
 from lorakit.chapters.merge_and_latency.plots import LOOKS, NAMES
 from lorakit.chapters.merge_and_latency.recorded import Cell, Recording
-from lorakit.show.explorer import Choice, Explorer, Steps
+from lorakit.show.button import ButtonExplorer
+from lorakit.show.explorer import Choice, Steps
 from lorakit.show.style import BLACK, GREY
 
 PHASES = {"reading a prompt": "prefill", "writing a token": "decode"}
 
 
-class LatencyExplorer(Explorer):
+class LatencyExplorer(ButtonExplorer):
     """See `latency_explorer`."""
 
     size = (10, 3.4)
+    label, icon = "measure this here", "clock-o"
 
     def __init__(self, recording: Recording, title: str, seconds: float):
         if not recording.cells:
@@ -78,41 +80,23 @@ class LatencyExplorer(Explorer):
 
     # -- the button
 
-    def measure(self) -> Cell:
+    def act(self) -> None:
         """Measure the chosen cell here and now, for about `seconds`; its ratios are added as stars."""
         from lorakit.chapters.merge_and_latency.contenders import contenders, gpt2_of_size
         from lorakit.chapters.merge_and_latency.grid import measure
 
         asked = self.data["asked"]
         models = contenders(gpt2_of_size(asked[0]))
-        found = Cell.of(*asked, measure(models, *asked[1:], repeats=4, seconds=self.seconds))
-        self.live[asked] = found
+        self.live[asked] = Cell.of(*asked, measure(models, *asked[1:], repeats=4, seconds=self.seconds))
         self.set()
-        return found
 
-    def _build(self) -> dict:
-        built = super()._build()
-        import ipywidgets as w
-
-        self.button = w.Button(description="measure this here", button_style="primary", icon="clock-o")
-        self.button.layout.width = "220px"
-        self.button.on_click(lambda _: self._clicked())
-        heading, *rows, picture, numbers = built["box"].children
-        built["box"].children = (heading, *rows, self.button, picture, numbers)
-        return built
-
-    def _clicked(self) -> None:
-        self.button.disabled, label = True, self.button.description
-        self.button.description = "measuring ..."
-        try:
-            self.measure()
-        finally:
-            self.button.disabled, self.button.description = False, label
+    def busy(self) -> str:
+        return "measuring ..."
 
 
 def latency_explorer(recording: Recording, title: str = "What does it add?", seconds: float = 10) -> LatencyExplorer:
     """Widget: model, phase, batch, length → what each method adds to the base's time, as recorded.
 
-    The button (or `.measure()`) times the chosen cell on this machine for about `seconds`, and adds stars.
+    The button times the chosen cell on this machine for about `seconds`, and adds stars.
     """
     return LatencyExplorer(recording, title, seconds)

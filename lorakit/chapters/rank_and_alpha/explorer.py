@@ -1,102 +1,88 @@
 """Pick r, alpha, matrices and learning rate: the recorded runs that come nearest, and a button that trains yours."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
+
+import numpy as np
+import pandas as pd
 
 from lorakit.chapters.rank_and_alpha.plots import targets_name
-from lorakit.chapters.rank_and_alpha.rank_sweep import MEASURES
-from lorakit.lab.old_records import best_lr, select
-from lorakit.lab.sweep import Run
-from lorakit.show.explorer import Choice, Explorer, Steps
+from lorakit.chapters.rank_and_alpha.rank_sweep import at_own_lr, measure_of
+from lorakit.core.errors import LoRAError
+from lorakit.lab.sweep import Run, run_one
+from lorakit.show.button import ButtonExplorer
+from lorakit.show.explorer import Choice, Steps
 from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, SKY
 
-
-def plain_alpha(run: Run) -> float:
-    """The alpha that gives this run's strength under the rule alpha / r: that of rsLoRA counts √r times as much."""
-    return run.alpha * math.sqrt(run.r) if run.use_rslora else run.alpha
+KEY = ["r", "alpha", "targets", "lr", "steps"]  # runs that agree in these differ in nothing but their seed
 
 
-def groups(rows: Sequence[dict]) -> dict[tuple, list[dict]]:
-    """LoRA runs that differ in nothing but their seed, by (r, alpha, targets, lr, steps)."""
-    found: dict[tuple, list[dict]] = {}
-    for run, row in {Run.of(row): row for row in rows}.items():  # two sweeps may have a run in common
-        if run.method == "lora":
-            found.setdefault((run.r, plain_alpha(run), run.targets, run.lr, run.steps), []).append(row)
-    return found
+def scored(runs: pd.DataFrame) -> pd.DataFrame:
+    """The LoRA runs, each once, with their test "score" in the unit that is shown.
+
+    rsLoRA counts √r times as much as alpha / r: its "alpha" is the one that gives its strength under alpha / r.
+    """
+    lora = runs[runs["method"] == "lora"]
+    alpha = lora["alpha"] * lora["r"].where(lora["use_rslora"], 1) ** 0.5
+    lora = lora.assign(alpha=alpha, score=measure_of(runs).of(lora))
+    return lora.drop_duplicates([*KEY, "seed"])  # two sweeps may have a run in common
 
 
-def distance(key: tuple, r: int, alpha: float, targets: tuple[str, ...], lr: float) -> float:
-    """How far a recorded point is from what was asked, in doublings of r, alpha and lr; other matrices: four."""
-    doublings = abs(math.log2(key[0] / r)) + abs(math.log2(key[1] / alpha)) + abs(math.log2(key[3] / lr))
-    return doublings + 4 * (key[2] != targets)
+def distance(points: pd.DataFrame, r: int, alpha: float, targets: str, lr: float) -> pd.Series:
+    """How far recorded points are from what was asked, in doublings of r, alpha and lr; other matrices: four."""
+    asked = {"r": r, "alpha": alpha, "lr": lr}
+    doublings = sum(np.log2(points[name] / value).abs() for name, value in asked.items())
+    return doublings + 4 * (points["targets"] != targets)
 
 
-class SweepExplorer(Explorer):
+class SweepExplorer(ButtonExplorer):
     """See `sweep_explorer`."""
 
     size = (10, 4)
+    label, icon = "train this point here", "play"
 
-    def __init__(self, rows: Sequence[dict], title: str, steps: int | None, limit: int):
-        ours = select(rows, method="lora")
-        self.task = ours[0]["run"]["task"]
-        self.measure = MEASURES[self.task]
-        if len({(row["run"]["task"], row["run"]["base"]) for row in ours}) > 1:
-            raise ValueError("give the records of one task and one base: others cannot share an axis")
-        self.groups, self.steps, self.limit = groups(ours), steps, limit
+    def __init__(self, runs: pd.DataFrame, title: str, steps: int | None, limit: int):
+        self.measure, self.steps, self.limit = measure_of(runs), steps, limit
+        self.runs = scored(runs)
+        self.points = self.runs.groupby(KEY, sort=False)["score"].agg(mean="mean", seeds="count").reset_index()
+        self.full = at_own_lr(runs[runs["method"] == "full"], ["method"]).loc["full"]
         self.live: list[tuple[Run, float]] = []
-        full = select(rows, method="full")
-        rate = best_lr(select(full, seed=0), ("method",), f"validation.{self.measure.name}").get(("full",))
-        self.full = [self.measure.of(row) for row in select(full, lr=rate)]
-        self.values_of = {i: sorted({key[i] for key in self.groups}) for i in (0, 1, 3)}
-        choices = {targets_name(t): t for t in sorted({key[2] for key in self.groups}, key=lambda t: (len(t), t))}
-        self.targets = choices
-        start = max(self.groups, key=lambda key: (len(self.groups[key]), key[2] == ("q", "v"), key[0] == 8))
+        self.ticks = {name: sorted(set(self.points[name].tolist())) for name in ("r", "alpha", "lr")}
+        choices = sorted(set(self.points["targets"]), key=lambda targets: (targets.count("+"), targets))
+        self.targets = {targets_name(targets): targets for targets in choices}
+        start = max(self.points.itertuples(), key=lambda point: (point.seeds, point.targets == "q+v", point.r == 8))
         controls = {
-            "r": Steps("rank r", tuple(self.values_of[0]), start[0]),
-            "alpha": Steps("alpha", tuple(f"{a:g}" for a in self.values_of[1]), f"{start[1]:g}"),
-            "targets": Choice("matrices", tuple(choices), targets_name(start[2])),
-            "lr": Steps("learning rate", tuple(f"{lr:g}" for lr in self.values_of[3]), f"{start[3]:g}"),
+            "r": Steps("rank r", tuple(self.ticks["r"]), start.r),
+            "alpha": Steps("alpha", tuple(f"{alpha:g}" for alpha in self.ticks["alpha"]), f"{start.alpha:g}"),
+            "targets": Choice("matrices", tuple(self.targets), targets_name(start.targets)),
+            "lr": Steps("learning rate", tuple(f"{lr:g}" for lr in self.ticks["lr"]), f"{start.lr:g}"),
         }
         super().__init__(title, controls)
 
     def compute(self, r: int, alpha: str, targets: str, lr: str) -> dict:
-        """The nearest recorded point ("key", "runs", "distance") to the choice, and the runs that share all but one."""
+        """The nearest recorded point to the choice, its runs, and the points that share all with it but one setting."""
         asked = {"r": r, "alpha": float(alpha), "targets": self.targets[targets], "lr": float(lr)}
-        key = min(self.groups, key=lambda key: (distance(key, **asked), -len(self.groups[key]), -key[4]))
-        runs = self.groups[key]
-        return {
-            "asked": asked,
-            "key": key,
-            "distance": distance(key, **asked),
-            "runs": runs,
-            "scores": sorted(self.measure.of(row) for row in runs),
-            "over_lr": self._line(key, 3),
-            "over_r": self._line(key, 0),
-            "live": [(run, score) for run, score in self.live],
-        }
-
-    def _line(self, key: tuple, free: int) -> list[tuple[float, float]]:
-        """(value, mean score) of the recorded points that agree with `key` in all but one place."""
-        points = []
-        for other, rows in self.groups.items():
-            if all(a == b for i, (a, b) in enumerate(zip(other, key, strict=True)) if i != free):
-                points.append((other[free], sum(self.measure.of(row) for row in rows) / len(rows)))
-        return sorted(points)
+        away = self.points.assign(away=distance(self.points, **asked))
+        point = away.sort_values(["away", "seeds", "steps"], ascending=[True, False, False]).iloc[0]
+        lines = {}
+        for free in ("lr", "r"):
+            same = [name for name in KEY if name != free]
+            lines[free] = self.points[(self.points[same] == point[same]).all(axis=1)].sort_values(free)
+        runs = self.runs[(self.runs[KEY] == point[KEY]).all(axis=1)].sort_values("score")
+        return {"asked": asked, "point": point, "runs": runs, "lines": lines, "live": list(self.live)}
 
     def draw(self, figure, data):
-        self.axes = figure.subplots(1, 2, sharey=True)
+        self.axes = dict(zip(("lr", "r"), figure.subplots(1, 2, sharey=True), strict=True))
         self.moving = {}
-        all_scores = [self.measure.of(row) for rows in self.groups.values() for row in rows]
-        edge = 0.06 * (max(all_scores + self.full) - min(all_scores + self.full)) or 1
-        for ax, place, name, label in zip(self.axes, (3, 0), ("lr", "r"), ("learning rate", "rank r"), strict=True):
-            points = [(key[place], self.measure.of(row)) for key, rows in self.groups.items() for row in rows]
-            ax.plot(*zip(*points, strict=True), "o", color="#BBBBBB", markersize=5)
-            if self.full:
-                ax.axhspan(min(self.full), max(self.full), color=GREY, alpha=0.25, linewidth=0)
-            ticks = self.values_of[place]
-            ax.set(xscale="log", xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), xlabel=label, xticks=_few(ticks))
-            ax.set_xticklabels([f"{tick:g}" for tick in _few(ticks)])
+        scores = [*self.runs["score"], self.full["min"], self.full["max"]]
+        edge = 0.06 * (max(scores) - min(scores)) or 1
+        self.low, self.high = min(scores) - edge, max(scores) + edge
+        for name, ax in self.axes.items():
+            ax.plot(self.runs[name], self.runs["score"], "o", color="#BBBBBB", markersize=5)
+            ax.axhspan(self.full["min"], self.full["max"], color=GREY, alpha=0.25, linewidth=0)
+            ticks, few = self.ticks[name], _few(self.ticks[name])
+            ax.set(xscale="log", xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), xticks=few)
+            ax.set(xlabel=self.controls[name].label, ylim=(self.low, self.high))
+            ax.set_xticklabels([f"{tick:g}" for tick in few])
             ax.minorticks_off()
             ax.grid(True)
             (line,) = ax.plot([], [], "-", color=SKY)
@@ -104,37 +90,28 @@ class SweepExplorer(Explorer):
             (dots,) = ax.plot([], [], "o", color=ORANGE, markersize=12, markeredgecolor="white")
             (stars,) = ax.plot([], [], "*", color=GREEN, markersize=18, markeredgecolor="white")
             self.moving[name] = (line, chosen, dots, stars)
-        low, high = min(all_scores + self.full) - edge, max(all_scores + self.full) + edge
-        self.axes[0].set(ylim=(low, high), ylabel=self.measure.label)
-        if self.full:
-            self.axes[1].text(1.0, 1.02, "grey: full fine-tuning", ha="right", color=GREY, fontsize=12,
-                              transform=self.axes[1].transAxes)  # fmt: skip
+        self.axes["lr"].set(ylabel=self.measure.label)
+        corner = {"ha": "right", "fontsize": 12, "transform": self.axes["r"].transAxes}
+        self.axes["r"].text(1.0, 1.02, "grey: full fine-tuning", color=GREY, **corner)
         self.move(data)
         return [artist for artists in self.moving.values() for artist in artists]
 
     def move(self, data):
-        low, high = self.axes[0].get_ylim()
-        for name, place in (("lr", 3), ("r", 0)):
-            line, chosen, dots, stars = self.moving[name]
-            curve = data[f"over_{name}"]
-            line.set_data([x for x, _ in curve], [y for _, y in curve])
-            chosen.set_data([data["asked"][name]] * 2, [low, high])
-            dots.set_data([data["key"][place]] * len(data["scores"]), data["scores"])
-            stars.set_data(
-                [getattr(run, name) for run, _ in data["live"]],
-                [min(max(score, low), high) for _, score in data["live"]],  # off the scale: at its edge
-            )
+        for name, (line, chosen, dots, stars) in self.moving.items():
+            line.set_data(data["lines"][name][name], data["lines"][name]["mean"])
+            chosen.set_data([data["asked"][name]] * 2, [self.low, self.high])
+            dots.set_data(data["runs"][name], data["runs"]["score"])
+            scores = np.clip([score for _, score in data["live"]], self.low, self.high)  # off the scale: at its edge
+            stars.set_data([getattr(run, name) for run, _ in data["live"]], scores)
 
     def describe(self, data):
-        r, alpha, targets, lr, steps = data["key"]
-        n, scores = len(data["scores"]), data["scores"]
-        digits = 1 if self.measure.factor == 100 else 3
-        shown = f"{sum(scores) / n:.{digits}f}{self.measure.unit}"
-        seeds = f"{n} seeds, {scores[0]:.{digits}f} to {scores[-1]:.{digits}f}" if n > 1 else "1 seed"
-        near = "recorded" if not data["distance"] else "not recorded; the nearest"
-        point = f"r = {r}, alpha = {alpha:g}, {targets_name(targets)}, learning rate {lr:g}, {steps} steps"
-        trained = f"{data['runs'][0]['trainable']:,} parameters"
-        text = f"{near}: {point} ({trained})\n{self.measure.label}: {shown} ({seeds})"
+        point, scores, digits = data["point"], data["runs"]["score"], self.measure.digits
+        seeds = f"{len(scores)} seeds, {scores.min():.{digits}f} to {scores.max():.{digits}f}"
+        near = "not recorded; the nearest" if point["away"] > 0.01 else "recorded"  # controls show rounded numbers
+        text = f"{near}: r = {point['r']}, alpha = {point['alpha']:g}, {targets_name(point['targets'])}, "
+        text += f"learning rate {point['lr']:g}, {point['steps']} steps "
+        text += f"({data['runs']['trainable'].iloc[0]:,} parameters)\n{self.measure.label}: "
+        text += f"{scores.mean():.{digits}f}{self.measure.unit} ({seeds if len(scores) > 1 else '1 seed'})"
         if data["live"]:
             run, score = data["live"][-1]
             text += f"\n★ trained here: {run}: {score:.{digits}f}{self.measure.unit} on {self.limit} test examples"
@@ -144,55 +121,22 @@ class SweepExplorer(Explorer):
 
     def run(self) -> Run:
         """The chosen point as a run; what is not a control (batch, steps, precision) as in the nearest record."""
-        asked = self.data["asked"]
-        run = Run.of(self.data["runs"][0])
-        return replace(
-            run, **asked, use_rslora=False, seed=0, steps=self.steps or run.steps, measure=(), eval_every=None
-        )
+        asked, near = self.data["asked"], self.data["runs"].iloc[0]
+        same = {name: near[name] for name in ("task", "base", "precision")} | {"batch_size": int(near["batch_size"])}
+        asked = asked | {"targets": asked["targets"].split("+"), "steps": self.steps or int(near["steps"])}
+        return Run(**same, **asked, scored=self.limit)
 
-    def train(self, progress: bool = False) -> float:
-        """Train the chosen point here and now, on this machine; returns its score and adds a star to the picture."""
+    def act(self) -> None:
+        """Train the chosen point here and now, on this machine; its score is a star in the picture."""
         run = self.run()
-        score = self.measure.factor * train_and_score(run, self.limit, progress)[self.measure.name]
-        self.live.append((run, score))
+        row = run_one(run, progress=False)
+        if "diverged" in row:
+            raise LoRAError(row["diverged"])
+        self.live.append((run, self.measure.factor * row["metrics"]["test"][self.measure.name]))
         self.set()
-        return score
 
-    def _build(self) -> dict:
-        built = super()._build()
-        import ipywidgets as w
-
-        self.button = w.Button(description="train this point here", button_style="primary", icon="play")
-        self.button.layout.width = "220px"
-        self.button.on_click(lambda _: self._clicked())
-        heading, *rows, picture, numbers = built["box"].children
-        built["box"].children = (heading, *rows, self.button, picture, numbers)
-        return built
-
-    def _clicked(self) -> None:
-        self.button.disabled, label = True, self.button.description
-        self.button.description = f"training, {self.run().steps} steps ..."
-        try:
-            self.train()
-        finally:
-            self.button.disabled, self.button.description = False, label
-
-
-def train_and_score(run: Run, limit: int, progress: bool = False) -> dict:
-    """Fine-tune a fresh base as `run` says; the metrics over the first `limit` test examples."""
-    from lorakit.lab import evaluate, fit, load_base
-    from lorakit.lab.methods import prepare
-    from lorakit.lab.tasks import TASKS
-
-    task = TASKS[run.task]()
-    model, tokenizer = load_base(run.base)
-    prepared = prepare(model, run)
-    model = prepared.model
-    same = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed")}
-    same["precision"] = run.precision_on(model.device)
-    fit(model, tokenizer, task, progress=progress, objective=prepared.objective, **same)
-    prepared.finish()
-    return evaluate(model, tokenizer, task, "test", limit=limit)
+    def busy(self) -> str:
+        return f"training, {self.run().steps} steps ..."
 
 
 def _few(ticks: Sequence[float]) -> list[float]:
@@ -205,11 +149,11 @@ def _few(ticks: Sequence[float]) -> list[float]:
     return kept
 
 
-def sweep_explorer(rows: Sequence[dict], title: str | None = None, *, steps: int | None = None, limit: int = 100):
-    """Widget: r, alpha, matrices, learning rate → the nearest recorded runs among `rows`, with their seeds.
+def sweep_explorer(runs: pd.DataFrame, title: str, *, steps: int | None = None, limit: int = 100) -> SweepExplorer:
+    """Widget: r, alpha, matrices, learning rate → the nearest recorded runs among `runs`, with their seeds.
 
-    `rows` are records of one task and one base. The button (or `.train()`) trains the chosen point on this machine for
-    `steps` steps (None: as many as the records) and scores it on the first `limit` test examples. The grey band is
-    full fine-tuning.
+    `runs` are of one task and one base, with full fine-tuning among them: the grey band. The button trains the chosen
+    point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit` examples.
+    Raises ValueError for runs of several tasks or bases.
     """
-    return SweepExplorer(rows, title or "Every recorded run, and yours", steps, limit)
+    return SweepExplorer(runs, title, steps, limit)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorakit.chapters.experiments import shared_lr
-from lorakit.lab.old_records import Summary, best_lr, select, summarise, value
+import pandas as pd
+
+from lorakit.chapters.rank_and_alpha.experiments import shared_lr
+from lorakit.lab import records
 
 # Hu et al. 2021, Table 6: GPT-3 175B on WikiSQL, adapters on q and v; full fine-tuning from Table 4.
-PAPER = {1: 73.4, 2: 73.3, 4: 73.7, 8: 73.8, 64: 73.5}
-PAPER_FULL = 73.8
+PAPER = {1: 73.4, 2: 73.3, 4: 73.7, 8: 73.8, 64: 73.5, "full": 73.8}
 
 
 @dataclass(frozen=True)
@@ -18,89 +19,75 @@ class Measure:
     name: str  # in the records
     label: str
     unit: str  # behind a number that is shown
+    points: str  # the unit of a difference
+    digits: int
     factor: float  # from the record's number to the one that is shown
-    lower: bool  # is better
+    sign: int  # -1 where lower is better
 
-    def of(self, row: dict, split: str = "test") -> float:
-        return self.factor * value(row, f"{split}.{self.name}")
-
-    def summaries(self, rows: Sequence[dict], by: Sequence[str], split: str = "test") -> dict[tuple, Summary]:
-        """By key, in the unit that is shown."""
-        f = self.factor
-        return {
-            s.key: Summary(s.key, f * s.mean, f * s.low, f * s.high, f * s.std, s.n)
-            for s in summarise(rows, by, f"{split}.{self.name}")
-        }
-
-    def gain(self, worse: float, better: float) -> float:
-        """How much better `better` is, positive if it is."""
-        return worse - better if self.lower else better - worse
+    def of(self, runs: pd.DataFrame, split: str = "test") -> pd.Series:
+        """The metric of every run, in the unit that is shown."""
+        return self.factor * runs[f"{split}_{self.name}"]
 
 
 MEASURES = {
-    "text_to_sql": Measure("execution", "test answers right (%)", " %", 100, False),
-    "python": Measure("bits_per_byte", "bits per byte (lower is better)", "", 1, True),
+    "text_to_sql": Measure("execution", "test answers right (%)", " %", "points", 1, 100, 1),
+    "python": Measure("bits_per_byte", "bits per byte (lower is better)", "", "bits per byte", 2, 1, -1),
 }
+
+
+def measure_of(runs: pd.DataFrame) -> Measure:
+    """The measure of the one task that these runs are of. Raises ValueError for several tasks, or bases."""
+    if len(runs[["task", "base"]].drop_duplicates()) > 1:
+        raise ValueError("give the records of one task and one base: others cannot share an axis")
+    return MEASURES[runs["task"].iloc[0]]
+
+
+def over_seeds(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Of the test metric, in the unit that is shown: mean, std (n - 1), min, max and count, for each combination."""
+    return measure_of(runs).of(runs).groupby([runs[name] for name in by]).agg(["mean", "std", "min", "max", "count"])
+
+
+def at_own_lr(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """`over_seeds` at the learning rate, "lr", that validation prefers at seed 0 for each combination of `by`."""
+    best = records.best_lr(runs.query("seed == 0"), by, f"validation_{measure_of(runs).name}")
+    at_best = runs.merge(best.reset_index(), on=[*by, "lr"])
+    return over_seeds(at_best, [*by, "lr"]).reset_index("lr")
 
 
 @dataclass(frozen=True)
 class RankSweep:
-    """What a rank sweep says: each rank at its own best learning rate and at the shared one; full fine-tuning, base.
+    """What a rank sweep says; rates are chosen on validation at seed 0, numbers are of the test split.
 
-    Rates are chosen on validation at seed 0; every Summary is of the test split over the seeds.
+    own, shared  by rank r: mean, std, min, max, count over the seeds, lr; at the rank's own rate, at the shared one.
+                 `own` also has the trained parameters, and share: of full fine-tuning's gain over the base, 1.0 = all
+    full         the same numbers of full fine-tuning, at its own rate
+    base         the score before training
     """
 
-    task: str
-    own_lr: dict[int, float]
-    shared_lr: float
-    own: dict[int, Summary]
-    shared: dict[int, Summary]
-    full: Summary
-    full_lr: float
+    measure: Measure
+    runs: pd.DataFrame
+    own: pd.DataFrame
+    shared: pd.DataFrame
+    full: pd.Series
     base: float
-    parameters: dict[int, int]
-    rows: list[dict]
 
     @classmethod
-    def of(cls, rows: list[dict], base_rows: list[dict]) -> "RankSweep":
-        task = rows[0]["run"]["task"]
-        measure, metric = MEASURES[task], f"validation.{MEASURES[task].name}"
-        ours, full = select(rows, method="lora"), select(rows, method="full")
-        own_lr = {r: lr for (r,), lr in best_lr(select(ours, seed=0), ("r",), metric).items()}
-        shared = shared_lr(rows)
-        (full_lr,) = best_lr(select(full, seed=0), ("method",), metric).values()
-        at_shared = measure.summaries(select(ours, lr=shared), ("r",))
-        return cls(
-            task=task,
-            own_lr=own_lr,
-            shared_lr=shared,
-            own={r: measure.summaries(select(ours, r=r, lr=lr), ("r",))[r,] for r, lr in own_lr.items()},
-            shared={r: found for (r,), found in at_shared.items()},
-            full=measure.summaries(select(full, lr=full_lr), ("method",))["full",],
-            full_lr=full_lr,
-            base=measure.of(select(base_rows, task=task)[0]),
-            parameters={row["run"]["r"]: row["trainable"] for row in ours},
-            rows=rows,
-        )
+    def of(cls, runs: pd.DataFrame, bases: pd.DataFrame) -> "RankSweep":
+        measure, lora = measure_of(runs), runs.query("method == 'lora'")
+        same = ["task", "base"]
+        base = measure.of(bases.merge(runs[same].drop_duplicates(), on=same)).item()
+        full = at_own_lr(runs.query("method == 'full'"), ["method"]).loc["full"]
+        own = at_own_lr(lora, ["r"])
+        own["parameters"] = lora.groupby("r")["trainable"].first()
+        own["share"] = (own["mean"] - base) / (full["mean"] - base)
+        shared = over_seeds(lora[lora["lr"] == shared_lr(runs)], ["r", "lr"]).reset_index("lr")
+        return cls(measure, runs, own, shared, full, base)
 
-    @property
-    def measure(self) -> Measure:
-        return MEASURES[self.task]
-
-    def share(self, r: int, which: str = "own") -> float:
-        """Of full fine-tuning's gain over the base, the part that rank r reaches, 1.0 = all of it."""
-        gain = self.measure.gain
-        return gain(self.base, getattr(self, which)[r].mean) / gain(self.base, self.full.mean)
-
-    def verdict(self, which: str = "own") -> str:
+    def verdict(self) -> str:
         """What the sweep says about rank, in words: is the step from the lowest to the highest beyond the seeds?"""
-        found, m = getattr(self, which), self.measure
-        low, high = found[min(found)], found[max(found)]
-        first, last = min(found), max(found)
-        gain = m.gain(low.mean, high.mean)
-        digits = 1 if m.factor == 100 else 2
-        unit = " points" if m.factor == 100 else " bits per byte"
-        apart = high.low > low.high or low.low > high.high
-        if not apart:
-            return f"r = {first} and r = {last} do not differ by more than seeds do"
-        return f"r = {last} is {abs(gain):.{digits}f}{unit} {'better' if gain > 0 else 'worse'} than r = {first}"
+        low, high = self.own.iloc[0], self.own.iloc[-1]
+        if low["min"] <= high["max"] and high["min"] <= low["max"]:
+            return f"r = {low.name} and r = {high.name} do not differ by more than seeds do"
+        gain, m = self.measure.sign * (high["mean"] - low["mean"]), self.measure
+        better = "better" if gain > 0 else "worse"
+        return f"r = {high.name} is {abs(gain):.{m.digits}f} {m.points} {better} than r = {low.name}"

@@ -78,12 +78,10 @@ def test_the_button_measures_the_chosen_cell(grid, monkeypatch):
     monkeypatch.setattr("lorakit.chapters.merge_and_latency.contenders.contenders", lambda model: {"base": model})
     monkeypatch.setattr(latency_grid, "measure", measure)
     explorer = latency_explorer(grid)
-    with pytest.raises(KeyboardInterrupt):
-        explorer.measure()
-    assert asked == [("prefill", 1, 16)] and not explorer.live
     _ = explorer.widget
     with pytest.raises(KeyboardInterrupt):
-        explorer._clicked()
+        explorer.press()
+    assert asked == [("prefill", 1, 16)] and not explorer.live
     assert not explorer.button.disabled, "the button comes back, whatever happened"
 
 
