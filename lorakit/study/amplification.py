@@ -33,7 +33,6 @@ class Amplification:
 
 
 # Hu et al. 2021, Table 7: W_q of GPT-3's 48th layer, 12288 × 12288.
-PAPER_WIDTH = 12288
 PAPER = (
     Amplification(4, W=61.95, delta=6.91, along_delta=0.32, along_W=21.67, along_random=0.02),
     Amplification(64, W=61.95, delta=3.57, along_delta=1.90, along_W=37.71, along_random=0.33),
@@ -45,11 +44,6 @@ def coupling(W: Tensor, U: Tensor, V: Tensor) -> float:
 
     The paper writes UᵀWVᵀ, its V holding the right-singular vectors as rows.
     """
-    if W.shape != (U.shape[0], V.shape[0]):
-        raise LoRAError(
-            f"W is {tuple(W.shape)}: U needs {W.shape[0]} rows and V {W.shape[1]}, got {tuple(U.shape)} and "
-            f"{tuple(V.shape)}. Is W transposed, as in a Conv1D?"
-        )
     return float(torch.linalg.norm(U.double().T @ W.detach().double() @ V.double()))
 
 
@@ -63,31 +57,28 @@ def random_coupling(norm: float, shape: tuple[int, int], r: int) -> float:
 
 def sampled_random_coupling(W: Tensor, r: int, draws: int = 100, seed: int = 0) -> float:
     """`random_coupling` by trying it out: root mean square over `draws` random pairs U (d, r), V (k, r)."""
-    squares = []
-    for draw in range(draws):
-        U = random_directions(W.shape[0], r, seed=(seed * draws + draw) * 2)
-        V = random_directions(W.shape[1], r, seed=(seed * draws + draw) * 2 + 1)
-        squares.append(coupling(W, U, V) ** 2)
-    return (sum(squares) / draws) ** 0.5
+    seeds = range(2 * seed * draws, 2 * (seed + 1) * draws, 2)
+    pairs = ((random_directions(W.shape[0], r, s), random_directions(W.shape[1], r, s + 1)) for s in seeds)
+    return (sum(coupling(W, U, V) ** 2 for U, V in pairs) / draws) ** 0.5
 
 
-def amplification(W: Tensor, delta: Tensor | Factors, r: int) -> Amplification:
-    """Table 7's numbers for W (d, k) and its update: a matrix (d, k), or its SVD. Both (out, in).
+def amplification(W: Tensor, delta: Factors, r: int) -> Amplification:
+    """Table 7's numbers for W (d, k) and the SVD of its update, both (out, in).
 
     r   how many of ΔW's directions count, at most its rank; for a LoRA update of rank r the paper takes all r.
+    Raises LoRAError where W and ΔW have different shapes, or ΔW has fewer than r directions.
     """
-    factors = delta if isinstance(delta, Factors) else Factors.of(delta.double())
-    if factors.shape != tuple(W.shape):
-        raise LoRAError(f"W is {tuple(W.shape)} and ΔW {factors.shape}: is one of them transposed, as in a Conv1D?")
-    if not 1 <= r <= len(factors.s) or float(factors.s[r - 1]) <= 1e-9 * float(factors.s[0]):
-        raise LoRAError(f"ΔW has no {r} directions: its singular values are {factors.s[:8].tolist()}")
+    if delta.shape != tuple(W.shape):
+        raise LoRAError(f"W is {tuple(W.shape)} and ΔW {delta.shape}: is one of them transposed, as in a Conv1D?")
+    if not 1 <= r <= len(delta.s) or float(delta.s[r - 1]) <= 1e-9 * float(delta.s[0]):
+        raise LoRAError(f"ΔW has no {r} directions: its singular values are {delta.s[:8].tolist()}")
     s = torch.linalg.svdvals(W.detach().double())
     norm = float(torch.linalg.norm(s))
     return Amplification(
         r=r,
         W=norm,
-        delta=float(torch.linalg.norm(factors.s.double())),
-        along_delta=coupling(W, factors.U[:, :r], factors.Vh[:r].T),
+        delta=float(torch.linalg.norm(delta.s.double())),
+        along_delta=coupling(W, delta.U[:, :r], delta.Vh[:r].T),
         along_W=float(torch.linalg.norm(s[:r])),
-        along_random=random_coupling(norm, factors.shape, r),
+        along_random=random_coupling(norm, delta.shape, r),
     )

@@ -15,12 +15,14 @@ AFTER_ATTENTION = ("ln_2", "c_fc", "gelu", "mlp.c_proj")
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Bytes. `gradients` and `activations` are those alive at the peak, so that the four parts add up to it.
+class Memory:
+    """What lives at the worst moment of a step, in bytes; the first four add up to the peak.
 
-    moment         where in the step the peak lies
-    all_gradients  what the backward pass ends with
-    kept           what the forward pass keeps for the backward pass
+    weights      parameters and buffers
+    gradients    those that are there at that moment
+    optimizer    the optimizer's states
+    activations  everything else: what is kept for the backward pass, and what is being worked on
+    all_gradients, kept   all gradients at the end of the backward pass; all that the forward pass keeps for it
     """
 
     weights: int
@@ -29,11 +31,17 @@ class Prediction:
     activations: int
     all_gradients: int
     kept: int
-    moment: str
 
     @property
     def peak(self) -> int:
         return self.weights + self.gradients + self.optimizer + self.activations
+
+
+@dataclass(frozen=True)
+class Prediction(Memory):
+    """A step's memory as the formula has it; `moment` says where in the step the peak lies."""
+
+    moment: str
 
 
 def predict(config, step: Training) -> Prediction:

@@ -8,38 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from lorakit.study.memory import Memory
+
 MARK = "lorakit: a gradient is there"
 PHASES = ("forward", "backward", "optimizer")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Bytes. `peak` is all that lives at the worst moment of a step, and the four parts add up to it.
+class Measured(Memory):
+    """A step's memory as it was, and the course of it.
 
-    weights      parameters and buffers
-    optimizer    the optimizer's states
-    gradients    those that are there at the worst moment
-    activations  everything else at that moment: what is kept for the backward pass, and what is being worked on
-    all_gradients, kept   all gradients at the end of the backward pass; all that the forward pass keeps for it
-    times, live, grown  the course: seconds since the step began, bytes that live from then on, and how many of them
-                 are finished gradients
-    phases       name → (begin, end) in seconds
+    times, live, grown  seconds since the step began, bytes that live from then on, and how many of them are finished
+                        gradients
+    phases              name → (begin, end) in seconds
     """
 
-    weights: int
-    gradients: int
-    optimizer: int
-    activations: int
-    all_gradients: int
-    kept: int
     times: tuple[float, ...] = ()
     live: tuple[int, ...] = ()
     grown: tuple[int, ...] = ()
     phases: dict[str, tuple[float, float]] | None = None
-
-    @property
-    def peak(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations
 
 
 def make_optimizer(model: nn.Module, name: str, lr: float = 0.0) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 The formulas are those of study.activations and study.memory, with the frozen base also in 8 or 4 bits.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from lorakit.study.activations import Training
 from lorakit.study.memory import Prediction, predict
@@ -16,12 +16,10 @@ BASES = {"fp32": 4.0, "bf16": 2.0, "8-bit": 1.0, "4-bit": 0.5 + 1 / 64 + 4 / (64
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What an adaptation will take. Bytes, unless said otherwise.
+class Plan(Prediction):
+    """What an adaptation will take: the memory of a training step, and beside it, in bytes unless said otherwise,
 
     parameters, trainable   numbers, of the base and of the adapter
-    weights, optimizer, gradients, activations   what lives at the worst moment of a training step; `peak` is their sum
-    moment                  where in the step that is
     file                    the adapter's file, in 2 bytes a number, without its header
     merged                  the merged model, in 16 bits (32 for an fp32 base)
     added_work              multiplications of the unmerged adapters per token, as a share of the block matrices'; once
@@ -30,11 +28,6 @@ class Plan:
 
     parameters: int
     trainable: int
-    weights: int
-    optimizer: int
-    gradients: int
-    activations: int
-    moment: str
     file: int
     merged: int
     added_work: float
@@ -42,10 +35,6 @@ class Plan:
     @property
     def percent(self) -> float:
         return 100 * self.trainable / self.parameters
-
-    @property
-    def peak(self) -> int:
-        return self.weights + self.optimizer + self.gradients + self.activations
 
 
 def plan(model: Decoder, base: str = "bf16", **how) -> Plan:
@@ -61,14 +50,11 @@ def plan(model: Decoder, base: str = "bf16", **how) -> Plan:
     found = predict(model, step)
     trainable = count_lora_parameters(model, step.targets, step.r)
     unpacked = 2 * model.width * model.inner if base in ("8-bit", "4-bit") else 0  # one matrix at a time
+    held = {"weights": base_bytes(model, base) + 4 * trainable, "activations": found.activations + unpacked}
     return Plan(
+        **asdict(found) | held,
         parameters=model.parameters,
         trainable=trainable,
-        weights=base_bytes(model, base) + 4 * trainable,
-        optimizer=found.optimizer,
-        gradients=found.gradients,
-        activations=found.activations + unpacked,
-        moment=found.moment,
         file=2 * trainable,
         merged=model.parameters * step.item,
         added_work=trainable / (model.layers * model.block_matrices),

@@ -12,8 +12,6 @@ from torch import Tensor
 
 def singular_values(W: Tensor) -> Tensor:
     """Singular values of W (d, k), largest first, in float64: (min(d, k),)."""
-    if W.ndim != 2:
-        raise ValueError(f"a matrix has two dimensions, got shape {tuple(W.shape)}")
     return torch.linalg.svdvals(W.detach().double())
 
 
@@ -111,8 +109,6 @@ class Factors:
     @classmethod
     def of(cls, W: Tensor) -> "Factors":
         """The SVD of W (d, k), n = min(d, k)."""
-        if W.ndim != 2:
-            raise ValueError(f"a matrix has two dimensions, got shape {tuple(W.shape)}")
         return cls(*torch.linalg.svd(W.detach(), full_matrices=False))
 
     @property

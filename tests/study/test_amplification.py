@@ -4,77 +4,51 @@ import pytest
 import torch
 
 import lorakit as lk
-from lorakit.study.amplification import (
-    PAPER,
-    PAPER_WIDTH,
-    amplification,
-    coupling,
-    random_coupling,
-    sampled_random_coupling,
-)
+from lorakit.study.amplification import PAPER, amplification, coupling, random_coupling, sampled_random_coupling
 from lorakit.study.rank import Factors
 from lorakit.study.subspace import random_directions
 
-
-@pytest.fixture(scope="module")
-def parts():
-    """W = U diag(s) Vᵀ with s = 6, 5, 4, 3, 2, 1."""
-    U, V = random_directions(9, 6, seed=0), random_directions(7, 6, seed=1)
-    return U, torch.tensor([6.0, 5, 4, 3, 2, 1], dtype=torch.float64), V
+U, V = random_directions(9, 6, seed=0), random_directions(7, 6, seed=1)
+W = U @ torch.diag(torch.tensor([6.0, 5, 4, 3, 2, 1], dtype=torch.float64)) @ V.T
 
 
-def test_coupling_is_the_singular_values_along_ws_own_directions(parts):
-    U, s, V = parts
-    W = U @ torch.diag(s) @ V.T
+def test_coupling_is_the_singular_values_along_ws_own_directions():
     assert coupling(W, U[:, :2], V[:, :2]) == pytest.approx(61**0.5)
     assert coupling(W, U[:, :1], V[:, 3:]) == pytest.approx(0, abs=1e-12)  # from inputs that lead elsewhere
-    with pytest.raises(lk.LoRAError, match="transposed"):
-        coupling(W.T, U[:, :2], V[:, :2])
 
 
-def test_an_update_along_weak_directions_of_w_amplifies_them(parts):
-    U, s, V = parts
-    W = U @ torch.diag(s) @ V.T
-    delta = 30 * U[:, 4:] @ V[:, 4:].T  # along the two weakest, 2 and 1
+def test_an_update_along_weak_directions_of_w_amplifies_them():
+    delta = Factors.of(30 * U[:, 4:] @ V[:, 4:].T)  # along the two weakest, 2 and 1
     found = amplification(W, delta, r=2)
     assert found.delta == pytest.approx(30 * 2**0.5) and found.along_delta == pytest.approx(5**0.5)
     assert found.factor == pytest.approx(30 * 2**0.5 / 5**0.5)
-    assert found.along_W == pytest.approx(61**0.5)
-    assert abs(found.W - 91**0.5) < 1e-9
+    assert abs(found.W - 91**0.5) < 1e-9 and found.along_W == pytest.approx(61**0.5)
     assert found.along_random == pytest.approx(91**0.5 * 2 / 63**0.5)
-    assert amplification(W, Factors.of(delta), r=2) == found
 
 
-def test_no_directions_hold_more_of_w_than_its_own(parts):
-    U, s, V = parts
-    W = U @ torch.diag(s) @ V.T
+def test_no_directions_hold_more_of_w_than_its_own():
     for seed in range(20):
         delta = torch.randn(9, 3, generator=torch.Generator().manual_seed(seed)).double() @ torch.ones(3, 7).double()
-        found = amplification(W, delta, r=1)
+        found = amplification(W, Factors.of(delta), r=1)
         assert found.along_delta <= found.along_W + 1e-9
 
 
-def test_chance_by_formula_is_chance_by_sampling(parts):
-    U, s, V = parts
-    W = U @ torch.diag(s) @ V.T
-    assert sampled_random_coupling(W, 3, draws=800) == pytest.approx(
-        random_coupling(float(W.norm()), (9, 7), 3), rel=0.05
-    )
+def test_chance_by_formula_is_chance_by_sampling():
+    by_formula = random_coupling(float(W.norm()), (9, 7), 3)
+    assert sampled_random_coupling(W, 3, draws=800) == pytest.approx(by_formula, rel=0.05)
 
 
 @pytest.mark.parametrize("row", PAPER, ids=["r=4", "r=64"])
 def test_the_papers_random_column_is_the_formula(row):
-    assert random_coupling(row.W, (PAPER_WIDTH, PAPER_WIDTH), row.r) == pytest.approx(row.along_random, abs=0.01)
+    assert random_coupling(row.W, (12288, 12288), row.r) == pytest.approx(row.along_random, abs=0.01)
 
 
 def test_the_papers_factors():
     assert [round(row.factor, 1) for row in PAPER] == [21.6, 1.9]
 
 
-def test_more_directions_than_the_update_has_are_refused(parts):
-    U, s, V = parts
-    W = U @ torch.diag(s) @ V.T
+def test_more_directions_than_the_update_has_and_a_transposed_one_are_refused():
     with pytest.raises(lk.LoRAError, match="no 2 directions"):
-        amplification(W, torch.outer(U[:, 0], V[:, 0]), r=2)
+        amplification(W, Factors.of(torch.outer(U[:, 0], V[:, 0])), r=2)
     with pytest.raises(lk.LoRAError, match="transposed"):
-        amplification(W, torch.ones(7, 9), r=1)
+        amplification(W, Factors.of(torch.ones(7, 9)), r=1)
