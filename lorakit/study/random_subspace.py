@@ -27,13 +27,13 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
     every value of θ_d. Raises LoRAError where the model has no blocks, d is out of range or a subspace is attached.
     """
     if hasattr(model, NAME):
-        raise LoRAError("the model has a random subspace attached: fold or detach it first")
+        raise LoRAError("the model has a random subspace attached: fold it first")
     places = _block_parameters(model)
-    tensors = [getattr(module, name) for module, name in places]
-    D = sum(tensor.numel() for tensor in tensors)
+    D = sum(getattr(module, name).numel() for module, name in places)
     if not 1 <= d <= D:
         raise LoRAError(f"d must be between 1 and {D:,}, the number of parameters in the blocks, got {d:,}")
-    space = Subspace(Fastfood(d, D, seed), [tensor.shape for tensor in tensors], _trained(model)).to(tensors[0].device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    space = Subspace(Fastfood(d, D, seed), places, trained).to(next(model.parameters()).device)
     model.requires_grad_(False)
     model.add_module(NAME, space)
     for index, (module, name) in enumerate(places):
@@ -44,12 +44,14 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
 
 def fold(model: nn.Module) -> None:
     """Write θ₀ + P θ_d into the weights and take the subspace off: an ordinary model again, at its old speed."""
-    _remove(model, keep=True)
-
-
-def detach(model: nn.Module) -> None:
-    """Take the subspace off and leave θ₀, as if nothing had happened."""
-    _remove(model, keep=False)
+    space = getattr(model, NAME, None)
+    if space is None:
+        raise LoRAError("the model has no random subspace attached")
+    for module, name in space.places:
+        parametrize.remove_parametrizations(module, name)
+    delattr(model, NAME)
+    for parameter in space.trained:
+        parameter.requires_grad_(True)
 
 
 def intrinsic_dimension(accuracy: dict[int, float], full: float, share: float = 0.9) -> int | None:
@@ -61,11 +63,12 @@ def intrinsic_dimension(accuracy: dict[int, float], full: float, share: float = 
 
 
 class Subspace(nn.Module):
-    """θ_d, P, and the pieces of P θ_d that belong to each tensor."""
+    """θ_d, P, and the pieces of P θ_d that belong to each tensor: `places` are (module, name) of all that move."""
 
-    def __init__(self, projection: Fastfood, shapes: list[torch.Size], trained: list[str]) -> None:
+    def __init__(self, projection: Fastfood, places: list[tuple[nn.Module, str]], trained: list[Tensor]) -> None:
         super().__init__()
-        self.projection, self.shapes, self.trained = projection, shapes, trained
+        self.projection, self.places, self.trained = projection, places, trained
+        self.shapes = [getattr(module, name).shape for module, name in places]
         self.theta = nn.Parameter(torch.zeros(projection.d))
         self._key, self._pieces = None, ()
 
@@ -80,9 +83,6 @@ class Subspace(nn.Module):
             self._pieces = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
             self._key = key
         return self._pieces[index]
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_key": None, "_pieces": ()}  # the pieces hang on a graph: a copy makes its own
 
 
 class _Moved(nn.Module):
@@ -105,21 +105,3 @@ def _block_parameters(model: nn.Module) -> list[tuple[nn.Module, str]]:
     if not found:
         raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList) with parameters")
     return found
-
-
-def _trained(model: nn.Module) -> list[str]:
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-
-
-def _remove(model: nn.Module, keep: bool) -> None:
-    space = getattr(model, NAME, None)
-    if space is None:
-        raise LoRAError("the model has no random subspace attached")
-    for module in list(model.modules()):
-        if parametrize.is_parametrized(module):
-            for name, chain in list(module.parametrizations.items()):
-                if any(isinstance(step, _Moved) for step in chain):
-                    parametrize.remove_parametrizations(module, name, leave_parametrized=keep)
-    delattr(model, NAME)
-    for name in space.trained:
-        model.get_parameter(name).requires_grad_(True)

@@ -1,7 +1,5 @@
 """A model moved in d random directions: P is what it is said to be, and the model comes out of it as it went in."""
 
-import copy
-
 import pytest
 import torch
 
@@ -72,9 +70,8 @@ def test_the_columns_are_of_length_one_and_nearly_orthogonal():
     assert overlaps.std() < 1.5 / 40_000**0.5  # as of Gaussian columns: 1 / √D
 
 
-def test_it_is_linear_and_the_seed_decides():
-    P, v, w = Fastfood(10, 300, seed=0), normal(10), normal(10, seed=1)
-    assert torch.allclose(P(2 * v - w), 2 * P(v) - P(w), atol=1e-5)
+def test_the_seed_decides():
+    P, v = Fastfood(10, 300, seed=0), normal(10)
     assert torch.equal(P(v), Fastfood(10, 300, seed=0)(v))
     assert not torch.allclose(P(v), Fastfood(10, 300, seed=1)(v))
 
@@ -102,19 +99,18 @@ def test_the_weights_are_the_old_ones_plus_p_theta(tiny_model):
     assert all(torch.equal(after[name], before[name]) for name in after if ".h." not in name)
 
 
-def test_folding_keeps_the_outputs_and_detaching_gives_back_every_bit(tiny_model):
-    before, names = logits(tiny_model), [name for name, _ in tiny_model.named_parameters()]
-    kinds, trained = [type(m) for m in tiny_model.modules()], [p.requires_grad for p in tiny_model.parameters()]
-    for take_off in (random_subspace.detach, random_subspace.fold):
-        theta = random_subspace.attach(tiny_model, 50, seed=0)
-        with torch.no_grad():
-            theta.copy_(0.3 * normal(50))
-        moved = logits(tiny_model)
-        take_off(tiny_model)
-        assert torch.equal(logits(tiny_model), before if take_off is random_subspace.detach else moved)
-        assert sorted(name for name, _ in tiny_model.named_parameters()) == sorted(names)
-        assert [type(m) for m in tiny_model.modules()] == kinds
-        assert [p.requires_grad for p in tiny_model.parameters()] == trained
+def test_folding_keeps_the_outputs_and_leaves_an_ordinary_model(tiny_model):
+    names, kinds = [name for name, _ in tiny_model.named_parameters()], [type(m) for m in tiny_model.modules()]
+    trained = {name: p.requires_grad for name, p in tiny_model.named_parameters()}
+    theta = random_subspace.attach(tiny_model, 50, seed=0)
+    with torch.no_grad():
+        theta.copy_(0.3 * normal(50))
+    moved = logits(tiny_model)
+    random_subspace.fold(tiny_model)
+    assert torch.equal(logits(tiny_model), moved)
+    assert sorted(name for name, _ in tiny_model.named_parameters()) == sorted(names)
+    assert [type(m) for m in tiny_model.modules()] == kinds
+    assert {name: p.requires_grad for name, p in tiny_model.named_parameters()} == trained
 
 
 def test_the_gradient_of_theta_is_p_transposed_times_the_gradient_of_the_weights(tiny_model):
@@ -147,18 +143,6 @@ def test_fit_trains_it_and_touches_nothing_else(tiny_model, tiny_tokenizer, prec
     assert torch.equal(theta, trained)
 
 
-def test_a_copy_is_a_model_of_its_own(tiny_model):
-    theta = random_subspace.attach(tiny_model, 3, seed=0)
-    with torch.no_grad():
-        theta.copy_(normal(3))
-    tiny_model(torch.arange(8)[None])
-    twin = copy.deepcopy(tiny_model)
-    assert torch.equal(logits(twin), logits(tiny_model))
-    with torch.no_grad():
-        twin.random_subspace.theta.mul_(2)
-    assert not torch.allclose(logits(twin), logits(tiny_model))
-
-
 def test_what_makes_no_sense_is_refused_and_changes_nothing(tiny_model):
     before = logits(tiny_model)
     for d in (0, BLOCKS + 1):
@@ -170,7 +154,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(tiny_model):
         random_subspace.attach(torch.nn.Linear(2, 2), 1)
     assert torch.equal(logits(tiny_model), before)
     random_subspace.attach(tiny_model, BLOCKS)  # as many directions as parameters: allowed
-    with pytest.raises(LoRAError, match="fold or detach"):
+    with pytest.raises(LoRAError, match="fold it first"):
         random_subspace.attach(tiny_model, 1)
 
 
