@@ -84,8 +84,7 @@ def hadamard(x: Tensor) -> Tensor:
 
 def hadamard_matrix(n: int) -> Tensor:
     """Sylvester's Hadamard matrix for n a power of two: (n, n), entries ±1, symmetric."""
-    bits = torch.arange(n)[:, None] & torch.arange(n)  # (n, n)
-    odd = torch.zeros_like(bits)
-    while n > 1:
-        odd, bits, n = odd ^ (bits & 1), bits >> 1, n // 2
-    return (1 - 2 * odd).float()
+    H = torch.ones(1, 1)
+    while len(H) < n:
+        H = torch.kron(H, torch.tensor([[1.0, 1.0], [1.0, -1.0]]))
+    return H

@@ -53,9 +53,3 @@ def count_work(job: Callable[[], object]) -> Work:
     with FlopCounterMode(display=False, custom_mapping=in_place) as flops:
         job()
     return Work(counting.seen, flops.get_total_flops())
-
-
-def per_block(small: Work, large: Work, blocks: int) -> Counter:
-    """The operations of one block: those of a model with `blocks` more blocks, less the others', divided."""
-    more = {name: count - small.operations[name] for name, count in large.operations.items()}
-    return Counter({name: count / blocks for name, count in more.items() if count})

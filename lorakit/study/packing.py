@@ -8,12 +8,8 @@ def packed(weight: Tensor, bits: int = 4, block: int = 64) -> Tensor:
 
     The steps reach from minus the block's largest number to plus it;
     NF4 spaces them as a normal distribution wants and does a little better.
-    Same shape and dtype. Raises ValueError where the numbers do not fill whole blocks or bits are not 2 to 8.
+    Same shape and dtype; the numbers must fill whole blocks.
     """
-    if not 2 <= bits <= 8:
-        raise ValueError(f"bits must be 2 to 8, got {bits}")
-    if weight.numel() % block:
-        raise ValueError(f"{weight.numel():,} numbers do not fill blocks of {block}: choose a block that divides them")
     rows = weight.detach().float().reshape(-1, block)  # (blocks, block)
     top = 2 ** (bits - 1) - 1
     scale = (rows.abs().amax(dim=1, keepdim=True) / top).clamp_min(1e-12)  # (blocks, 1)

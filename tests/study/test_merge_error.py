@@ -93,7 +93,7 @@ def test_an_adapter_that_does_nothing_costs_nothing():
     for error in layer_errors(model, tokens()):
         assert error.weight == error.of_update == error.output == 0
     found = logit_error(model, [tokens()])
-    assert found.difference == found.largest == found.changed == found.could == 0
+    assert found.difference == found.changed == 0
     assert found.merged == found.unmerged > 0  # bfloat16 itself is not exact
 
 
@@ -103,16 +103,15 @@ def test_the_logits_err_in_proportion_to_the_dtype(dtype):
     u = unit_roundoff(dtype)
     assert u / 5 < found.difference < 20 * u
     assert found.difference <= found.merged + found.unmerged  # the triangle's inequality: exact is the third corner
-    assert found.positions == 16 * 8 and found.changed <= found.could <= found.positions
+    assert found.positions == 16 * 8
 
 
-def test_coarse_numbers_change_tokens_and_only_where_they_could():
+def test_coarse_numbers_change_tokens_where_they_are_nearly_alike():
     model = adapted(dtype=torch.bfloat16)
+    assert logit_error(model, [tokens(4)]).changed == 0
     with torch.no_grad():
-        for parameter in (model.lm_head.weight,):
-            parameter.copy_(parameter[:1] + 0.02 * parameter)  # all tokens nearly alike: ties everywhere
-    found = logit_error(model, [tokens(32)])
-    assert 0 < found.changed <= found.could
+        model.lm_head.weight.copy_(model.lm_head.weight[:1] + 0.02 * model.lm_head.weight)  # ties everywhere
+    assert logit_error(model, [tokens(32)]).changed > 0
 
 
 def test_only_answer_tokens_are_compared():
@@ -153,15 +152,15 @@ def test_drift_stands_still_with_one_adapter_and_grows_with_several():
     deltas = [0.3 * torch.randn(64, 64, generator=generator) for _ in range(5)]
     kept = W0.clone()
     alone = subtraction_drift(W0, deltas[:1], (1, 100))
-    assert alone[0].relative == alone[1].relative and [d.rounds for d in alone] == [1, 100]
+    assert alone[0].largest == alone[1].largest and [d.rounds for d in alone] == [1, 100]
     several = subtraction_drift(W0, deltas, (5, 50, 500))
-    assert several[0].relative < several[1].relative / 3 and several[1].relative < several[2].relative / 2
+    assert several[0].largest < several[1].largest / 2 < several[2].largest / 3
     assert torch.equal(W0, kept)
 
 
 def test_numbers_that_add_up_exactly_do_not_drift():
     (found,) = subtraction_drift(torch.ones(3, 3), [torch.full((3, 3), 0.5)], [10])
-    assert found.changed == found.largest == found.relative == 0
+    assert found.changed == found.largest == 0
 
 
 def test_an_update_that_lies_the_other_way_round_is_refused():

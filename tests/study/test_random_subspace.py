@@ -56,12 +56,6 @@ def test_the_gradient_is_the_adjoint():
     assert torch.autograd.gradcheck(P, normal(5).double().requires_grad_())
 
 
-@pytest.mark.parametrize("d", [1, 2, 100, 5_000, 30_000])
-def test_lengths_are_kept_for_every_d(d):
-    P, v = Fastfood(d, 40_000, seed=1), normal(d, seed=2)
-    assert float(P(v).norm() / v.norm()) == pytest.approx(1, abs=0.06)
-
-
 def test_the_columns_are_of_length_one_and_nearly_orthogonal():
     P = Fastfood(200, 40_000, seed=0)
     columns = torch.stack([P(row) for row in torch.eye(200)], dim=1)

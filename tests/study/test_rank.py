@@ -68,13 +68,6 @@ def test_truncation_reports_the_error_that_can_be_measured():
     assert (report.stored, report.full) == (250, 600)
 
 
-def test_break_even_rank_is_where_factors_stop_saving():
-    assert rk.break_even_rank(768, 768) == 384
-    assert rk.break_even_rank(768, 2304) == 576
-    r = rk.break_even_rank(768, 2304)
-    assert rk.low_rank_values(768, 2304, int(r)) == 768 * 2304
-
-
 def test_impossible_ranks_and_shares_are_refused():
     with pytest.raises(ValueError, match="between 0 and 3"):
         rk.best_approximation(torch.eye(3), 4)

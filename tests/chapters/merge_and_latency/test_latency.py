@@ -132,12 +132,12 @@ def test_a_cell_is_measured_and_a_recorded_one_is_not_measured_again(make_tiny, 
 
 
 def test_merge_pictures_say_what_was_found():
-    drifts = {"float32": [Drift(1, 0.1, 1e-8, 1e-8), Drift(100, 0.25, 1e-7, 1e-7)]}
+    drifts = {"float32": [Drift(1, 0.1, 1e-8), Drift(100, 0.25, 1e-7)]}
     figure = merge_plots.drift_figure({**drifts, "bfloat16": drifts["float32"]}, "It grows", typical=0.05)
     assert figure.describe() == "Figure: It grows" and len(figure.axes[0].lines) == 3
     fine = LayerError("a", 1e-8, 2e-8, 1e-7, 1e-8, 4e-8)
     assert "the nearest comes to 50%" in merge_plots.bounds_figure({"float32": [fine, fine]}).describe()
     over = LayerError("a", 3e-8, 2e-8, 1e-7, 1e-8, 4e-8)
     assert "an error exceeds its bound" in merge_plots.bounds_figure({"float32": [fine, over]}).describe()
-    table = merge_plots.logits_table({"bfloat16": LogitError(1000, 1e-2, 2e-2, 3e-2, 0.5, 7, 30)})
+    table = merge_plots.logits_table({"bfloat16": LogitError(1000, 1e-2, 2e-2, 3e-2, 7)})
     assert "7 of 1,000" in table
