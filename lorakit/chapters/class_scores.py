@@ -6,15 +6,15 @@ FOLDER holds the files `scores*.json` as they were handed in, in any folders bel
 """
 
 import argparse
-import csv
 import json
-import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from lorakit.chapters.rooms import modules
-from lorakit.show.exercises import REGISTRY
+from lorakit.show.exercises import checks_in
 from lorakit.show.scores import FORMAT
 
 LARGEST = 1_000_000  # bytes; a full file of scores has about 20,000
@@ -44,10 +44,9 @@ class Course:
 
 def course() -> Course:
     """The exercises and quizzes of all chapters."""
-    checks = modules("checks").values()
-    own = {module.__name__ for module in checks}
-    exercises = sorted(id for id, check in REGISTRY.items() if check.body.__module__ in own)
-    quizzes = {m.quiz.chapter: {q.text: q.choices[q.answer] for q in m.quiz.questions} for m in checks}
+    chapters = modules("checks").values()
+    exercises = sorted(check.id for module in chapters for check in checks_in(module))
+    quizzes = {m.quiz.chapter: {q.text: q.choices[q.answer] for q in m.quiz.questions} for m in chapters}
     return Course(tuple(exercises), quizzes)
 
 
@@ -93,9 +92,9 @@ def collect(folder: Path, todo: Course) -> tuple[list[Student], dict[Path, str]]
     return sorted(found, key=lambda student: (student.name.casefold(), str(student.file))), wrong
 
 
-def rows(students: list[Student], todo: Course) -> list[dict]:
+def table(students: list[Student], todo: Course) -> pd.DataFrame:
     """A row for each student: for each chapter "passed/of" and "right/of", and the totals as numbers."""
-    table = []
+    rows = []
     for student in students:
         row: dict = {"student": student.name, "file": str(student.file)}
         for chapter in todo.chapters:
@@ -105,19 +104,18 @@ def rows(students: list[Student], todo: Course) -> list[dict]:
             row[f"{chapter} quiz"] = f"{student.quizzes.get(chapter, 0)}/{len(todo.quizzes.get(chapter, {}))}"
         row["exercises"] = sum(passed for passed, _ in student.exercises.values())
         row["quiz"] = sum(student.quizzes.values())
-        table.append(row)
-    return table
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def stuck(students: list[Student], todo: Course) -> list[tuple[str, int, int, float]]:
-    """(exercise, who tried, who passed, median attempts), the least passed first; those that nobody tried left out."""
-    found = []
-    for id in todo.exercises:
-        tried = [s.exercises[id] for s in students if id in s.exercises]
-        if tried:
-            median = statistics.median(attempts for _, attempts in tried)
-            found.append((id, len(tried), sum(passed for passed, _ in tried), median))
-    return sorted(found, key=lambda row: (row[2] / row[1], -row[3]))
+def stuck(students: list[Student]) -> pd.DataFrame:
+    """By exercise: who tried, who passed, and the median attempts; the least passed first, untried ones left out."""
+    tried = [(id, *found) for student in students for id, found in student.exercises.items()]
+    frame = pd.DataFrame(tried, columns=["exercise", "passed", "attempts"])
+    sums = {"tried": ("passed", "size"), "passed": ("passed", "sum"), "attempts": ("attempts", "median")}
+    found = frame.groupby("exercise").agg(**sums)
+    found["share"] = found["passed"] / found["tried"]
+    return found.sort_values(["share", "attempts"], ascending=[True, False]).drop(columns="share")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,27 +132,22 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{args.folder} is not a folder")
     todo = course()
     students, wrong = collect(args.folder, todo)
-    table = rows(students, todo)
-    wide = max([len(s.name) for s in students] + [7])
-    chapters = todo.chapters
-    questions = sum(map(len, todo.quizzes.values()))
-    print(f"{'':{wide}}  " + "".join(f"{chapter:>9}" for chapter in chapters) + "      exercises       quiz")
-    for row in table:
-        cells = (f"{row[f'{c} exercises']} {row[f'{c} quiz']}" for c in chapters)
-        totals = f"{row['exercises']:6} of {len(todo.exercises)}  {row['quiz']:4} of {questions}"
-        print(f"{row['student']:{wide}}  " + "".join(f"{cell:>9}" for cell in cells) + f"  {totals}")
-    print("(each chapter: exercises passed, questions right at the first choice)")
-    for id, tried, passed, attempts in stuck(students, todo)[:8]:
-        print(f"exercise {id}: {passed} of {tried} who tried have passed, {attempts:g} attempts at the median")
+    found = table(students, todo)
+    if students:
+        short = pd.DataFrame(
+            {c: found[f"{c} exercises"] + " " + found[f"{c} quiz"] for c in todo.chapters}
+            | {f"of {len(todo.exercises)}": found["exercises"]}
+            | {f"of {sum(map(len, todo.quizzes.values()))}": found["quiz"]}
+        ).set_index(found["student"])
+        print(short.to_string())
+        print("(each chapter: exercises passed, questions right at the first choice; then the sums)\n")
+        print(stuck(students).head(8).to_string())
     for file, reason in wrong.items():
         print(f"not read: {file}: {reason}", file=sys.stderr)
     if args.json:
-        args.json.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if args.csv and table:
-        with args.csv.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.DictWriter(out, list(table[0]))
-            writer.writeheader()
-            writer.writerows(table)
+        args.json.write_text(found.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8")
+    if args.csv:
+        found.to_csv(args.csv, index=False)
     return 1 if wrong else 0
 
 

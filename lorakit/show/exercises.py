@@ -8,20 +8,24 @@ Every check is registered with a right answer and with typical wrong ones, each 
 tests run them all, so a check that lets a known bug through fails the suite.
 """
 
-import html
+import copy
 import os
+import sys
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lorakit.show.box import box
 from lorakit.show.scores import keep_check
 
-REGISTRY: dict[str, "Check"] = {}
-NOT_DONE = "not done yet: replace the `raise NotImplementedError`, then run this cell again"
+REGISTRY: dict[str, "Check"] = {}  # of the chapters imported in this notebook, by the exercise's number
+NOTHING = "your function returns None: is the `return` missing?"
+STUB = "not done yet: replace the `raise NotImplementedError`, then run this cell again"
 
 
 class Wrong(AssertionError):
@@ -36,46 +40,37 @@ def expect(condition, message: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a check found: true if passed. It shows itself once, when the check runs."""
+    """What a check found: true if passed. The check shows it, so that as a cell's last line it shows nothing more."""
 
     id: str
     title: str
     state: str  # "passed" | "wrong" | "not done"
     message: str
 
-    MARKS = {
-        "passed": ("✓", "#00664B", "#E6F5F0"),
-        "wrong": ("✗", "#A34700", "#FDF0E6"),
-        "not done": ("○", "#555", "#F2F2F2"),
-    }
-
     def __bool__(self) -> bool:
         return self.state == "passed"
 
+    @property
+    def mark(self) -> str:
+        return {"passed": "✓", "wrong": "✗"}.get(self.state, "○")
+
     def __str__(self) -> str:
-        return f"{self.MARKS[self.state][0]} Exercise {self.id}, {self.title}: {self.message}"
+        return f"{self.mark} Exercise {self.id}, {self.title}: {self.message}"
 
-    def _ipython_display_(self):
-        """Nothing: the check has already shown the outcome, and Out[…] would repeat it."""
+    def html(self) -> str:
+        return box(self.mark, self.message, title=f"{self.mark} Exercise {self.id}, {self.title}")
 
+    def show(self) -> None:
+        """A coloured box in a notebook, a line elsewhere."""
+        if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
+            from IPython.display import display
 
-class _Shown:
-    """The outcome as a coloured box, or as text where there is no notebook."""
+            display({"text/plain": str(self), "text/html": self.html()}, raw=True)
+        else:
+            print(self)
 
-    def __init__(self, outcome: Outcome):
-        self.outcome = outcome
-
-    def __repr__(self) -> str:
-        return str(self.outcome)
-
-    def _repr_html_(self) -> str:
-        mark, ink, paper = self.outcome.MARKS[self.outcome.state]
-        style = (
-            f"border-left:5px solid {ink};background:{paper};color:#111;padding:8px 12px;font-size:15px;margin:2px 0"
-        )
-        lines = code_spans(self.outcome.message).replace("\n", "<br>")
-        title = html.escape(f"{mark} Exercise {self.outcome.id}, {self.outcome.title}")
-        return f'<div style="{style}" role="status"><b style="color:{ink}">{title}</b><br>{lines}</div>'
+    def _ipython_display_(self) -> None:
+        pass
 
 
 @dataclass(eq=False)
@@ -86,13 +81,11 @@ class Check:
     title: str
     body: Callable[[Any], None]
     right: Any
-    wrong: dict[str, Any] = field(repr=False)
+    wrong: dict[str, Any]
     done: str = "right"
     last: Outcome | None = None
 
     def __post_init__(self):
-        if self.id in REGISTRY and REGISTRY[self.id].body.__module__ != self.body.__module__:
-            raise ValueError(f"exercise {self.id} is already registered by {REGISTRY[self.id].body.__module__}")
         REGISTRY[self.id] = self
 
     def __call__(self, answer, *, strict: bool | None = None) -> Outcome:
@@ -101,7 +94,7 @@ class Check:
         if strict and not outcome:
             raise AssertionError(str(outcome))
         self.last = outcome
-        _display(_Shown(outcome))
+        outcome.show()
         if not strict:  # a test of the solutions is nobody's attempt
             keep_check(self.id, outcome.state)
         return outcome
@@ -116,12 +109,17 @@ class Check:
                 torch.manual_seed(0)
                 self.body(answer)
         except NotImplementedError:
-            return Outcome(self.id, self.title, "not done", NOT_DONE)
+            return Outcome(self.id, self.title, "not done", STUB)
         except Wrong as error:
             return Outcome(self.id, self.title, "wrong", str(error))
         except Exception as error:
             return Outcome(self.id, self.title, "wrong", readable_error(error))
         return Outcome(self.id, self.title, "passed", self.done)
+
+
+def checks_in(module: ModuleType) -> list[Check]:
+    """The checks that a chapter's file defines."""
+    return [value for value in vars(module).values() if isinstance(value, Check)]
 
 
 def check(id: str, title: str, *, right, wrong: dict[str, Any], done: str = "right"):
@@ -133,38 +131,76 @@ def check(id: str, title: str, *, right, wrong: dict[str, Any], done: str = "rig
     return lambda body: Check(id, title, body, right, wrong, done)
 
 
-def check_examples(id: str, title: str, *, right, inputs=(), wrong: dict[str, Any], done="right", tolerance=1e-5):
+def check_examples(
+    id: str,
+    title: str,
+    *,
+    right,
+    inputs: Sequence[tuple] | Callable[[], Sequence[tuple]] = (),
+    wrong: dict[str, Any],
+    done: str = "right",
+    tolerance: float = 1e-5,
+    formula: str = "",
+    also: Callable[[Any], None] | None = None,
+):
     """A `Check` by examples: the answer must agree with `right` on every one of `inputs` (tuples of arguments).
 
-    When it disagrees, the answer is compared with the known `wrong` variants: if it equals one on every input, its key
-    is the message, as {"missing the / r": lambda alpha, r: alpha}. `right` may also be a plain value, without inputs.
-    `tolerance` is relative for numbers, absolute and relative for tensors.
+    When it disagrees, the answer is compared with the known `wrong` variants: if it does the same as one on every
+    input, errors included, its key is the message, as {"missing the / r": lambda alpha, r: alpha}. `right` may also be
+    a plain value, without inputs.
+
+    inputs     or a function that draws them: it is called under a fixed seed
+    tolerance  relative for numbers, absolute and relative for tensors
+    formula    is named where only the numbers of a tensor are wrong, and no variant explains them
+    also       is called with an answer that agrees, to `expect` what values do not show: its cost, W₀ left alone
     """
 
-    def agree(a, b):
-        return same(a, b, tolerance)
-
     def body(answer):
-        if not callable(right):
-            if not agree(answer, right):
-                named = next((message for message, variant in wrong.items() if agree(answer, variant)), None)
-                raise Wrong(named or f"not {brief(answer)}: work it out again")
-            return
-        expect(callable(answer), f"pass the function itself, without calling it: got {brief(answer)}")
-        got = [answer(*_copies(args)) for args in inputs]
-        expected = [right(*_copies(args)) for args in inputs]
-        if all(map(agree, got, expected)):
-            return
-        for message, variant in wrong.items():
-            if all(map(agree, got, (variant(*_copies(args)) for args in inputs))):
-                raise Wrong(message)
-        args, mine, theirs = next(case for case in zip(inputs, got, expected, strict=True) if not agree(*case[1:]))
-        if mine is None:
-            raise Wrong("your function returns None: is the `return` missing?")
-        raise Wrong(f"for {', '.join(map(brief, args))} expected {brief(theirs)}, got {brief(mine)}")
+        if callable(right):
+            expect(callable(answer), f"pass the function itself, without calling it: got {brief(answer)}")
+            compare(answer, right, inputs() if callable(inputs) else inputs, wrong, tolerance, formula)
+        elif not same(answer, right, tolerance):
+            named = next((message for message, variant in wrong.items() if same(answer, variant, tolerance)), None)
+            raise Wrong(named or f"not {brief(answer)}: work it out again")
+        if also:
+            also(answer)
 
-    body.__module__ = _caller()
     return Check(id, title, body, right, wrong, done)
+
+
+def compare(answer: Callable, right: Callable, inputs: Sequence[tuple], wrong: dict, tolerance: float, formula: str):
+    """Raise Wrong, or the answer's own error, unless it agrees with `right` on all inputs (see `check_examples`)."""
+
+    def agree(mine, theirs):
+        return repr(mine) == repr(theirs) if isinstance(mine, Exception) else same(mine, theirs, tolerance)
+
+    got, expected = _results(answer, inputs), _results(right, inputs)
+    if all(map(agree, got, expected)):
+        return
+    for message, variant in wrong.items():
+        if all(map(agree, got, _results(variant, inputs))):
+            raise Wrong(message)
+    args, mine, theirs = next(case for case in zip(inputs, got, expected, strict=True) if not agree(*case[1:]))
+    if isinstance(mine, Exception):
+        raise mine
+    expect(mine is not None, NOTHING)
+    given = ", ".join(map(brief, args))
+    if isinstance(mine, Tensor) and isinstance(theirs, Tensor) and mine.shape == theirs.shape:
+        raise Wrong(f"for {given} the shape is right, but the numbers are not{f' {formula}' if formula else ''}")
+    raise Wrong(f"for {given} expected {brief(theirs)}, got {brief(mine)}")
+
+
+def _results(function: Callable, inputs: Sequence[tuple]) -> list:
+    """What the function returns for each input, or the error that it raises."""
+    found = []
+    for args in inputs:
+        try:
+            found.append(function(*copy.deepcopy(args)))  # a copy: an answer may write into its input
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            found.append(error)
+    return found
 
 
 def same(a, b, tolerance: float = 1e-5) -> bool:
@@ -204,36 +240,3 @@ def readable_error(error: Exception) -> str:
     theirs = [f for f in frames if "site-packages" not in f.filename and f"{os.sep}lorakit{os.sep}" not in f.filename]
     where = f"\nin line {theirs[-1].lineno} of your cell: `{theirs[-1].line}`" if theirs and theirs[-1].line else ""
     return f"your code raised {type(error).__name__}: {error}{where}"
-
-
-def code_spans(text: str) -> str:
-    """Escaped HTML in which `code` between backticks is set as code."""
-    parts = html.escape(text, quote=False).split("`")
-    return "".join(
-        f"<code style='background:none;color:inherit;font-size:0.95em'>{part}</code>" if i % 2 else part
-        for i, part in enumerate(parts)
-    )
-
-
-def _copies(args: tuple) -> tuple:
-    """Fresh tensors for each call, so that an answer that writes into its input spoils nothing."""
-    return tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
-
-
-def _caller() -> str:
-    import sys
-
-    return sys._getframe(2).f_globals.get("__name__", "")
-
-
-def _display(thing) -> None:
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        get_ipython = lambda: None  # noqa: E731
-    if get_ipython() is None:
-        print(thing)
-    else:
-        from IPython.display import display
-
-        display(thing)

@@ -6,6 +6,7 @@ background, and a change draws only the moving artists over it (about 10 ms agai
 
 import io
 import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,27 +14,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lorakit.show.style import DPI, STYLE, small_png, use_style
-
-
-@dataclass(frozen=True)
-class Slider:
-    """Whole numbers from `low` to `high`."""
-
-    label: str
-    low: int
-    high: int
-    value: int
-
-    def allows(self, value) -> bool:
-        return isinstance(value, int) and self.low <= value <= self.high
-
-    def widget(self, w, **common):
-        return w.IntSlider(value=self.value, min=self.low, max=self.high, **common)
-
-    def __str__(self):
-        return f"{self.low} to {self.high}"
 
 
 @dataclass(frozen=True)
@@ -41,17 +24,11 @@ class Steps:
     """A slider over listed values, such as the powers of two."""
 
     label: str
-    options: tuple
+    options: Sequence
     value: Any
-
-    def allows(self, value) -> bool:
-        return value in self.options
 
     def widget(self, w, **common):
         return w.SelectionSlider(options=self.options, value=self.value, **common)
-
-    def __str__(self):
-        return f"one of {', '.join(map(str, self.options))}"
 
 
 @dataclass(frozen=True)
@@ -63,21 +40,33 @@ class Choice(Steps):
 
 
 @dataclass(frozen=True)
+class Slider:
+    """Whole numbers from `low` to `high`."""
+
+    label: str
+    low: int
+    high: int
+    value: int
+
+    @property
+    def options(self) -> range:
+        return range(self.low, self.high + 1)
+
+    def widget(self, w, **common):
+        return w.IntSlider(value=self.value, min=self.low, max=self.high, **common)
+
+
+@dataclass(frozen=True)
 class Toggle:
     """On or off."""
 
     label: str
     value: bool
-
-    def allows(self, value) -> bool:
-        return isinstance(value, bool)
+    options: ClassVar = (False, True)
 
     def widget(self, w, **common):
         common["layout"] = w.Layout(width="auto", margin="0 18px 0 0")
         return w.Checkbox(value=self.value, indent=False, **common)
-
-    def __str__(self):
-        return "True or False"
 
 
 class Explorer:
@@ -95,6 +84,10 @@ class Explorer:
 
     size: ClassVar[tuple[float, float]] = (9, 4)  # inches, 80 pixels each
     colours: ClassVar[int] = 48  # of the saved picture; a colour scale needs more
+    compute: Callable[..., Any]
+    draw: Callable[[Figure, Any], list[Artist]]
+    move: Callable[[Any], None]
+    describe: Callable[[Any], str]
 
     def __init__(self, title: str, controls: dict):
         self.title, self.controls = title, controls
@@ -107,18 +100,6 @@ class Explorer:
         self._moving = list(self.draw(self.figure, self.data))
         self._lay_out()
 
-    def compute(self, **values):
-        raise NotImplementedError("a subclass computes its data here")
-
-    def draw(self, figure: Figure, data) -> list[Artist]:
-        raise NotImplementedError("a subclass draws here and returns the artists that move")
-
-    def move(self, data) -> None:
-        raise NotImplementedError("a subclass moves its artists here")
-
-    def describe(self, data) -> str:
-        raise NotImplementedError("a subclass says its numbers here")
-
     # -- state
 
     def set(self, **values) -> "Explorer":
@@ -126,8 +107,9 @@ class Explorer:
         for name, value in values.items():
             if name not in self.controls:
                 raise ValueError(f"no control {name!r}: choose among {', '.join(self.controls)}")
-            if not self.controls[name].allows(value):
-                raise ValueError(f"{name} must be {self.controls[name]}, got {value!r}")
+            if value not in self.controls[name].options:
+                options = ", ".join(map(str, self.controls[name].options))
+                raise ValueError(f"{name} must be one of {options}, got {value!r}")
         self.values |= values
         self.data = self.compute(**self.values)
         self.move(self.data)
@@ -158,8 +140,6 @@ class Explorer:
 
     def live_png(self) -> bytes:
         """The picture for the live widget: quick to write rather than small."""
-        from PIL import Image
-
         out = io.BytesIO()
         Image.fromarray(self._pixels()).save(out, "png", compress_level=1)
         return out.getvalue()
@@ -194,28 +174,23 @@ class Explorer:
             import ipywidgets as w
         except ImportError as error:
             raise ImportError("the live widget needs ipywidgets: pip install ipywidgets, then restart") from error
-        wide = max((len(c.label) for c in self.controls.values() if not isinstance(c, Toggle)), default=0)
+        toggles = {name for name, c in self.controls.items() if isinstance(c, Toggle)}
+        wide = 8 * max((len(c.label) for name, c in self.controls.items() if name not in toggles), default=0)
+        look = dict(style={"description_width": f"{wide + 8}px"}, layout=w.Layout(width=f"{wide + 340}px"))
         controls = {}
-        for name, control in self.controls.items():
-            look = {"description_width": f"{wide * 8 + 8}px"}
-            layout = w.Layout(width=f"{wide * 8 + 340}px")
-            words = {"description": control.label, "tooltip": control.label}  # without one the tip says "null"
-            controls[name] = control.widget(w, **words, style=look, layout=layout)
+        for name, c in self.controls.items():
+            words = dict(description=c.label, tooltip=c.label)  # without one the tip says "null"
+            controls[name] = c.widget(w, **words, **look)
             controls[name].value = self.values[name]
             controls[name].observe(lambda change, name=name: self._changed(name, change["new"]), "value")
-        picture = w.Image(format="png", width=int(self.size[0] * DPI))
-        picture.layout.max_width = "100%"
-        numbers = w.HTML()
-        toggles = [controls[n] for n, c in self.controls.items() if isinstance(c, Toggle)]
-        others = [controls[n] for n, c in self.controls.items() if not isinstance(c, Toggle)]
-        rows = [*others, w.HBox(toggles, layout=w.Layout(flex_flow="row wrap"))] if toggles else others
-        heading = w.HTML(f"<b style='font-size:16px'>{self.title}</b>")
-        return {
-            "box": w.VBox([heading, *rows, picture, numbers]),
-            "controls": controls,
-            "picture": picture,
-            "numbers": numbers,
-        }
+        rows = [control for name, control in controls.items() if name not in toggles]
+        if toggles:
+            in_a_row = [control for name, control in controls.items() if name in toggles]
+            rows.append(w.HBox(in_a_row, layout=w.Layout(flex_flow="row wrap")))
+        heading, numbers = w.HTML(f"<b style='font-size:16px'>{self.title}</b>"), w.HTML()
+        picture = w.Image(format="png", width=int(self.size[0] * DPI), layout=w.Layout(max_width="100%"))
+        box = w.VBox([heading, *rows, picture, numbers])
+        return {"box": box, "controls": controls, "picture": picture, "numbers": numbers}
 
     def _changed(self, name: str, value) -> None:
         if self.values[name] != value:  # `set` writes to the controls too; do not answer our own change
@@ -223,12 +198,11 @@ class Explorer:
 
     def _show(self) -> None:
         self._widgets["picture"].value = self.live_png()
-        lines = "<br>".join(self.describe(self.data).splitlines())
+        lines = self.describe(self.data).replace("\n", "<br>")
         # A status: a screen reader says the numbers when a control has moved.
         self._widgets["numbers"].value = f"<div role='status' style='font-size:15px;line-height:1.5'>{lines}</div>"
         for name, control in self._widgets["controls"].items():
-            if control.value != self.values[name]:
-                control.value = self.values[name]
+            control.value = self.values[name]  # an unchanged value tells nobody
 
     def __str__(self) -> str:
         return f"{self.title}\n{self.describe(self.data)}"
@@ -236,10 +210,9 @@ class Explorer:
     def _repr_mimebundle_(self, include=None, exclude=None):
         bundle = {"text/plain": str(self), "image/png": self.png()}
         try:
-            bundle |= self.widget._repr_mimebundle_()
+            return self.widget._repr_mimebundle_() | bundle
         except ImportError as error:
             return bundle | {"text/plain": f"{self}\n({error})"}
-        return bundle | {"text/plain": str(self)}
 
 
 def _strip(text: str, width: float, size: float = STYLE["font.size"], weight: str = "normal") -> np.ndarray:

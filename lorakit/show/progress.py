@@ -1,42 +1,20 @@
 """What of a chapter is done: its exercises and its quiz, as a table."""
 
-import html
-from dataclasses import dataclass
+import pandas as pd
 
 from lorakit.show.exercises import REGISTRY
 from lorakit.show.quiz import QUIZZES
 
-
-@dataclass(frozen=True)
-class Progress:
-    """Rows of (number, title, state), and how many are done."""
-
-    rows: tuple[tuple[str, str, str], ...]
-
-    @property
-    def done(self) -> int:
-        return sum(state in ("passed", "finished") for _, _, state in self.rows)
-
-    def __str__(self) -> str:
-        width = max((len(title) for _, title, _ in self.rows), default=0)
-        lines = [f"{number:6} {title:{width}}  {state}" for number, title, state in self.rows]
-        return "\n".join([f"{self.done} of {len(self.rows)} done", *lines])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        marks = {"passed": "✓ passed", "finished": "✓ finished", "wrong": "✗ try again", "not done": "○ not done yet"}
-        cells = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left;font-size:15px'>{html.escape(c)}</td>" for c in row) + "</tr>"
-            for row in ((number, title, marks.get(state, state)) for number, title, state in self.rows)
-        )
-        return f"<b>{self.done} of {len(self.rows)} done</b><table>{cells}</table>"
+STATES = {"passed": "✓ passed", "wrong": "✗ try again", "not done": "○ not done yet"}
 
 
-def progress() -> Progress:
-    """The exercises and quizzes of the chapters imported in this notebook, and how far you are; shows as a table."""
-    rows = [(check.id, check.title, check.last.state if check.last else "not done") for check in REGISTRY.values()]
+def progress() -> pd.DataFrame:
+    """The exercises and quizzes of the chapters imported in this notebook, and how far you are."""
+    rows = [(c.id, c.title, STATES[c.last.state if c.last else "not done"]) for c in REGISTRY.values()]
     for quiz in QUIZZES.values():
-        state = "finished" if len(quiz.first) == len(quiz.questions) else quiz.summary()
-        rows.append((quiz.chapter, "quiz", state))
-    return Progress(tuple(sorted(rows, key=lambda row: (row[0][:2], row[1] == "quiz", row[0]))))
+        finished = len(quiz.first) == len(quiz.questions)
+        rows.append((quiz.chapter, "quiz", "✓ finished" if finished else f"○ {quiz.summary()}"))
+    rows.sort(key=lambda row: (row[0][:2], row[1] == "quiz", row[0]))  # a chapter's quiz behind its exercises
+    done = sum(state.startswith("✓") for _, _, state in rows)
+    rows.append(("", "together", f"{done} of {len(rows)} done"))
+    return pd.DataFrame(rows, columns=["exercise", "title", "state"]).set_index("exercise")

@@ -1,12 +1,12 @@
 """Multiple-choice questions that explain every answer, right or wrong; a folded list where no kernel runs."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lorakit.show.exercises import code_spans
+from lorakit.show.box import box, code_spans
 from lorakit.show.scores import first_choices, keep_choice
 
-QUIZZES: dict[str, "Quiz"] = {}
+QUIZZES: dict[str, "Quiz"] = {}  # of the chapters imported in this notebook, by the chapter's number
 
 
 @dataclass(frozen=True)
@@ -18,22 +18,12 @@ class Question:
     answer: int
     explanations: tuple[str, ...]
 
-    def __post_init__(self):
-        object.__setattr__(self, "choices", tuple(self.choices))
-        object.__setattr__(self, "explanations", tuple(self.explanations))
-        if len(self.choices) < 2 or len(set(self.choices)) < len(self.choices):
-            raise ValueError(f"at least two different choices are needed: {self.text}")
-        if not 0 <= self.answer < len(self.choices):
-            raise ValueError(f"answer must index one of {len(self.choices)} choices, got {self.answer}: {self.text}")
-        if len(self.explanations) != len(self.choices):
-            raise ValueError(f"one explanation for each of {len(self.choices)} choices is needed: {self.text}")
-
     def mixed(self) -> "Question":
         """The same question with its choices in an order that depends on its words alone: no place is favoured."""
         order = list(range(len(self.choices)))
         random.Random(self.text).shuffle(order)
         choices, explanations = (tuple(x[i] for i in order) for x in (self.choices, self.explanations))
-        return Question(self.text, choices, order.index(self.answer), explanations)
+        return replace(self, choices=choices, answer=order.index(self.answer), explanations=explanations)
 
 
 class Quiz:
@@ -47,7 +37,7 @@ class Quiz:
         self.chapter = chapter
         self.questions = [q.mixed() if mix else q for q in questions]
         self.first: dict[int, int] = {}  # question → the choice first made
-        self._widgets = None
+        self._widget = None
         QUIZZES[chapter] = self
 
     @property
@@ -58,8 +48,6 @@ class Quiz:
     def choose(self, question: int, choice: int) -> str:
         """Answer question number `question` (from 0) with `choice` (from 0): the feedback, in words."""
         q = self.questions[question]
-        if not 0 <= choice < len(q.choices):
-            raise ValueError(f"choice must be 0 to {len(q.choices) - 1}, got {choice}")
         if question not in self.first:
             self.first[question] = choice
             keep_choice(self.chapter, q.text, q.choices[choice], choice == q.answer)
@@ -78,52 +66,37 @@ class Quiz:
             return f"{len(self.first)} of {total} answered"
         return f"{self.score} of {total} right at the first try"
 
-    # -- live
-
     @property
     def widget(self):
-        """The ipywidget; ImportError says how to install ipywidgets if it is missing."""
-        if self._widgets is None:
+        """The ipywidget: a heading, then each question's text, buttons and feedback, and the score.
+
+        ImportError says how to install ipywidgets if it is missing.
+        """
+        if self._widget is None:
             try:
                 import ipywidgets as w
             except ImportError as error:
                 raise ImportError("the live quiz needs ipywidgets: pip install ipywidgets, then restart") from error
             self.recall()
-            rows, radios = [w.HTML("<b style='font-size:16px'>Check yourself</b>")], []
+            rows, score = [w.HTML("<b style='font-size:16px'>Check yourself</b>")], w.HTML(self.summary())
             for i, q in enumerate(self.questions):
+                text = f"<div style='font-size:15px;max-width:760px'><b>{i + 1}.</b> {code_spans(q.text)}</div>"
                 options = [(choice.replace("`", ""), c) for c, choice in enumerate(q.choices)]
                 radio = w.RadioButtons(options=options, value=None, layout=w.Layout(width="auto", max_width="760px"))
                 feedback = w.HTML()
-                radio.observe(lambda change, i=i, f=feedback: self._answered(i, change["new"], f), "value")
-                heading = w.HTML(
-                    f"<div style='font-size:15px;max-width:760px'><b>{i + 1}.</b> {code_spans(q.text)}</div>"
-                )
-                rows += [heading, radio, feedback]
-                radios.append(radio)
-            score = w.HTML(self.summary())
-            self._widgets = {"box": w.VBox([*rows, score]), "radios": radios, "score": score}
-        return self._widgets["box"]
 
-    def radio(self, question: int):
-        """The radio buttons of one question, for tests: assigning `.value` acts as a click."""
-        _ = self.widget
-        return self._widgets["radios"][question]
+                def answered(change, i=i, feedback=feedback):
+                    said = self.choose(i, change["new"])
+                    feedback.value = box(said[0], said)
+                    score.value = f"<i>{self.summary()}</i>"
 
-    def _answered(self, question: int, choice: int | None, feedback) -> None:
-        if choice is None:
-            return
-        text = self.choose(question, choice)
-        right = choice == self.questions[question].answer
-        ink, paper = ("#00664B", "#E6F5F0") if right else ("#A34700", "#FDF0E6")
-        style = (
-            f"border-left:5px solid {ink};background:{paper};color:#111;padding:6px 12px;font-size:15px;max-width:740px"
-        )
-        feedback.value = f"<div style='{style};line-height:1.45' role='status'>{code_spans(text)}</div>"
-        self._widgets["score"].value = f"<i>{self.summary()}</i>"
-
-    # -- on a page without a kernel
+                radio.observe(answered, "value")
+                rows += [w.HTML(text), radio, feedback]
+            self._widget = w.VBox([*rows, score])
+        return self._widget
 
     def _repr_html_(self) -> str:
+        """The page without a kernel: every question with its answer folded."""
         parts = ["<div><b>Check yourself</b><ol>"]
         for q in self.questions:
             choices = "".join(f"<li>{code_spans(choice)}</li>" for choice in q.choices)

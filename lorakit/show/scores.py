@@ -10,6 +10,7 @@ import re
 import time
 import unicodedata
 
+from lorakit import __version__
 from lorakit.lab import workbook
 
 NAME = "student.json"
@@ -27,8 +28,7 @@ def student(name: str | None = None) -> str:
         if not any(letter.isalnum() for letter in name):
             raise ValueError(f"a name needs a letter or a digit, got {name!r}")
         workbook.update(NAME, lambda content: content.update(student=name))
-    given = os.environ.get("LORAKIT_STUDENT") or workbook.read(NAME).get("student") or ""
-    return given if isinstance(given, str) else ""
+    return os.environ.get("LORAKIT_STUDENT") or workbook.read(NAME).get("student") or ""
 
 
 def file_name(name: str) -> str:
@@ -43,55 +43,39 @@ def file_name(name: str) -> str:
 
 def keep_check(id: str, state: str) -> None:
     """Count an attempt at an exercise; `state` is "passed", "wrong" or "not done", which counts as nothing."""
-    if state not in ("passed", "wrong"):
-        return
 
-    def change(exercises: dict, now: str) -> None:
-        entry = _dict(exercises, id)
-        entry["attempts"] = _count(entry.get("attempts")) + 1
+    def count(exercises: dict, now: str) -> None:
+        entry = exercises.setdefault(id, {"attempts": 0})
+        entry["attempts"] += 1
         if state == "passed":
             entry.setdefault("passed", now)  # once passed it stays so: playing on costs nothing
             entry.setdefault("attempts_until_passed", entry["attempts"])
 
-    _change("exercises", change)
+    if state != "not done":
+        _change("exercises", count)
 
 
 def keep_choice(chapter: str, question: str, choice: str, right: bool) -> None:
     """Keep the first choice made for a question; later ones change nothing."""
 
-    def change(quizzes: dict, now: str) -> None:
-        _dict(quizzes, chapter).setdefault(question, {"choice": choice, "right": bool(right), "at": now})
+    def keep(quizzes: dict, now: str) -> None:
+        quizzes.setdefault(chapter, {}).setdefault(question, {"choice": choice, "right": right, "at": now})
 
-    _change("quizzes", change)
+    _change("quizzes", keep)
 
 
 def first_choices(chapter: str) -> dict[str, str]:
     """Question → the choice first made, as kept."""
-    quizzes = workbook.read(file_name(student())).get("quizzes")
-    kept = quizzes.get(chapter) if isinstance(quizzes, dict) else None
-    if not isinstance(kept, dict):
-        return {}
-    return {q: entry["choice"] for q, entry in kept.items() if isinstance(entry, dict) and "choice" in entry}
+    kept = workbook.read(file_name(student())).get("quizzes", {}).get(chapter, {})
+    return {question: entry["choice"] for question, entry in kept.items()}
 
 
 def _change(part: str, change) -> None:
-    from lorakit import __version__
-
+    """Let `change(content[part], now)` edit a part of the student's file."""
     name, now = student(), time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
     def edit(content: dict) -> None:
         content.update(format=FORMAT, student=name, lorakit=__version__, updated=now)
-        change(_dict(content, part), now)
+        change(content.setdefault(part, {}), now)
 
     workbook.update(file_name(name), edit)
-
-
-def _dict(content: dict, key: str) -> dict:
-    """content[key], made a dict where it is missing or something else."""
-    if not isinstance(content.get(key), dict):
-        content[key] = {}
-    return content[key]
-
-
-def _count(value) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

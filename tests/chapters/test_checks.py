@@ -3,11 +3,10 @@
 import pytest
 
 from lorakit.chapters.rooms import modules
-from lorakit.show.exercises import REGISTRY
-from lorakit.show.quiz import QUIZZES
+from lorakit.show.exercises import checks_in
 
 CHAPTERS = modules("checks")
-CHECKS = [c for c in REGISTRY.values() if c.body.__module__.startswith("lorakit.chapters.")]
+CHECKS = [check for module in CHAPTERS.values() for check in checks_in(module)]
 MUTANTS = [pytest.param(c, words, id=f"{c.id}: {words[:50]}") for c in CHECKS for words in c.wrong]
 
 
@@ -15,6 +14,10 @@ MUTANTS = [pytest.param(c, words, id=f"{c.id}: {words[:50]}") for c in CHECKS fo
 def test_the_right_answer_passes(check):
     outcome = check.judge(check.right)
     assert outcome, outcome.message
+
+
+def test_every_exercise_has_a_number_of_its_own():
+    assert len({check.id for check in CHECKS}) == len(CHECKS)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.id)
@@ -44,7 +47,13 @@ def test_every_chapter_with_checks_has_a_quiz_of_three(name):
     assert len(CHAPTERS[name].quiz.questions) >= 3
 
 
-QUESTIONS = [(chapter, q) for chapter, quiz in sorted(QUIZZES.items()) if chapter.isdigit() for q in quiz.questions]
+QUESTIONS = [(m.quiz.chapter, q) for m in CHAPTERS.values() for q in m.quiz.questions]
+
+
+@pytest.mark.parametrize(("chapter", "question"), QUESTIONS, ids=lambda x: x if isinstance(x, str) else "")
+def test_a_question_has_different_choices_and_explains_each(chapter, question):
+    assert len(set(question.choices)) == len(question.choices) == len(question.explanations) >= 2
+    assert 0 <= question.answer < len(question.choices) and all(question.explanations)
 
 
 def lengths(question) -> tuple[int, list[int]]:

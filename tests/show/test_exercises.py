@@ -1,4 +1,4 @@
-"""The mechanism of exercise checks, on one exercise by examples and one of free form."""
+"""The mechanism of exercise checks, on exercises by examples and one of free form."""
 
 import pytest
 import torch
@@ -8,12 +8,11 @@ from lorakit.show.exercises import REGISTRY, Outcome
 
 
 @pytest.fixture(autouse=True)
-def registry():
-    before = dict(REGISTRY)
-    REGISTRY.clear()
+def registry(monkeypatch):
+    for name in list(REGISTRY):
+        monkeypatch.delitem(REGISTRY, name)
     yield
     REGISTRY.clear()
-    REGISTRY.update(before)
 
 
 def scaling_check():
@@ -31,32 +30,48 @@ def scaling_check():
     )
 
 
-def layer_check():
-    def layer(A, B):
-        return lambda x: x @ A.T @ B.T
+def _in_place(x, A, B):
+    y = x @ A.T @ B.T
+    x.zero_()
+    return y
 
-    @check(
+
+def product_check():
+    """By examples that are drawn; one mistake fails on one of them, and one does not show in the values."""
+
+    def untouched(answer):
+        x = torch.ones(1, 6)
+        answer(x, torch.ones(2, 6), torch.ones(6, 2))
+        expect(torch.equal(x, torch.ones(1, 6)), "x is overwritten: return a new tensor")
+
+    return check_examples(
         "99.2",
         "the low-rank product",
         right=lambda x, A, B: x @ A.T @ B.T,
+        inputs=lambda: [
+            (torch.randn(5, 6), torch.randn(6, 6), torch.randn(6, 6)),
+            (torch.randn(5, 6), torch.randn(2, 6), torch.randn(4, 2)),
+        ],
         wrong={
-            "roles of A and B are swapped": lambda x, A, B: x @ B @ A,
+            "transposed: rows meet A.T, then B.T": lambda x, A, B: x @ B @ A,
             "returns None": lambda x, A, B: None,
-            "transposed": lambda x, A, B: (x @ A.T @ B.T).T,
+            "overwritten": _in_place,
         },
+        formula="B A x",
+        also=untouched,
     )
-    def low_rank(answer):
-        x, A, B = torch.randn(5, 6), torch.randn(2, 6), torch.randn(6, 2)
-        y = answer(x, A, B)
-        expect(y is not None, "your function returns None: is the `return` missing?")
-        expect(y.shape != (6, 5), "the result is transposed: rows are inputs")
-        expect(not same(y, x @ B @ A), "the roles of A and B are swapped: A comes first")
-        expect(same(y, layer(A, B)(x)), "the product differs from B A x")
-
-    return low_rank
 
 
-@pytest.mark.parametrize("make", [scaling_check, layer_check])
+def free_form_check():
+    @check("99.3", "two numbers", right=(1, 2), wrong={"in order": (2, 1), "two of them": (1,)})
+    def pair(answer):
+        expect(len(answer) == 2, "give two of them")
+        expect(answer[0] < answer[1], "give them in order")
+
+    return pair
+
+
+@pytest.mark.parametrize("make", [scaling_check, product_check, free_form_check])
 def test_right_passes_and_each_mutant_is_named(make):
     it = make()
     assert it.judge(it.right)
@@ -66,8 +81,9 @@ def test_right_passes_and_each_mutant_is_named(make):
 
 
 def test_an_unknown_mistake_is_shown_with_an_example():
-    outcome = scaling_check().judge(lambda alpha, r: alpha / r + 1)
-    assert outcome.message == "for 16, 8 expected 2, got 3"
+    assert scaling_check().judge(lambda alpha, r: alpha / r + 1).message == "for 16, 8 expected 2, got 3"
+    words = product_check().judge(lambda x, A, B: x @ A.T @ B.T + 1).message
+    assert words.endswith("(6 × 6) the shape is right, but the numbers are not B A x")
 
 
 def test_stub_and_ellipsis_are_not_done_yet():
@@ -90,8 +106,7 @@ def test_forgetting_to_pass_the_function_is_named():
 
 
 def test_shows_one_line_and_returns_something_true(capsys):
-    outcome = scaling_check()(lambda alpha, r: alpha / r)
-    assert outcome
+    assert scaling_check()(lambda alpha, r: alpha / r)
     assert capsys.readouterr().out == "✓ Exercise 99.1, the scale of the update: twice the rank, half the scale\n"
 
 
@@ -106,14 +121,14 @@ def test_strict_raises_for_wrong_and_for_not_done(monkeypatch):
 
 
 def test_a_plain_value_is_compared_and_its_slips_named():
-    it = check_examples("99.3", "count", right=3072, wrong={"only B was counted": 1536})
+    it = check_examples("99.4", "count", right=3072, wrong={"only B was counted": 1536})
     assert it.judge(3072) and it.judge(3072.0)
     assert it.judge(1536).message == "only B was counted"
     assert it.judge(7).message == "not 7: work it out again"
 
 
 def test_checks_are_deterministic_and_leave_the_random_stream_alone():
-    it = layer_check()
+    it = product_check()
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -123,26 +138,24 @@ def test_checks_are_deterministic_and_leave_the_random_stream_alone():
 
 def test_answers_that_write_into_their_input_spoil_nothing():
     x = torch.ones(3)
-    it = check_examples("99.4", "double", right=lambda x: 2 * x, inputs=[(x,)], wrong={})
+    it = check_examples("99.5", "double", right=lambda x: 2 * x, inputs=[(x,)], wrong={})
     assert it.judge(lambda x: x.mul_(2))
     assert torch.equal(x, torch.ones(3))
 
 
 def test_progress_lists_what_passed():
     it = scaling_check()
-    layer_check()
+    product_check()
     it(it.right)
     table = progress()
-    assert ("99.1", "the scale of the update", "passed") in table.rows
-    assert ("99.2", "the low-rank product", "not done") in table.rows
-    assert table.done == 1 and "1 of" in str(table) and "✓ passed" in table._repr_html_()
+    assert list(table.loc["99.1"]) == ["the scale of the update", "✓ passed"]
+    assert list(table.loc["99.2"]) == ["the low-rank product", "○ not done yet"]
+    assert table["state"].iloc[-1].startswith("1 of ")
 
 
 def test_box_escapes_what_a_student_wrote():
-    from lorakit.show.exercises import _Shown
-
-    shown = _Shown(Outcome("99.1", "t", "wrong", "got <b> in `a < b`"))
-    assert "&lt;b&gt; in <code" in shown._repr_html_() and "a &lt; b</code>" in shown._repr_html_()
+    page = Outcome("99.1", "t", "wrong", "got <b> in `a < b`").html()
+    assert "&lt;b&gt; in <code" in page and "a &lt; b</code>" in page
 
 
 @pytest.mark.parametrize(

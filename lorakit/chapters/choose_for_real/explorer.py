@@ -2,10 +2,9 @@
 
 from matplotlib.patches import FancyBboxPatch
 
-from lorakit.chapters.fine_tune.explorer import OPTIMIZERS, PARTS, TARGETS
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
+from lorakit.show.sizes import OPTIMIZERS, PARTS, TARGETS, known_shapes, readable, stacked
 from lorakit.show.style import GREEN
-from lorakit.show.target_picker import known_shapes, readable
 from lorakit.study.parameters import Decoder
 from lorakit.study.plan import BASES, Plan, plan, plan_full
 
@@ -76,12 +75,9 @@ class PlanExplorer(Explorer):
 
     def move(self, data):
         found: Plan = data["plan"]
-        left = 0.0
-        for part in PARTS:
-            width = 100 * getattr(found, part) / found.peak
+        for part, left, width in stacked(found, found.peak):
             self.bars[part].set(x=left, width=width)
             self.words[part].set(x=left + width / 2, text=readable(getattr(found, part), "B") if width > 10 else "")
-            left += width
         for card, fits in data["cards"].items():
             self.boxes[card].set(facecolor=GREEN if fits else PAPER, edgecolor=GREEN if fits else "#BBBBBB")
             self.names[card].set(text=f"{'✓' if fits else '✗'} {card} GB", color="white" if fits else "#555555")

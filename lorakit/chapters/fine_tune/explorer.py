@@ -1,21 +1,10 @@
 """Pick a model and how it is trained; see where the memory of a training step goes, with LoRA and without."""
 
 from lorakit.show.explorer import Choice, Explorer, Steps
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE
-from lorakit.show.target_picker import known_shapes, readable
+from lorakit.show.sizes import OPTIMIZERS, PARTS, TARGETS, known_shapes, readable, stacked
 from lorakit.study.activations import Training
 from lorakit.study.memory import Prediction, predict
 from lorakit.study.parameters import Decoder, count_lora_parameters
-
-PARTS = {"weights": GREY, "optimizer": BLUE, "gradients": GREEN, "activations": ORANGE}
-OPTIMIZERS = {"AdamW": "adamw", "SGD with momentum": "momentum", "SGD": "sgd"}
-TARGETS = {
-    "q": ("q",),
-    "q + v": ("q", "v"),
-    "q + k + v + o": ("q", "k", "v", "o"),
-    "mlp": ("mlp",),
-    "all": ("q", "k", "v", "o", "mlp"),
-}
 
 
 def compare_memory(model: Decoder, r: int, targets, dtype: str, optimizer: str, batch: int, length: int) -> dict:
@@ -42,8 +31,6 @@ class MemoryExplorer(Explorer):
 
     def __init__(self, title: str, model: str):
         self.shapes = known_shapes()
-        if model not in self.shapes:
-            model = "gpt2"
         controls = {
             "model": Choice("model", tuple(self.shapes), model),
             "r": Steps("rank r", (1, 2, 4, 8, 16, 32, 64), 8),
@@ -82,12 +69,9 @@ class MemoryExplorer(Explorer):
     def move(self, data):
         whole = data["full"].peak
         for method in ("full", "lora"):
-            left = 0.0
-            for part in PARTS:
-                width = 100 * getattr(data[method], part) / whole
+            for part, left, width in stacked(data[method], whole):
                 self.bars[method, part].set(x=left, width=width)
-                left += width
-            self.labels[method].set(x=left + 1.5, text=readable(data[method].peak, "B"))
+            self.labels[method].set(x=left + width + 1.5, text=readable(data[method].peak, "B"))
 
     def describe(self, data):
         about = f"{data['model']}, {data['optimizer']}, {data['batch']} × {data['length']} tokens: LoRA takes "

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lorakit.chapters.fine_tune.explorer import PARTS
+from lorakit.show.sizes import PARTS
 from lorakit.show.style import PALETTE, CourseFigure, figure
 from lorakit.study.memory import Prediction
 from lorakit.study.memory_measured import PHASES, Measured

@@ -3,7 +3,7 @@
 import torch
 
 from lorakit.core.targets import is_projection, matches_name
-from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.exercises import check, check_examples, expect
 from lorakit.show.quiz import Question, Quiz
 
 # 04.1 -- fold an update into a layer that may store its weight either way round
@@ -13,12 +13,14 @@ def _is_conv1d(layer) -> bool:
     return hasattr(layer, "nf")
 
 
-def _folded(layer, delta):
-    return layer.weight + (delta.T if _is_conv1d(layer) else delta)
+def _layers():
+    """(layer, an update for it) of either kind, square and rectangular."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
 
-
-def _decided_by_shape(layer, delta):
-    return layer.weight + (delta if layer.weight.shape == delta.shape else delta.T)
+    layers = Conv1D(6, 6), Conv1D(12, 4), nn.Linear(6, 6), nn.Linear(12, 4)
+    shapes = (6, 6), (12, 4), (6, 6), (4, 12)  # (out, in)
+    return [(layer.requires_grad_(False), torch.randn(shape)) for layer, shape in zip(layers, shapes, strict=True)]
 
 
 def _written_in_place(layer, delta):
@@ -26,73 +28,44 @@ def _written_in_place(layer, delta):
     return layer.weight
 
 
-def _layers(*shapes):
-    """Random layers with updates for them: (layer, delta) for each (kind, in, out)."""
-    from torch import nn
-    from transformers.pytorch_utils import Conv1D
+def _leaves_it_alone(answer):
+    for layer, delta in _layers():
+        before = layer.weight.clone()
+        answer(layer, delta)
+        expect(
+            torch.equal(layer.weight, before),
+            "W₀ was overwritten: return a new tensor, or the layer can never be restored",
+        )
 
-    for kind, inputs, outputs in shapes:
-        layer = nn.Linear(inputs, outputs) if kind == "Linear" else Conv1D(outputs, inputs)
-        layer.requires_grad_(False)
-        yield layer, torch.randn(outputs, inputs)
 
-
-@check(
+fold = check_examples(
     "04.1",
     "fold ΔW into either kind of layer",
-    right=_folded,
+    right=lambda layer, delta: layer.weight + (delta.T if _is_conv1d(layer) else delta),
+    inputs=_layers,
     wrong={
-        "Conv1D is transposed": lambda layer, delta: layer.weight + delta,
-        "the shapes cannot tell": _decided_by_shape,
-        "`reshape` and `view` do not transpose": lambda layer, delta: layer.weight + delta.reshape(layer.weight.shape),
-        "`nn.Linear` is not transposed": lambda layer, delta: layer.weight + delta.T,
-        "the layer's own layout": lambda layer, delta: (layer.weight.T if _is_conv1d(layer) else layer.weight) + delta,
+        "Conv1D is transposed: its weight is (in, out) and delta is (out, in). Square, so nothing complained": (
+            lambda layer, delta: layer.weight + delta
+        ),
+        "the shapes cannot tell: on a square layer both ways fit. Ask what kind of layer it is": (
+            lambda layer, delta: layer.weight + (delta if layer.weight.shape == delta.shape else delta.T)
+        ),
+        "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`": (
+            lambda layer, delta: layer.weight + delta.reshape(layer.weight.shape)
+        ),
+        "`nn.Linear` is not transposed: its weight is (out, in), as delta is": (
+            lambda layer, delta: layer.weight + delta.T
+        ),
+        "that is the new weight as (out, in): return it in the layer's own layout, for a Conv1D (in, out)": (
+            lambda layer, delta: (layer.weight.T if _is_conv1d(layer) else layer.weight) + delta
+        ),
         "W₀ was overwritten": _written_in_place,
-        "returns None": lambda layer, delta: None,
+        "your function returns None: is the `return` missing?": lambda layer, delta: None,
     },
+    formula="W₀ + ΔW, in the layer's own layout",
+    also=_leaves_it_alone,
     done="right, on square and on rectangular layers. Square ones are where everyone's test must look",
 )
-def fold(answer):
-    square, wide, linear, tall = _layers(("Conv1D", 6, 6), ("Conv1D", 4, 12), ("Linear", 6, 6), ("Linear", 12, 4))
-    layer, delta = square
-    before = layer.weight.clone()
-    got = answer(layer, delta)
-    expect(got is not None, "your function returns None: is the `return` missing?")
-    expect(
-        same(layer.weight, before),
-        "W₀ was overwritten: return a new tensor, or the layer can never be restored",
-    )
-    if not same(got, _folded(layer, delta)):
-        fits = _try(answer, *wide)
-        if fits is not None and same(fits, wide[0].weight + wide[1].reshape(wide[0].weight.shape)):
-            expect(False, "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`")
-        if fits is not None and same(fits, _folded(*wide)):
-            expect(False, "the shapes cannot tell: on a square layer both ways fit. Ask what kind of layer it is")
-        expect(
-            not same(got, before + delta),
-            "Conv1D is transposed: its weight is (in, out) and delta is (out, in). Square, so nothing complained",
-        )
-        expect(
-            not same(got, before.T + delta),
-            "that is the new weight as (out, in): return it in the layer's own layout, for a Conv1D (in, out)",
-        )
-        expect(False, "on a square Conv1D the result is not W₀ + delta.T")
-    expect(same(answer(*wide), _folded(*wide)), "on a rectangular Conv1D the result is not W₀ + delta.T")
-    got = _try(answer, *linear)
-    expect(
-        got is None or not same(got, linear[0].weight + linear[1].T),
-        "`nn.Linear` is not transposed: its weight is (out, in), as delta is",
-    )
-    for layer, delta in (linear, tall):
-        expect(same(answer(layer, delta), _folded(layer, delta)), "on an `nn.Linear` the result is not W₀ + delta")
-
-
-def _try(answer, layer, delta):
-    try:
-        return answer(layer, delta)
-    except Exception:  # an answer that fails on one layer may still tell something on another
-        return None
-
 
 # 04.2 -- the same budget, spent on the whole c_attn
 

@@ -10,43 +10,42 @@ from lorakit.show.exercises import brief, check, check_examples, expect, same
 from lorakit.show.quiz import Question, Quiz
 
 
-def _product(x, A, B, s):
-    return s * (x @ A.T @ B.T)
+def _cheap(answer):
+    """The order of the products shows in their cost alone."""
+    with FlopCounterMode(display=False) as counter:
+        answer(torch.randn(20, 30), torch.randn(2, 30), torch.randn(40, 2), 2.0)
+    done, least = counter.get_total_flops(), 2 * 20 * 2 * (30 + 40)
+    expect(
+        done <= least,
+        f"the numbers are right, but `B @ A` forms the full d × k matrix: {done:,} operations where {least:,} do. "
+        "Multiply x by A first",
+    )
 
 
-@check(
+low_rank = check_examples(
     "03.1",
     "the low-rank product",
-    right=_product,
+    right=lambda x, A, B, s: s * (x @ A.T @ B.T),
+    inputs=lambda: [
+        (torch.randn(20, 4), torch.randn(4, 4), torch.randn(4, 4), 2.0),  # all square: every mix-up runs
+        (torch.randn(20, 30), torch.randn(2, 30), torch.randn(40, 2), 2.0),
+    ],
     wrong={
-        "returns None": lambda x, A, B, s: None,
-        "the scale is missing": lambda x, A, B, s: x @ A.T @ B.T,
-        "transposed": lambda x, A, B, s: s * (x @ B @ A),
-        "swapped": lambda x, A, B, s: s * (x @ B.T @ A.T),
-        "one example per row": lambda x, A, B, s: s * (B @ A @ x.T),
+        "your function returns None: is the `return` missing?": lambda x, A, B, s: None,
+        "the scale is missing: multiply by `s`": lambda x, A, B, s: x @ A.T @ B.T,
+        "transposed: on rows B A becomes `A.T @ B.T`. A square layer gives no error": (
+            lambda x, A, B, s: s * (x @ B @ A)
+        ),
+        "A and B are swapped: x meets A first, on the way down to r numbers": lambda x, A, B, s: s * (x @ B.T @ A.T),
+        "the result must be (n, d), one example per row: yours has one per column": lambda x, A, B, s: (
+            s * (B @ A @ x.T)
+        ),
         "the full d × k matrix": lambda x, A, B, s: s * (x @ (B @ A).T),
     },
+    formula="s B A x",
+    also=_cheap,
     done="right, and in the cheap order: no matrix of the size of W₀ was formed",
 )
-def low_rank(answer):
-    x, A, B = torch.randn(20, 4), torch.randn(4, 4), torch.randn(4, 4)  # all square: every mix-up runs
-    y = answer(x.clone(), A.clone(), B.clone(), 2.0)
-    expect(y is not None, "your function returns None: is the `return` missing?")
-    expect(tuple(y.shape) == (20, 4), f"the result must be (n, d), one example per row: (20, 4), got {tuple(y.shape)}")
-    expect(not same(y, x @ A.T @ B.T), "the scale is missing: multiply by `s`")
-    expect(not same(y, 2 * (x @ B @ A)), "transposed: on rows B A becomes `A.T @ B.T`. A square layer gives no error")
-    expect(not same(y, 2 * (x @ B.T @ A.T)), "A and B are swapped: x meets A first, on the way down to r numbers")
-    expect(same(y, _product(x, A, B, 2.0)), "the product differs from s B A x")
-    x, A, B = torch.randn(20, 30), torch.randn(2, 30), torch.randn(40, 2)
-    with FlopCounterMode(display=False) as counter:
-        y = answer(x, A, B, 2.0)
-    expect(same(y, _product(x, A, B, 2.0)), "right for square matrices, wrong for rectangular ones")
-    least = 2 * 20 * 2 * (30 + 40)
-    expect(
-        counter.get_total_flops() <= least,
-        f"the numbers are right, but `B @ A` forms the full d × k matrix: {counter.get_total_flops():,} operations "
-        f"where {least:,} do. Multiply x by A first",
-    )
 
 
 def _new_factors(d, k, r):
@@ -118,8 +117,12 @@ class _Layer(nn.Module):
         return self.base(x) + self.scaling * (x @ self.A.T @ self.B.T)
 
 
-def _merged_weight(layer):
-    return layer.base.weight + layer.scaling * (layer.B @ layer.A)
+def _example_layers():
+    """Of both shapes: on a square layer a wrong transpose runs without error. B is not zero."""
+    for d, k in ((5, 5), (4, 6)):
+        layer = _Layer(nn.Linear(k, d), r=2, alpha=6)
+        nn.init.normal_(layer.B)
+        yield (layer,)
 
 
 def _merge_in_place(layer):
@@ -127,37 +130,37 @@ def _merge_in_place(layer):
     return layer.base.weight
 
 
-@check(
+def _leaves_base_alone(answer):
+    (layer,) = next(_example_layers())
+    W0 = layer.base.weight.clone()
+    answer(layer)
+    expect(
+        torch.equal(layer.base.weight, W0),
+        "you changed W₀ itself: the layer would now add B A a second time. Return a new matrix",
+    )
+
+
+merged_weight = check_examples(
     "03.4",
     "the merged weight",
-    right=_merged_weight,
+    right=lambda layer: layer.base.weight + layer.scaling * (layer.B @ layer.A),
+    inputs=lambda: list(_example_layers()),
     wrong={
-        "changed W₀ itself": _merge_in_place,
-        "scale is missing": lambda layer: layer.base.weight + layer.B @ layer.A,
-        "transposed": lambda layer: layer.base.weight + layer.scaling * (layer.B @ layer.A).T,
-        "only the update": lambda layer: layer.scaling * (layer.B @ layer.A),
-        "subtracted": lambda layer: layer.base.weight - layer.scaling * (layer.B @ layer.A),
-        "returns None": lambda layer: None,
+        "your function returns None: is the `return` missing?": lambda layer: None,
+        "you changed W₀ itself": _merge_in_place,
+        "the scale is missing: add `layer.scaling` times B A": lambda layer: layer.base.weight + layer.B @ layer.A,
+        "B A is transposed: `B @ A` has the shape of the weight already": (
+            lambda layer: layer.base.weight + layer.scaling * (layer.B @ layer.A).T
+        ),
+        "that is only the update: add it to `layer.base.weight`": lambda layer: layer.scaling * (layer.B @ layer.A),
+        "you subtracted the update: merging adds it": (
+            lambda layer: layer.base.weight - layer.scaling * (layer.B @ layer.A)
+        ),
     },
+    formula="W₀ + s B A",
+    also=_leaves_base_alone,
     done="right: one new matrix, and W₀ is still there to go back to",
 )
-def merged_weight(answer):
-    for d, k in ((5, 5), (4, 6)):  # square first: a wrong transpose runs without error there
-        layer = _Layer(nn.Linear(k, d), r=2, alpha=6)
-        nn.init.normal_(layer.B)
-        W0, right = layer.base.weight.clone(), _merged_weight(layer)
-        update = right - W0
-        W = answer(layer)
-        expect(W is not None, "your function returns None: is the `return` missing?")
-        expect(
-            torch.equal(layer.base.weight, W0),
-            "you changed W₀ itself: the layer would now add B A a second time. Return a new matrix",
-        )
-        expect(not same(W, W0 + update / layer.scaling), "the scale is missing: add `layer.scaling` times B A")
-        expect(d != k or not same(W, W0 + update.T), "B A is transposed: `B @ A` has the shape of the weight already")
-        expect(not same(W, update), "that is only the update: add it to `layer.base.weight`")
-        expect(not same(W, W0 - update), "you subtracted the update: merging adds it")
-        expect(same(W, right), "the result differs from W₀ + s B A")
 
 
 def _variant(forward=None, **changes):

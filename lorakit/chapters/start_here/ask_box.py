@@ -2,20 +2,14 @@
 
 import html
 
+import pandas as pd
 from torch import nn
 
 import lorakit as lk
+from lorakit.chapters.start_here.tables import run_on_table, table_of
 from lorakit.lab.evaluate import generate_answers
 from lorakit.lab.tasks.task import Example
-from lorakit.show.sql_view import Grid, question_of, run_on_table, table_of
-
-
-def ask(model: nn.Module, tokenizer, example: Example, question: str) -> Grid:
-    """The model's SQL for a question of yours about the example's table (the Grid's title), and the rows it gives."""
-    header = example.prompt.split("\n")[0]
-    prompt = f"{header}\nquestion: {question.strip()}\nsql:"
-    (sql,) = generate_answers(model, tokenizer, [prompt], max_new_tokens=48)
-    return run_on_table(sql, example)
+from lorakit.show.sql_view import question_of
 
 
 class AskBox:
@@ -27,14 +21,14 @@ class AskBox:
         self.box = None
         self.answer = self.ask(0, question_of(examples[0]))
 
-    def ask(self, table: int, question: str, with_adapter: bool = True) -> Grid:
-        """Answer about table number `table`; the model's active adapter is the same before and after."""
-        before = lk.active_adapter(self.model)
-        lk.set_adapter(self.model, self.adapter if with_adapter else None)
-        try:
-            return ask(self.model, self.tokenizer, self.examples[table], question)
-        finally:
-            lk.set_adapter(self.model, before)
+    def ask(self, table: int, question: str, with_adapter: bool = True) -> pd.DataFrame:
+        """The model's SQL for a question about table number `table`, and the rows that it gives there."""
+        example = self.examples[table]
+        header = example.prompt.split("\n")[0]
+        prompt = f"{header}\nquestion: {question.strip()}\nsql:"
+        with lk.using(self.model, self.adapter if with_adapter else None):
+            (sql,) = generate_answers(self.model, self.tokenizer, [prompt], max_new_tokens=48)
+        return run_on_table(sql, example)
 
     @property
     def widget(self):
@@ -48,12 +42,11 @@ class AskBox:
             asked = question_of(self.examples[0])
             self.question = w.Text(value=asked, description="question", layout=wide, continuous_update=False)
             self.lora = w.Checkbox(value=True, description="with the adapter", indent=False)
-            self.shown = w.HTML()
+            self.shown = w.HTML(self._html(0))
             self.table.observe(self._new_table, "value")
             self.question.observe(self._answer, "value")
             self.lora.observe(self._answer, "value")
             self.box = w.VBox([self.table, self.question, self.lora, self.shown])
-            self._show(0)
         return self.box
 
     def _new_table(self, change) -> None:
@@ -61,14 +54,11 @@ class AskBox:
 
     def _answer(self, _change) -> None:
         self.answer = self.ask(self.table.value, self.question.value, self.lora.value)
-        self._show(self.table.value)
-
-    def _show(self, table: int) -> None:
-        self.shown.value = self._html(table)
+        self.shown.value = self._html(self.table.value)
 
     def _html(self, table: int) -> str:
         parts = (table_of(self.examples[table]), self.answer)
-        columns = "".join(f"<div>{part._repr_html_()}</div>" for part in parts)
+        columns = "".join(f"<div>{part.to_html()}</div>" for part in parts)
         return f"<div style='display:flex;gap:50px;flex-wrap:wrap;align-items:flex-start'>{columns}</div>"
 
     def __str__(self) -> str:
@@ -85,6 +75,6 @@ class AskBox:
 
 def ask_box(model: nn.Module, tokenizer, examples: list[Example], tables: int = 6) -> AskBox:
     """Widget: ask your own questions about the first few different tables among `examples`, of the active adapter."""
-    different = {example.info["table"]: example for example in reversed(examples)}
-    chosen = [example for example in examples if different[example.info["table"]] is example]
+    first = {example.info["table"]: example for example in reversed(examples)}  # each table's first example
+    chosen = [example for example in examples if first[example.info["table"]] is example]
     return AskBox(model, tokenizer, chosen[:tables])

@@ -6,7 +6,7 @@ import torch
 
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.text_to_sql import normal, run_sql
-from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.exercises import check, check_examples, expect
 from lorakit.show.quiz import Question, Quiz
 
 CITIES = Example(
@@ -51,45 +51,26 @@ def same_rows(answer):
     expect(sorted(rows, key=str) == sorted(right, key=str), f"it gives other rows: {rows} instead of {right}")
 
 
-def _at_strength(W, B, A, scaling, strength):
-    return W + strength * scaling * (B @ A)
-
-
-@check(
+at_strength = check_examples(
     "00.2",
     "the weight at a strength",
-    right=_at_strength,
+    right=lambda W, B, A, scaling, strength: W + strength * scaling * (B @ A),
+    inputs=lambda: [(torch.randn(6, 5), torch.randn(6, 2), torch.randn(2, 5), 2.0, 0.5)],
     wrong={
-        "your function returns None": lambda W, B, A, scaling, strength: None,
-        "A comes first": lambda W, B, A, scaling, strength: W + strength * scaling * (A @ B),
-        "the scaling is missing": lambda W, B, A, scaling, strength: W + strength * (B @ A),
-        "the strength is missing": lambda W, B, A, scaling, strength: W + scaling * (B @ A),
-        "W itself stays as it is": lambda W, B, A, scaling, strength: strength * (W + scaling * (B @ A)),
-        "W is missing": lambda W, B, A, scaling, strength: strength * scaling * (B @ A),
+        "your function returns None: is the `return` missing?": lambda W, B, A, scaling, strength: None,
+        "A comes first in your product, but B (d, r) times A (r, k) has the shape of W": (
+            lambda W, B, A, scaling, strength: W + strength * scaling * (A @ B)
+        ),
+        "the scaling is missing: multiply `B @ A` by it": lambda W, B, A, scaling, strength: W + strength * (B @ A),
+        "the strength is missing: multiply `B @ A` by it too": lambda W, B, A, scaling, strength: W + scaling * (B @ A),
+        "W itself stays as it is: the strength multiplies the update alone": (
+            lambda W, B, A, scaling, strength: strength * (W + scaling * (B @ A))
+        ),
+        "W is missing: the update is added to it": lambda W, B, A, scaling, strength: strength * scaling * (B @ A),
     },
+    formula="W + strength · scaling · B A",
     done="right: the strength multiplies the update alone, so 0 is the base and 1 the fine-tuned model",
 )
-def at_strength(answer):
-    d, k, r = 6, 5, 2
-    W, B, A, s, t = torch.randn(d, k), torch.randn(d, r), torch.randn(r, k), 2.0, 0.5
-    right, update = _at_strength(W, B, A, s, t), B @ A
-    try:
-        given = answer(W.clone(), B.clone(), A.clone(), s, t)
-    except RuntimeError as error:
-        shapes = "size" in str(error) or "shape" in str(error)
-        expect(not shapes, f"A comes first in your product? B (d, r) times A (r, k) is (d, k). {error}")
-        raise
-    expect(given is not None, "your function returns None: is the `return` missing?")
-    expect(
-        isinstance(given, torch.Tensor) and given.shape == W.shape,
-        "the result must have the shape of W: A comes first in your product, but B (d, r) times A (r, k) is (d, k)",
-    )
-    expect(not same(given, W + t * update), "the scaling is missing: multiply `B @ A` by it")
-    expect(not same(given, W + s * update), "the strength is missing: multiply `B @ A` by it too")
-    expect(not same(given, t * (W + s * update)), "W itself stays as it is: the strength multiplies the update alone")
-    expect(not same(given, t * s * update), "W is missing: the update is added to it")
-    expect(same(given, right), "not W + strength · scaling · B A")
-
 
 adapter_bytes = check_examples(
     "00.3",

@@ -1,13 +1,16 @@
 """What chapter 00 shows: tables, queries run, answers side by side, the strength slider, the box to ask."""
 
+import pandas as pd
 import pytest
 import torch
 
 import lorakit as lk
-from lorakit import lab, show
-from lorakit.chapters.start_here.ask_box import ask, ask_box
-from lorakit.chapters.start_here.explorer import Sweep, strength_explorer, sweep_strength
+from lorakit import lab
+from lorakit.chapters.start_here.ask_box import ask_box
+from lorakit.chapters.start_here.explorer import strength_explorer, sweep_strength
+from lorakit.chapters.start_here.tables import run_on_table, side_by_side, table_of
 from lorakit.lab.tasks.text_to_sql import score
+from lorakit.show.answers_explorer import Answered
 
 ROWS = [["x", 1], ["y", 2], ["<b>", 3]]
 
@@ -22,10 +25,10 @@ def task():
     return lab.Task("tiny", few, few, few, "execution", score, max_new_tokens=6)
 
 
-def test_a_table_shows_its_rows_and_escapes_them():
-    grid = show.table_of(example())
-    assert str(grid).splitlines() == ["table t", "a    b", "x    1", "y    2", "<b>  3"]
-    assert "&lt;b&gt;" in grid._repr_html_() and "<b>" not in grid._repr_html_()
+def test_a_table_shows_its_name_and_rows_and_escapes_them():
+    table = table_of(example())
+    assert table.values.tolist() == ROWS and table.columns.name == "table t"
+    assert "&lt;b&gt;" in table.to_html() and "<b>" not in table.to_html()
 
 
 @pytest.mark.parametrize(
@@ -39,14 +42,14 @@ def test_a_table_shows_its_rows_and_escapes_them():
     ],
 )
 def test_a_query_shows_its_rows_or_what_is_wrong_with_it(sql, shown):
-    assert str(show.run_on_table(sql, example())).splitlines()[-1] == shown
+    found = run_on_table(sql, example())
+    assert list(found.columns) == [sql] and list(found[sql]) == [shown]
 
 
 def test_answers_are_marked_by_their_result_not_by_their_text():
-    answers = show.side_by_side([example()], base=["nonsense"], LoRA=["select b from t where b = 2"])
-    lines = ["a?", "  base ✗ nonsense", "  LoRA ✓ select b from t where b = 2"]
-    assert str(answers).splitlines() == lines
-    assert answers._repr_html_().count("✓") == 1
+    answers = side_by_side([example()], base=["nonsense"], LoRA=["select b from t where b = 2"])
+    assert list(answers.loc["a?", "base"]) == ["✗", "nonsense"]
+    assert list(answers.loc["a?", "LoRA"]) == ["✓", "select b from t where b = 2"]
 
 
 def adapted(model):
@@ -69,7 +72,8 @@ def test_strength_zero_answers_as_the_base_and_one_as_the_adapter(tiny_model, ti
 
 def test_the_strength_slider_moves_to_the_answer_at_that_strength():
     right = example().answer.strip()
-    sweep = Sweep((0, 1), (0.0, 1.0), (("?", "?"), ("?", right)), (example(), example()))
+    answers = {0: ("?", "?"), 1: ("?", right)}
+    sweep = Answered(pd.Series({0: 0.0, 1: 1.0}), answers, (example(), example()))
     explorer = strength_explorer(sweep)
     assert explorer.data["mark"] == "✓" and explorer.data["result"] == "2", "the question that changes comes first"
     before = explorer.png()
@@ -79,20 +83,24 @@ def test_the_strength_slider_moves_to_the_answer_at_that_strength():
         explorer.set(strength=0.5)
 
 
-def test_asking_runs_the_query_and_leaves_the_adapter_as_it_was(tiny_model, tiny_tokenizer, monkeypatch):
-    model, said = adapted(tiny_model), []
+@torch.no_grad()
+def test_asking_runs_the_query_with_the_adapter_or_without_it(tiny_model, tiny_tokenizer, monkeypatch):
+    model, ids, said = adapted(tiny_model).eval(), torch.arange(8)[None], []
+    tuned = model(ids).logits
+    with lk.using(model, None):
+        base = model(ids).logits
 
     def answer(model, tokenizer, prompts, max_new_tokens):
-        said.append((prompts[0], lk.active_adapter(model)))
+        said.append((prompts[0], model(ids).logits))
         return ["SELECT COUNT(*) FROM t"]
 
     monkeypatch.setattr("lorakit.chapters.start_here.ask_box.generate_answers", answer)
-    assert ask(model, tiny_tokenizer, example(), "how many? ").rows == (("3",),)
-    assert said[-1][0] == "table: t (a, b)\nquestion: how many?\nsql:"
     box = ask_box(model, tiny_tokenizer, task().test)
     assert [e.info["table"] for e in box.examples] == ["t", "u"], "every table once"
+    assert box.ask(0, "how many? ").iloc[0, 0] == "3"
+    assert said[-1][0] == "table: t (a, b)\nquestion: how many?\nsql:" and torch.equal(said[-1][1], tuned)
     box.ask(0, "?", with_adapter=False)
-    assert said[-1][1] is None and lk.active_adapter(model) == "sql"
+    assert torch.equal(said[-1][1], base) and torch.equal(model(ids).logits, tuned)
 
 
 def test_the_ask_box_answers_when_its_controls_change(tiny_model, tiny_tokenizer, monkeypatch):

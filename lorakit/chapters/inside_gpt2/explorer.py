@@ -1,21 +1,13 @@
 """Pick a model, what to adapt and a rank; see what the adapters weigh."""
 
-import json
-
-from lorakit.lab.places import DATA
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
+from lorakit.show.sizes import known_shapes, readable
 from lorakit.show.style import BLUE, GREY, ORANGE
-from lorakit.study.parameters import SHAPES, Decoder, count_by_target
+from lorakit.study.parameters import Decoder, count_by_target
 
-NANO = DATA / "nano" / "config.json"
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+TARGETS = ("q", "k", "v", "o", "mlp")
 ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
-
-
-def known_shapes() -> dict[str, Decoder]:
-    """The shapes on offer: the bundled nano (where its folder is present), GPT-2's four sizes, GPT-3 175B."""
-    nano = {"nano": Decoder.of(json.loads(NANO.read_text()), "nano")} if NANO.exists() else {}
-    return nano | SHAPES
 
 
 def count_choice(shape: Decoder, targets, r: int, fused: bool = False) -> dict:
@@ -40,15 +32,6 @@ def count_choice(shape: Decoder, targets, r: int, fused: bool = False) -> dict:
     }
 
 
-def readable(number: float, unit: str = "") -> str:
-    """Three digits and a letter: 4.72M, 175B, or with unit "B" (bytes) 37.7 MB. Powers of 1000."""
-    letters = ("", "k", "M", "G", "T") if unit else ("", "k", "M", "B", "T")
-    step = 0
-    while number >= 999.5 and step < len(letters) - 1:
-        number, step = number / 1000, step + 1
-    return f"{number:.3g}{' ' if unit else ''}{letters[step]}{unit}"
-
-
 class TargetPicker(Explorer):
     """See `target_picker`."""
 
@@ -56,22 +39,12 @@ class TargetPicker(Explorer):
 
     def __init__(self, title: str, model: str):
         self.shapes = known_shapes()
-        if model not in self.shapes:
-            model = "gpt2"
-        controls = {
-            "model": Choice("model", tuple(self.shapes), model),
-            "r": Steps("rank r", RANKS, 8),
-            "q": Toggle("q", True),
-            "k": Toggle("k", False),
-            "v": Toggle("v", True),
-            "o": Toggle("o", False),
-            "mlp": Toggle("mlp", False),
-            "fused": Toggle("one adapter over the whole c_attn", False),
-        }
-        super().__init__(title, controls)
+        controls = {"model": Choice("model", tuple(self.shapes), model), "r": Steps("rank r", RANKS, 8)}
+        controls |= {target: Toggle(target, target in ("q", "v")) for target in TARGETS}
+        super().__init__(title, controls | {"fused": Toggle("one adapter over the whole c_attn", False)})
 
     def compute(self, model: str, r: int, fused: bool, **chosen) -> dict:
-        return count_choice(self.shapes[model], [t for t in ("q", "k", "v", "o", "mlp") if chosen[t]], r, fused)
+        return count_choice(self.shapes[model], [t for t in TARGETS if chosen[t]], r, fused)
 
     def draw(self, figure, data):
         ax = figure.subplots()

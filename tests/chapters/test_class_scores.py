@@ -1,0 +1,85 @@
+"""A class's files of scores, whatever is in them."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lorakit.chapters.class_scores import Course, collect, course, main, read, stuck, table
+from lorakit.show.scores import FORMAT
+
+TODO = Course(("01.1", "01.2"), {"01": {"Q": "a"}})
+GOOD = {
+    "format": FORMAT,
+    "student": "Ada",
+    "exercises": {"01.1": {"attempts": 3, "passed": "now", "attempts_until_passed": 2}, "77.7": {"attempts": 1}},
+    "quizzes": {"01": {"Q": {"choice": "b", "right": True}, "old": {"choice": "a"}}},
+}
+
+
+def test_a_class_is_collected_from_nested_folders(tmp_path):
+    for i, name in enumerate(("Ada", "bob", "")):
+        (tmp_path / f"hand-in-{i}").mkdir()
+        (tmp_path / f"hand-in-{i}" / "scores.json").write_text(json.dumps(GOOD | {"student": name}))
+    students, wrong = collect(tmp_path, TODO)
+    assert [s.name for s in students] == ["Ada", "bob", "hand-in-2"] and not wrong
+    row = table(students, TODO).iloc[0]
+    assert row["01 exercises"] == "1/2" and row["exercises"] == 1
+    assert row["01 quiz"] == "0/1"  # the wrong choice, whatever the file says
+    assert stuck(students).reset_index().values.tolist() == [["01.1", 3, 3, 2]]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"format": "other"}, "not a file of scores"),
+        ({"exercises": []}, "exercises"),
+        ({"quizzes": {"01": 3}}, "quizzes"),
+        ({"exercises": {"01.1": {"attempts": -1}}}, "attempts"),
+        ({"exercises": {"01.1": {"attempts": "9"}}}, "attempts"),
+    ],
+)
+def test_a_file_that_was_edited_is_named(tmp_path, change, words):
+    file = tmp_path / "scores.json"
+    file.write_text(json.dumps(GOOD | change))
+    with pytest.raises(ValueError, match=words):
+        read(file, TODO)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["01", "01.1", "Q", "attempts", "choice", "passed"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON, JSON, JSON)
+def test_no_content_crashes_the_reader(tmp_path_factory, student, exercises, quizzes):
+    folder = tmp_path_factory.mktemp("class")
+    content = {"format": FORMAT, "student": student, "exercises": exercises, "quizzes": quizzes}
+    (folder / "scores.json").write_text(json.dumps(content))
+    (folder / "scores-half.json").write_text('{"format": ')
+    students, wrong = collect(folder, TODO)
+    assert len(students) + len(wrong) == 2
+    table(students, TODO), stuck(students)
+
+
+def test_the_command_prints_the_class_and_writes_it(tmp_path, capsys):
+    todo = course()
+    id, chapter = todo.exercises[0], todo.chapters[1]
+    question, right = next(iter(todo.quizzes[chapter].items()))
+    content = GOOD | {"exercises": {id: {"attempts": 1, "passed": "now"}}}
+    content["quizzes"] = {chapter: {question: {"choice": right}}}
+    (tmp_path / "scores-ada.json").write_text(json.dumps(content))
+    assert main([str(tmp_path), "--json", str(tmp_path / "c.json"), "--csv", str(tmp_path / "c.csv")]) == 0
+    assert "Ada" in capsys.readouterr().out
+    (row,) = json.loads((tmp_path / "c.json").read_text())
+    assert row["exercises"] == 1 and row["quiz"] == 1
+    (tmp_path / "scores-bad.json").write_text("?")
+    assert main([str(tmp_path)]) == 1
+    assert "scores-bad.json" in capsys.readouterr().err
