@@ -75,12 +75,10 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None, clu
         return out.parent / "adapters" / name if name else None
 
     def do(runs):
-        others = [other for other in out.glob("*.jsonl") if other != file and not other.stem.endswith(GPU)]
+        others = [other for other in out.glob("*.jsonl") if not other.stem.endswith(GPU)]
         known = {Run.of(row): row for other in others for row in read(other)}
-        here = {Run.of(row) for row in read(file)}
-        for run in dict.fromkeys(runs):
-            if run in known and run not in here and keep(run) is None:
-                append(file, known[run])
+        copied = set(known) - {Run.of(row) for row in read(file)}
+        append(file, *(known[run] for run in dict.fromkeys(runs) if run in copied and keep(run) is None))
         return sweep(runs, file, processes=processes, keep=keep, device=device, cluster=cluster)
 
     trained = [row for row in do(experiment.grid()) if "metrics" in row]

@@ -25,10 +25,10 @@ def load(name: str) -> pd.DataFrame:
     ("test_execution", "validation_loss"), last_loss, trainable (parameters), seconds, device, date; and what a sweep
     measured besides. Raises LoRAError where the file is absent.
     """
-    file = RESULTS / f"{name}.jsonl"
-    if not file.is_file():
-        raise LoRAError(f"there is no recorded sweep {file.name} in data/results: make it with `make results`")
-    return frame(json_lines.read(file))
+    rows = json_lines.read(RESULTS / f"{name}.jsonl")
+    if not rows:
+        raise LoRAError(f"there is no recorded sweep {name}.jsonl in data/results: make it with `make results`")
+    return frame(rows)
 
 
 def frame(rows: Iterable[dict]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from lorakit.show.exercises import check, check_examples, expect
+from lorakit.show.exercises import check_examples
 from lorakit.show.quiz import Question, Quiz
 
 # 06.1 -- the learning rate, chosen where it may be
@@ -20,40 +20,27 @@ def _score(row, split="validation"):
     return row["metrics"][split]["execution"]
 
 
-def _best(rows):
-    return max(rows, key=_score)["run"]["lr"]
+FOUR = _rows((1e-3, 0.10, 0.65), (3e-3, 0.90, 0.71), (1e-2, 0.80, 0.79), (3e-2, 0.60, 0.70))
 
-
-@check(
+choose = check_examples(
     "06.1",
     "choose the learning rate",
-    right=_best,
+    right=lambda rows: max(rows, key=_score)["run"]["lr"],
+    inputs=[(FOUR,), (FOUR[::-1],), (FOUR[:2] + FOUR[3:],), (FOUR[:1],)],
     wrong={
-        "chosen on test": lambda rows: max(rows, key=lambda row: _score(row, "test"))["run"]["lr"],
-        "the worst, not the best": lambda rows: min(rows, key=_score)["run"]["lr"],
-        "a score, not a learning rate": lambda rows: max(_score(row) for row in rows),
-        "the whole record": lambda rows: max(rows, key=_score),
-        "the largest rate": lambda rows: max(row["run"]["lr"] for row in rows),
-        "returns None": lambda rows: None,
+        "chosen on test: the split that reports must not choose": lambda rows: max(
+            rows, key=lambda row: _score(row, "test")
+        )["run"]["lr"],
+        "that is the worst, not the best": lambda rows: min(rows, key=_score)["run"]["lr"],
+        "that is a score, not a learning rate: use `max(..., key=...)` and take the row's rate": lambda rows: max(
+            _score(row) for row in rows
+        ),
+        'that is the whole record: its learning rate is `row["run"]["lr"]`': lambda rows: max(rows, key=_score),
+        "that is the largest rate, whatever it scored": lambda rows: max(row["run"]["lr"] for row in rows),
+        "your function returns None: is the `return` missing?": lambda rows: None,
     },
     done="right: validation chooses, test reports. A test that had chosen would be flattered by its own luck",
 )
-def choose(answer):
-    four = _rows((1e-3, 0.10, 0.65), (3e-3, 0.90, 0.71), (1e-2, 0.80, 0.79), (3e-2, 0.60, 0.70))
-    for rows in (four, four[::-1], four[:2] + four[3:], four[:1]):
-        got = answer(rows)
-        expect(got is not None, "your function returns None: is the `return` missing?")
-        expect(not isinstance(got, dict), 'that is the whole record: its learning rate is `row["run"]["lr"]`')
-        rates = [row["run"]["lr"] for row in rows]
-        expect(got in rates, "that is a score, not a learning rate: use `max(..., key=...)` and take the row's rate")
-        if len(rows) == 1:
-            continue
-        expect(got != min(rows, key=_score)["run"]["lr"] or got == _best(rows), "that is the worst, not the best")
-        test = max(rows, key=lambda row: _score(row, "test"))["run"]["lr"]
-        expect(got != test or test == _best(rows), "chosen on test: the split that reports must not choose")
-        expect(got != max(rates), "that is the largest rate, whatever it scored")
-        expect(got == _best(rows), "another learning rate has the better validation score")
-
 
 # 06.2 -- mean and spread over seeds
 

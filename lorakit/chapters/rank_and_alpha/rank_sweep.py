@@ -58,9 +58,9 @@ def at_own_lr(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 class RankSweep:
     """What a rank sweep says; rates are chosen on validation at seed 0, numbers are of the test split.
 
-    own, shared  by rank r: mean, std, min, max, count over the seeds, lr; at the rank's own rate, at the shared one.
+    own, shared  by rank r: lr; mean, std, min, max, count over the seeds; at the rank's own rate, at the shared one.
                  `own` also has the trained parameters, and share: of full fine-tuning's gain over the base, 1.0 = all
-    full         the same numbers of full fine-tuning, at its own rate
+    full         what `own` has, of full fine-tuning at its own rate
     base         the score before training
     """
 
@@ -76,12 +76,17 @@ class RankSweep:
         measure, lora = measure_of(runs), runs.query("method == 'lora'")
         same = ["task", "base"]
         base = measure.of(bases.merge(runs[same].drop_duplicates(), on=same)).item()
-        full = at_own_lr(runs.query("method == 'full'"), ["method"]).loc["full"]
-        own = at_own_lr(lora, ["r"])
-        own["parameters"] = lora.groupby("r")["trainable"].first()
-        own["share"] = (own["mean"] - base) / (full["mean"] - base)
+        by_rank = at_own_lr(runs, ["method", "r"])  # full fine-tuning has r = 0
+        by_rank["parameters"] = runs.groupby(["method", "r"])["trainable"].first()
+        own, full = by_rank.loc["lora"].copy(), by_rank.loc["full", 0].copy()
+        own["share"], full["share"] = (own["mean"] - base) / (full["mean"] - base), 1.0
         shared = over_seeds(lora[lora["lr"] == shared_lr(runs)], ["r", "lr"]).reset_index("lr")
         return cls(measure, runs, own, shared, full, base)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """`own`, and full fine-tuning as the last row."""
+        return pd.concat([self.own, self.full.to_frame("full").T]).astype({"count": int, "parameters": int})
 
     def verdict(self) -> str:
         """What the sweep says about rank, in words: is the step from the lowest to the highest beyond the seeds?"""

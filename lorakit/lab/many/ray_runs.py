@@ -28,8 +28,8 @@ def ray_results(runs: list, work: Callable, *, cluster: str, processes: int, kee
     Each run takes one core, and one GPU where the cluster has any, unless `device` is "cpu". On other machines lorakit
     has to be installed, and the folders of keep, LORAKIT_DATA, LORAKIT_MODELS and the like to be reachable.
 
-    A worker that dies is replaced and its run done again, up to three times. Raises what a run raised; runs that have
-    not finished are then cancelled, as they are on Ctrl-C or when the caller stops asking.
+    A worker that dies is replaced and its run done again, up to three times. Raises the LoRAError of a run, or Ray's
+    error; runs that have not finished are then cancelled, as they are on Ctrl-C or when the caller stops asking.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would ask the network
     try:
@@ -55,11 +55,6 @@ def ray_results(runs: list, work: Callable, *, cluster: str, processes: int, kee
                 row = ray.get(finished)
             except ray.exceptions.RayTaskError as failed:
                 raise failed.cause if isinstance(failed.cause, LoRAError) else failed from None
-            except ray.exceptions.WorkerCrashedError as died:
-                raise LoRAError(
-                    f"the Ray worker of this run died four times (too little memory?): {waiting[finished]}. "
-                    "Finished runs are kept, the same call goes on"
-                ) from died
             yield waiting.pop(finished), row
     finally:
         for unfinished in waiting:
