@@ -47,10 +47,3 @@ def test_it_prints_and_renders_every_module_and_the_total():
     assert table.frame().percent["total"] == table.percent
     assert str(table).splitlines()[-1].startswith("total") and f"{table.frozen:,}" in str(table)
     assert f"{table.trainable:,}" in table._repr_html_() and table._repr_html_().startswith("<table")
-
-
-def test_merging_changes_no_count():
-    model = lk.inject(build("gpt2"), LoRAConfig(r=1))
-    before = lk.parameter_table(model)
-    lk.merge(model)
-    assert lk.parameter_table(model) == before
