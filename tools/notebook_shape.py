@@ -22,7 +22,6 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from nbformat import NotebookNode
 
@@ -102,69 +101,62 @@ def defined(statement: ast.stmt) -> set[str]:
 
 
 def problems(notebook: NotebookNode, path: Path) -> list[str]:
-    """Every rule that the notebook breaks, in words. Empty is good."""
-    cells, code = notebook.cells, code_cells(notebook)
-    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    found = []
-
-    def rule(holds, words: str) -> None:
-        if not holds:
-            found.append(words)
-
-    size = path.stat().st_size
-    rule(size < LARGEST, f"{size / 1000:.0f} kB saved, at most {LARGEST // 1000}: draw fewer or smaller pictures")
-    first = cells[0].source if cells and cells[0].cell_type == "markdown" else ""
-    rule(first.startswith("# "), "the first cell must be text that starts with the chapter's title, `# …`")
-    rule(re.search(r"minute", first), "the first cell must say how many minutes the chapter takes")
-    rule(any(re.search(r"what we measured", t, re.IGNORECASE) for t in texts), 'no "What we measured" section')
-
-    setup = [cell for cell in code if "setup" in tags(cell)]
-    rule(len(setup) == 1 and setup[0] is code[0], "the first code cell, and it alone, must be tagged `setup`")
-    for cell in setup:
-        rule(lines_of(cell.source) <= LONGEST_SETUP, f"the set-up cell has over {LONGEST_SETUP} lines")
-
+    """Every rule that the notebook, saved at `path`, breaks, in words. Empty is good."""
+    code = code_cells(notebook)
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    first = notebook.cells[0].source if notebook.cells[0].cell_type == "markdown" else ""
+    size, compared = path.stat().st_size, [cell for cell in code if is_compared(cell)]
+    rules = [
+        (size < LARGEST, f"{size / 1000:.0f} kB saved, at most {LARGEST // 1000}: draw fewer or smaller pictures"),
+        (first.startswith("# "), "the first cell must be text that starts with the chapter's title, `# …`"),
+        ("minute" in first, "the first cell must say how many minutes the chapter takes"),
+        (any("what we measured" in text.lower() for text in texts), 'no "What we measured" section'),
+        ([cell for cell in code if "setup" in tags(cell)] == code[:1], "the first code cell alone must be the `setup`"),
+        (lines_of(code[0].source) <= LONGEST_SETUP, f"the set-up cell has over {LONGEST_SETUP} lines"),
+        (3 * len(compared) >= len(code), f"only {len(compared)} of {len(code)} code cells have outputs to compare"),
+        (any(is_quiz(cell) for cell in code), "no quiz: end a cell with a `Quiz`"),
+    ]
     for number, cell in enumerate(code, 1):
-        title = f"code cell {number} ({cell.source.strip().splitlines()[0][:40]})"
-        rule(len(cell.source.splitlines()) <= LONGEST_CELL, f"{title} has over {LONGEST_CELL} lines")
-        rule(cell.execution_count == number, f"{title} was not run in order: run `python tools/notebooks.py run`")
-        failed = any(output.output_type == "error" for output in cell.outputs)
-        rule(not failed or "raises-exception" in tags(cell), f"{title} was saved with an error")
-        noisy = any(output.output_type == "stream" and output.name == "stderr" for output in cell.outputs)
-        rule(not noisy or "nbval-ignore-output" in tags(cell), f"{title} writes to stderr, which differs by machine")
-
-    compared = [c for c in code if not {"nbval-ignore-output", "nbval-skip"} & set(tags(c)) and c.outputs]
-    rule(
-        3 * len(compared) >= len(code), f"only {len(compared)} of {len(code)} code cells have outputs that are compared"
-    )
-    rule(any(is_quiz(cell) for cell in code), "no quiz: end a cell with a `Quiz`")
-
-    todo = exercises(notebook)
-    least = 1 if path.name.startswith("00") else 3
-    rule(len(todo) >= least, f"{len(todo)} exercises (cells tagged `exercise`), at least {least} are needed")
+        rules += rules_of_cell(number, cell)
+    todo, least = exercises(notebook), 1 if path.name.startswith("00") else 3
+    rules.append((len(todo) >= least, f"{len(todo)} exercises (cells tagged `exercise`), at least {least} are needed"))
     for exercise in todo:
-        rule(
-            "NotImplementedError" in exercise.cell or "..." in exercise.cell, f"exercise {exercise.number} has no stub"
-        )
-        rule("check" in exercise.cell, f"exercise {exercise.number} has no check in its cell")
-        rule(exercise.solution, f"exercise {exercise.number} has no folded solution")
-        rule(exercise.hint, f"exercise {exercise.number} has no folded hint")
-    return found
+        stub = "NotImplementedError" in exercise.cell or "..." in exercise.cell
+        has = {"stub": stub, "check": "check" in exercise.cell, "folded solution": exercise.solution,
+               "folded hint": exercise.hint}  # fmt: skip
+        rules += [(there, f"exercise {exercise.number} has no {what}") for what, there in has.items()]
+    return [words for kept, words in rules if not kept]
 
 
-def remarks(notebook: NotebookNode) -> list[str]:
-    """What is worth a look but breaks no rule."""
-    found = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            open_text = re.sub(r"<details>.*?</details>|\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.DOTALL)
-            prose = "\n".join(line for line in open_text.splitlines() if not line.lstrip().startswith("|"))
-            if (words := len(prose.split())) > MOST_WORDS:
-                found.append(f"a text cell of {words} words ({cell.source.splitlines()[0][:40]}): split it?")
-    lengths = [len(cell.source.splitlines()) for cell in code_cells(notebook)]
-    if lengths and median(lengths) > 8:
-        found.append(f"the median code cell has {median(lengths):.0f} lines, 8 or fewer read better")
-    return found
+def rules_of_cell(number: int, cell: NotebookNode) -> list[tuple[bool, str]]:
+    """What holds for every code cell: (whether it is kept, what to say where it is not)."""
+    title = f"code cell {number} ({cell.source.strip().splitlines()[0][:40]})"
+    failed = any(output.output_type == "error" for output in cell.outputs)
+    noisy = any(output.output_type == "stream" and output.name == "stderr" for output in cell.outputs)
+    return [
+        (len(cell.source.splitlines()) <= LONGEST_CELL, f"{title} has over {LONGEST_CELL} lines"),
+        (cell.execution_count == number, f"{title} was not run in order: run `python tools/notebooks.py run`"),
+        (not failed or "raises-exception" in tags(cell), f"{title} was saved with an error"),
+        (not noisy or "nbval-ignore-output" in tags(cell), f"{title} writes to stderr, which differs by machine"),
+    ]
+
+
+def is_compared(cell: NotebookNode) -> bool:
+    """Whether nbval compares what the cell puts out."""
+    return bool(cell.outputs) and not {"nbval-ignore-output", "nbval-skip"} & set(tags(cell))
 
 
 def is_quiz(cell: NotebookNode) -> bool:
     return any("".join(o.get("data", {}).get("text/plain", "")).startswith("Quiz ") for o in cell.outputs)
+
+
+def remarks(notebook: NotebookNode) -> list[str]:
+    """Text cells that are worth a look, though they break no rule."""
+    found = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            open_text = re.sub(r"<details>.*?</details>|\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.DOTALL)
+            prose = [line for line in open_text.splitlines() if not line.lstrip().startswith("|")]
+            if (words := len(" ".join(prose).split())) > MOST_WORDS:
+                found.append(f"a text cell of {words} words ({cell.source.splitlines()[0][:40]}): split it?")
+    return found

@@ -10,6 +10,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -23,10 +24,9 @@ cd "$(dirname "$0")"
 for python in "$PYTHON" python{VERSION} python3 python; do
   if "$python" -c 'import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]!r})' 2>/dev/null; then
     "$python" -m venv .venv
-    .venv/bin/python -m pip install --no-index --find-links wheels --quiet -c constraints.txt \\
-      --no-build-isolation hatchling editables
-    .venv/bin/python -m pip install --no-index --find-links wheels --quiet -c constraints.txt \\
-      --no-build-isolation -e '.[{EXTRAS}]'
+    install=".venv/bin/python -m pip install --no-index --find-links wheels --quiet -c constraints.txt"
+    $install hatchling editables
+    $install --no-build-isolation -e '.[{EXTRAS}]'
     touch .venv/.done
     echo 'done: open the course with  sh lab.sh'
     exit 0
@@ -43,9 +43,9 @@ BAT = f"""@echo off
 rem Makes .venv from the wheels beside this script; nothing is fetched. Then: lab.bat
 cd /d "%~dp0"
 py -{VERSION} -m venv .venv || (echo these wheels need Python {VERSION} & exit /b 1)
-set INSTALL=.venv\\Scripts\\python -m pip install --no-index --find-links wheels -c constraints.txt --no-build-isolation
+set INSTALL=.venv\\Scripts\\python -m pip install --no-index --find-links wheels --quiet -c constraints.txt
 %INSTALL% hatchling editables
-%INSTALL% -e .[{EXTRAS}]
+%INSTALL% --no-build-isolation -e .[{EXTRAS}]
 echo done: open the course with lab.bat
 """
 LAB_BAT = """@echo off
@@ -56,25 +56,18 @@ cd /d "%~dp0"
 
 def scripts(folder: Path) -> None:
     """Write install and lab scripts for a shell and for Windows."""
-    for name, text in (("install.sh", SH), ("lab.sh", LAB)):
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    for name, text in (("install.sh", SH), ("lab.sh", LAB), ("install.bat", BAT), ("lab.bat", LAB_BAT)):
+        (folder / name).write_text(text, encoding="utf-8", newline="\r\n" if name.endswith(".bat") else "\n")
         (folder / name).chmod(0o755)
-    (folder / "install.bat").write_text(BAT, encoding="utf-8", newline="\r\n")
-    (folder / "lab.bat").write_text(LAB_BAT, encoding="utf-8", newline="\r\n")
 
 
-def checkout(folder: Path) -> None:
-    """The committed files, as `git archive` gives them."""
-    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive, check=True)
-
-
-def wheels(folder: Path) -> None:
-    """Every package of the two commands as a wheel."""
+def wheels(folder: Path) -> int:
+    """Every package of the two commands as a wheel; how many."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q", "-w", str(folder)]
     subprocess.run([*pip, "-c", "constraints.txt", f".[{EXTRAS}]", "hatchling", "editables"], cwd=ROOT, check=True)
     for own in folder.glob("lorakit-*.whl"):
         own.unlink()  # installed from the checkout, where its data lies
+    return len(list(folder.glob("*.whl")))
 
 
 def pack(source: Path, archive: Path) -> None:
@@ -86,25 +79,23 @@ def pack(source: Path, archive: Path) -> None:
                 out.write(path, Path("lorakit-offline") / path.relative_to(source), how)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "dist")
-    folder = parser.parse_args(arguments).folder
-    inside = folder / "lorakit-offline"
-    shutil.rmtree(inside, ignore_errors=True)
-    (inside / "wheels").mkdir(parents=True)
-    checkout(inside)
-    wheels(inside / "wheels")
-    if (ROOT / "build" / "site").is_dir():
-        shutil.copytree(ROOT / "build" / "site", inside / "site")
-    scripts(inside)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "lorakit-offline.zip"
-    pack(inside, archive)
-    count = len(list((inside / "wheels").glob("*.whl")))
-    shutil.rmtree(inside)
+    with tempfile.TemporaryDirectory(dir=folder) as inside:
+        # The committed files; then what git does not have.
+        committed = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+        subprocess.run(["tar", "-x", "-C", inside], input=committed, check=True)
+        count = wheels(Path(inside) / "wheels")
+        if (ROOT / "build" / "site").is_dir():
+            shutil.copytree(ROOT / "build" / "site", Path(inside) / "site")
+        scripts(Path(inside))
+        pack(Path(inside), archive)
     print(f"{archive}: {archive.stat().st_size / 1e6:,.0f} MB, {count} wheels for Python {VERSION} on {sys.platform}")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -5,7 +5,6 @@
 Every number in it is measured by this run: the share of parameters, the loss, the answers before and after.
 """
 
-import argparse
 import textwrap
 from pathlib import Path
 
@@ -18,26 +17,27 @@ from lorakit.show.sql_view import mark, question_of
 from lorakit.show.style import BLUE, GREY, ORANGE
 
 PICTURE = Path(__file__).parents[1] / "docs" / "picture.png"
+QUESTIONS = 100  # of the test
 FROZEN, RIGHT, WRONG = "#BBD6E8", "#00664B", "#A34700"
 
 
-def measure(steps: int, limit: int) -> dict:
+def measure() -> dict:
     """Chapter 00 in short: score, adapt, score again."""
     model, tokenizer = lk.load_base("nano")
     task = lab.text_to_sql()
-    before = lab.evaluate(model, tokenizer, task, limit=limit)
+    before = lab.evaluate(model, tokenizer, task, limit=QUESTIONS)
     lk.inject(model, lk.LoRAConfig(r=8, alpha=16, targets=("c_attn",)), name="sql", seed=0)
-    history = lab.fit(model, tokenizer, task, steps=steps, lr=1e-2)
-    after = lab.evaluate(model, tokenizer, task, limit=limit)
+    losses = lab.fit(model, tokenizer, task, steps=100, lr=1e-2).losses
+    after = lab.evaluate(model, tokenizer, task, limit=QUESTIONS)
     table = lk.parameter_table(model)
-    return {"task": task, "before": before, "after": after, "history": history, "table": table, "limit": limit}
+    return {"examples": task.test, "before": before, "after": after, "losses": losses, "table": table}
 
 
 def draw(run: dict) -> Figure:
     """Three panels: what trains, the loss, one question before and after."""
     fig, (left, middle, right) = show.figure(columns=3, size=(14, 3.9), width_ratios=(0.75, 1.15, 2.1))
     _share(left, run["table"])
-    losses = run["history"].losses
+    losses = run["losses"]
     middle.plot(range(1, len(losses) + 1), losses, color=BLUE)
     middle.set(xlabel="training step", ylabel="loss", ylim=(0, None))
     middle.set_title(f"{len(losses)} steps, no GPU needed")
@@ -61,7 +61,7 @@ def _share(ax, table) -> None:
 
 def _answers(ax, run: dict) -> None:
     """The first test question that the base gets wrong and LoRA right, with both answers."""
-    before, after, examples = run["before"], run["after"], run["task"].test
+    before, after, examples = run["before"], run["after"], run["examples"]
     telling = [
         i
         for i, (old, new) in enumerate(zip(before["answers"], after["answers"], strict=True))
@@ -70,7 +70,7 @@ def _answers(ax, run: dict) -> None:
     i = min(telling, key=lambda i: abs(len(examples[i].answer) - 55))
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(0, 1))
-    ax.set_title(f"answers right: {before['execution']:.0%} → {after['execution']:.0%} of {run['limit']} new questions")
+    ax.set_title(f"answers right: {before['execution']:.0%} → {after['execution']:.0%} of {QUESTIONS} new questions")
     ax.text(0, 0.93, examples[i].prompt.split("\n")[0], fontsize=12, color=GREY, va="top")
     ax.text(0, 0.80, textwrap.fill(question_of(examples[i]), 62), fontsize=14, va="top")
     for y, name, answer, colour, sign in (
@@ -82,17 +82,5 @@ def _answers(ax, run: dict) -> None:
         ax.text(0.045, y - 0.09, words, fontsize=13, family="DejaVu Sans Mono", color=colour, va="top")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=PICTURE)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--limit", type=int, default=100, help="test questions to ask")
-    options = parser.parse_args()
-    picture = show.png(draw(measure(options.steps, options.limit)), dpi=110)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(picture)
-    print(f"{options.out}: {len(picture) / 1000:.0f} kB")
-
-
 if __name__ == "__main__":
-    main()
+    PICTURE.write_bytes(show.png(draw(measure()), dpi=110))

@@ -13,9 +13,8 @@ import sys
 from pathlib import Path
 
 import nbformat
-from badges import BLOCK
+from badges import BLOCK, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 INDEX = """# lorakit: Low-Rank Adaptation, measured
 
 A course in twelve chapters and an appendix in which every claim about LoRA is a cell that measures it. This is the
@@ -50,7 +49,12 @@ def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
         notebook.cells[0].source = BLOCK.sub("\n", notebook.cells[0].source).strip()
         name_pictures(notebook)
         nbformat.write(notebook, source / "notebooks" / path.name)
-    about = lay_out_pages(source) if pages else []
+    about = []
+    if pages:
+        shutil.copytree(ROOT / "docs", source / "docs", ignore=shutil.ignore_patterns("site", "badges"))
+        readme = BLOCK.sub("\n\n", (ROOT / "README.md").read_text(encoding="utf-8"))
+        (source / "readme.md").write_text(readme, encoding="utf-8")
+        about = ["The project <readme>", *(f"docs/{page.stem}" for page in sorted((ROOT / "docs").glob("*.md")))]
     names = "\n".join(f"notebooks/{path.stem}" for path in chapters)
     (source / "index.md").write_text(INDEX.format(chapters=names, pages="\n".join(about)), encoding="utf-8")
 
@@ -65,26 +69,12 @@ def name_pictures(notebook: nbformat.NotebookNode) -> None:
             cell.metadata["mystnb"] = {"image": {"alt": alt}}
 
 
-def lay_out_pages(source: Path) -> list[str]:
-    """The README and the pages of docs with their pictures; their names for the table of contents."""
-    (source / "docs").mkdir()
-    for picture in (ROOT / "docs").glob("*.png"):
-        shutil.copy(picture, source / "docs")
-    readme = BLOCK.sub("\n\n", (ROOT / "README.md").read_text(encoding="utf-8"))
-    (source / "readme.md").write_text(readme, encoding="utf-8")
-    pages = sorted((ROOT / "docs").glob("*.md"))
-    for page in pages:
-        shutil.copy(page, source / "docs")
-    return ["The project <readme>", *(f"docs/{page.stem}" for page in pages)]
-
-
-def build(folder: Path, chapters: list[Path], pages: bool = True, strict: bool = True) -> Path:
-    """Build the site into `folder`; its index.html. If `strict`, a warning of Sphinx (a broken link) is an error."""
+def build(folder: Path, chapters: list[Path], pages: bool = True) -> Path:
+    """Build the site into `folder`; its index.html. A warning of Sphinx, such as a broken link, is an error."""
     source = folder.with_name(folder.name + "-source")
     lay_out(source, chapters, pages)
-    how = ["-q", "-W", "--keep-going"] if strict else ["-Q"]
-    command = [sys.executable, "-m", "sphinx", "-b", "html", *how, str(source), str(folder)]
-    if subprocess.run(command).returncode:
+    sphinx = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"]
+    if subprocess.run([*sphinx, str(source), str(folder)]).returncode:
         raise SystemExit("the site was not built: see the warnings above")
     return folder / "index.html"
 
@@ -101,15 +91,16 @@ def foreign(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "build" / "site")
-    folder = parser.parse_args(arguments).folder
+    folder = parser.parse_args().folder
     index = build(folder, sorted((ROOT / "notebooks").glob("*.ipynb")))
-    for page, addresses in foreign(folder).items():
+    fetched = foreign(folder)
+    for page, addresses in fetched.items():
         print(f"{page} fetches from the network: {', '.join(addresses)}")
     print(f"open {index}")
-    return 1 if foreign(folder) else 0
+    return 1 if fetched else 0
 
 
 if __name__ == "__main__":

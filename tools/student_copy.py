@@ -4,7 +4,7 @@
 
 FOLDER is `student` beside `notebooks`, where the same relative paths hold; it is kept out of git. The code cells are
 those of the course, so the copy runs and checks as the original does. What the checks compare with stands in
-lorakit/show/checks_*.py: the copy hides the answers from view, it does not lock them away.
+lorakit/chapters/<chapter>/checks.py: the copy hides the answers from view, it does not lock them away.
 """
 
 import argparse
@@ -15,9 +15,8 @@ import nbformat
 from nbformat import NotebookNode
 from notebook_shape import SOLUTION
 
-from notebooks import write
+from notebooks import ROOT, write
 
-ROOT = Path(__file__).resolve().parents[1]
 HINT = re.compile(r"<details>\s*<summary>[^<]*Hint[^<]*</summary>.*?</details>\n?", re.DOTALL | re.IGNORECASE)
 QUIZ_ANSWER = re.compile(r"<details><summary>Answer</summary>.*?</details>", re.DOTALL)
 
@@ -26,12 +25,9 @@ def student_copy(notebook: NotebookNode, hints: bool = True) -> NotebookNode:
     """The notebook, changed in place: folded solutions taken out (and hints, if not wanted), and the quiz's answers."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = SOLUTION.sub("", cell.source)
-            if not hints:
-                cell.source = HINT.sub("", cell.source)
-            cell.source = cell.source.strip()
-            continue
-        for output in cell.outputs:
+            source = SOLUTION.sub("", cell.source)
+            cell.source = (source if hints else HINT.sub("", source)).strip()
+        for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "text/html" in data:
                 data["text/html"] = QUIZ_ANSWER.sub("", data["text/html"])
@@ -39,35 +35,23 @@ def student_copy(notebook: NotebookNode, hints: bool = True) -> NotebookNode:
     return notebook
 
 
-def write_copies(folder: Path, hints: bool = True) -> list[Path]:
-    """Copy every chapter into `folder`. Raises ValueError for the folder of the originals."""
-    originals = ROOT / "notebooks"
-    if folder.resolve() == originals.resolve():
-        raise ValueError(f"{folder} holds the originals: name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for path in sorted(originals.glob("*.ipynb")):
-        notebook = student_copy(nbformat.read(path, as_version=4), hints)
-        nbformat.validate(notebook)
-        write(notebook, folder / path.name)
-        written.append(folder / path.name)
-    return written
-
-
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "student")
     parser.add_argument("--no-hints", action="store_true", help="take the hints out too")
     args = parser.parse_args(arguments)
-    try:
-        written = write_copies(args.folder, not args.no_hints)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    print(f"{len(written)} notebooks without solutions in {args.folder}")
+    originals = ROOT / "notebooks"
+    if args.folder.resolve() == originals.resolve():
+        parser.error(f"{args.folder} holds the originals: name another folder")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(originals.glob("*.ipynb")):
+        notebook = student_copy(nbformat.read(path, as_version=4), not args.no_hints)
+        nbformat.validate(notebook)
+        write(notebook, args.folder / path.name)
+    print(f"notebooks without solutions in {args.folder}")
     if args.folder.resolve().parent != ROOT:
         print("some cells read ../data: put the folder beside `notebooks` to run them")
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

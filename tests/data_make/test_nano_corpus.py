@@ -3,7 +3,6 @@
 # ruff: noqa: SIM905 - word lists read best as plain text
 
 import hashlib
-import json
 import random
 import re
 import zlib
@@ -60,12 +59,6 @@ def test_made_up_names_of_the_test_split_are_not_in_it(documents):
     names = {m for d in documents for m in re.findall(r"name = '([A-Z][a-z]+)'", d)}
     assert len(names) > 50
     assert {split_of(n) for n in names} == {"train"}
-
-
-def test_json_in_documents_parses(documents):
-    found = [line.partition(": ")[2] for d in documents for line in d.split("\n") if line.startswith("json: ")]
-    assert len(found) > 200
-    assert all(json.loads(text) for text in found)
 
 
 class FakeCorpus(Corpus):

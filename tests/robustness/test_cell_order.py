@@ -12,12 +12,13 @@ import nbformat
 import pytest
 
 from tests.support.figures import SOAK, record
+from tests.support.percent import from_percent
 
 pytest.importorskip("nbclient")
 ROOT = Path(__file__).resolve().parents[2]
 import cell_order  # noqa: E402
 
-from notebooks import chosen, from_percent, write  # noqa: E402
+from notebooks import chosen, write  # noqa: E402
 
 SETUP = """
 # %%

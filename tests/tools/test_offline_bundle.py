@@ -2,31 +2,31 @@
 
 import subprocess
 import zipfile
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-import offline_bundle  # noqa: E402
+import offline_bundle
+import pytest
 
 
-def test_the_scripts_install_from_the_wheels_alone(tmp_path):
+@pytest.fixture
+def folder(tmp_path):
     offline_bundle.scripts(tmp_path)
+    return tmp_path
+
+
+def test_the_scripts_install_from_the_wheels_alone(folder):
     for name in ("install.sh", "install.bat"):
-        text = (tmp_path / name).read_text()
-        installs = [line for line in text.splitlines() if "pip install" in line]
+        installs = [line for line in (folder / name).read_text().splitlines() if "pip install" in line]
         assert installs and all("--no-index --find-links wheels" in line for line in installs)
     for name in ("install.sh", "lab.sh"):
-        assert subprocess.run(["sh", "-n", str(tmp_path / name)]).returncode == 0
-    assert b"\r\n" in (tmp_path / "install.bat").read_bytes()
+        assert subprocess.run(["sh", "-n", str(folder / name)]).returncode == 0
+    assert b"\r\n" in (folder / "install.bat").read_bytes()
 
 
-def test_another_python_is_refused_with_the_one_that_is_needed(tmp_path):
-    offline_bundle.scripts(tmp_path)
-    path = tmp_path / "empty"
-    path.mkdir()
-    environment = {"PATH": str(path)}
-    done = subprocess.run(["/bin/sh", "install.sh"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+def test_another_python_is_refused_with_the_one_that_is_needed(folder):
+    environment = {"PATH": str(folder)}  # where there is none
+    done = subprocess.run(["/bin/sh", "install.sh"], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 1 and offline_bundle.VERSION in done.stderr
-    assert not (tmp_path / ".venv").exists()
+    assert not (folder / ".venv").exists()
 
 
 def test_the_archive_has_one_folder_and_stores_wheels_as_they_are(tmp_path):
