@@ -2,13 +2,15 @@
 
 import torch
 
-from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.exercises import NOTHING, check_examples
 from lorakit.show.quiz import Question, Quiz
 from lorakit.study.rank import best_approximation
 
 
-def _cut(W0, W1, k):
-    return W0 + best_approximation(W1 - W0, k)
+def _two_weights():
+    W0 = torch.randn(9, 7)
+    W1 = W0 + 0.3 * torch.randn(9, 7)
+    return [(W0, W1, k) for k in (1, 3)]
 
 
 def _smallest(W0, W1, k):
@@ -16,42 +18,24 @@ def _smallest(W0, W1, k):
     return W0 + (U[:, -k:] * s[-k:]) @ Vh[-k:]
 
 
-@check(
+cut = check_examples(
     "02.1",
     "a weight with its update cut to rank k",
-    right=_cut,
+    right=lambda W0, W1, k: W0 + best_approximation(W1 - W0, k),
+    inputs=_two_weights,
     wrong={
-        "the whole weight was cut": lambda W0, W1, k: best_approximation(W1, k),
-        "W0 is missing": lambda W0, W1, k: best_approximation(W1 - W0, k),
-        "the wrong way round": lambda W0, W1, k: W0 + best_approximation(W0 - W1, k),
-        "added to W1": lambda W0, W1, k: W1 + best_approximation(W1 - W0, k),
-        "nothing was cut": lambda W0, W1, k: W1.clone(),
-        "the smallest singular values were kept": _smallest,
-        "is the `return` missing": lambda W0, W1, k: None,
+        "the whole weight was cut: cut only the difference W1 - W0": lambda W0, W1, k: best_approximation(W1, k),
+        "W0 is missing: the update is added to it": lambda W0, W1, k: best_approximation(W1 - W0, k),
+        "the wrong way round: ΔW is after minus before, W1 - W0": lambda W0, W1, k: W0 + best_approximation(W0 - W1, k),
+        "the copy of ΔW was added to W1, which holds ΔW already": lambda W0, W1, k: W1 + best_approximation(W1 - W0, k),
+        "nothing was cut: this is W1": lambda W0, W1, k: W1,
+        "the smallest singular values were kept: they come largest first": _smallest,
+        NOTHING: lambda W0, W1, k: None,
     },
+    tolerance=1e-4,
+    formula="those of W0 plus the best copy of W1 - W0 of rank k",
     done="right: W₀ whole, and of ΔW the k best directions. With k trained instead of cut, this is LoRA",
 )
-def cut(answer):
-    W0 = torch.randn(9, 7)
-    W1 = W0 + 0.3 * torch.randn(9, 7)
-    for k in (1, 3):
-        got = answer(W0.clone(), W1.clone(), k)
-        expect(got is not None, "your function returns None: is the `return` missing?")
-        expect(isinstance(got, torch.Tensor), f"return a matrix, got {type(got).__name__}")
-        expect(got.shape == W0.shape, f"the result has shape {tuple(got.shape)}, the weight {tuple(W0.shape)}")
-        delta = W1 - W0
-        expect(not same(got, W1), "nothing was cut: this is W1")
-        expect(not same(got, best_approximation(W1, k)), "the whole weight was cut: cut only the difference W1 - W0")
-        expect(not same(got, best_approximation(delta, k)), "W0 is missing: the update is added to it")
-        expect(
-            not same(got, W0 - best_approximation(delta, k)), "the wrong way round: ΔW is after minus before, W1 - W0"
-        )
-        expect(
-            not same(got, W1 + best_approximation(delta, k)), "the copy of ΔW was added to W1, which holds ΔW already"
-        )
-        expect(not same(got, _smallest(W0, W1, k)), "the smallest singular values were kept: they come largest first")
-        expect(same(got, _cut(W0, W1, k), 1e-4), "this is not W0 plus the best copy of W1 - W0 of rank k")
-
 
 SHAPES = [(256, 768), (256, 256), (256, 1024), (1024, 256)]  # one block of nano
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.exercises import NOTHING, check, check_examples, compare
 from lorakit.show.quiz import Question, Quiz
 
 largest_saving_rank = check_examples(
@@ -35,145 +35,93 @@ one_percent = check_examples(
 )
 
 
-def _truncate(W, r):
-    U, s, Vh = torch.linalg.svd(W, full_matrices=False)
-    return (U[:, :r] * s[:r]) @ Vh[:r]
+def _of_svd(recipe):
+    """A way to rebuild a matrix from its parts, as a function of W and r."""
+    return lambda W, r: recipe(*torch.linalg.svd(W, full_matrices=False), r)
 
 
-def _parts(W):
-    return torch.linalg.svd(W, full_matrices=False)
-
-
-def _smallest(W, r):
-    U, s, Vh = _parts(W)
-    return (U[:, -r:] * s[-r:]) @ Vh[-r:]
-
-
-def _without_s(W, r):
-    U, _, Vh = _parts(W)
-    return U[:, :r] @ Vh[:r]
-
-
-def _columns_of_Vh(W, r):
-    U, s, Vh = _parts(W)
-    return (U[:, :r] * s[:r]) @ Vh[:, :r].T
-
-
-def _rows_of_U(W, r):
-    U, s, Vh = _parts(W)
-    return (U[:r].T * s[:r]) @ Vh[:r]
-
-
-def _only_one(W, r):
-    U, s, Vh = _parts(W)
-    return s[r - 1] * torch.outer(U[:, r - 1], Vh[r - 1])
-
-
-@check(
+truncate = check_examples(
     "01.3",
     "the best copy of rank r",
-    right=_truncate,
+    right=_of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r]) @ Vh[:r]),
+    inputs=lambda: [(torch.randn(6, 6), 2), (torch.randn(7, 5), 3)],  # square too: a wrong slice has the right shape
     wrong={
-        "the smallest singular values were kept": _smallest,
-        "the singular values are missing": _without_s,
-        "the rows of Vh": _columns_of_Vh,
-        "the columns of U": _rows_of_U,
-        "number r alone": _only_one,
-        "that is W itself": lambda W, r: W.clone(),
-        "is the `return` missing": lambda W, r: None,
+        "the smallest singular values were kept: they come largest first": _of_svd(
+            lambda U, s, Vh, r: (U[:, -r:] * s[-r:]) @ Vh[-r:]
+        ),
+        "the singular values are missing: scale the columns of U by s": _of_svd(lambda U, s, Vh, r: U[:, :r] @ Vh[:r]),
+        "take the rows of Vh, Vh[:r]: it is already transposed": _of_svd(
+            lambda U, s, Vh, r: (U[:, :r] * s[:r]) @ Vh[:, :r].T
+        ),
+        "take the columns of U, U[:, :r]: its rows are not directions": _of_svd(
+            lambda U, s, Vh, r: (U[:r].T * s[:r]) @ Vh[:r]
+        ),
+        "that is outer product number r alone: add up the first r of them": _of_svd(
+            lambda U, s, Vh, r: s[r - 1] * torch.outer(U[:, r - 1], Vh[r - 1])
+        ),
+        "that is W itself: keep only the first r columns, values and rows": lambda W, r: W,
+        NOTHING: lambda W, r: None,
     },
+    tolerance=1e-4,
+    formula="the sum of the first r outer products s u v",
     done="right: three slices and a product, and nothing of that rank comes closer",
 )
-def truncate(answer):
-    for shape, r in (((6, 6), 2), ((7, 5), 3)):  # square first: there a wrong slice has the right shape
-        W = torch.randn(shape)
-        copy = answer(W.clone(), r)
-        expect(copy is not None, "your function returns None: is the `return` missing?")
-        expect(isinstance(copy, torch.Tensor), f"return a matrix, got {type(copy).__name__}")
-        expect(copy.shape == W.shape, f"for W of shape {shape} the copy has shape {tuple(copy.shape)}")
-        expect(not same(copy, W), "that is W itself: keep only the first r columns, values and rows")
-        expect(not same(copy, _smallest(W, r)), "the smallest singular values were kept: they come largest first")
-        expect(not same(copy, _without_s(W, r)), "the singular values are missing: scale the columns of U by s")
-        if W.shape[0] == W.shape[1]:
-            expect(not same(copy, _columns_of_Vh(W, r)), "take the rows of Vh, Vh[:r]: it is already transposed")
-            expect(not same(copy, _rows_of_U(W, r)), "take the columns of U, U[:, :r]: its rows are not directions")
-        expect(not same(copy, _only_one(W, r)), "that is outer product number r alone: add up the first r of them")
-        expect(same(copy, _truncate(W, r), 1e-4), "this is not the sum of the first r outer products s u v")
-
-
-def _error(s, r):
-    return ((s[r:] ** 2).sum() / (s**2).sum()) ** 0.5
-
-
-def _stable(s):
-    return (s**2).sum() / s[0] ** 2
-
 
 SPECTRA = (torch.tensor([4.0, 2.0, 1.0, 0.5]), torch.tensor([10.0, 9.0, 8.0, 1.0, 1.0]), torch.full((6,), 0.1))
 
 
-def _number(value, what: str) -> float:
-    """The student's number, whether a float or a tensor of one entry."""
-    expect(value is not None, "your function returns None: is the `return` missing?")
-    single = not isinstance(value, torch.Tensor) or value.numel() == 1
-    expect(single, f"return one number, the {what}, not a tensor of several")
-    return float(value)
+def _number(function):
+    """The function's number, whether it gives a float or a tensor of one entry."""
+
+    def call(*args):
+        value = function(*args)
+        return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
+
+    return call
 
 
-def _named(answer, right, wrong, inputs, what):
-    """Compare numbers on all inputs; a known wrong formula is met with its name."""
-    got = [_number(answer(s.clone(), *rest), what) for s, *rest in inputs]
+def _check_number(id, title, *, right, inputs, wrong, done):
+    def body(answer):
+        variants = {message: _number(variant) for message, variant in wrong.items()}
+        compare(_number(answer), _number(right), inputs, variants, tolerance=1e-4, formula="")
 
-    def agrees(formula):
-        return all(same(mine, float(formula(s, *rest)), 1e-4) for mine, (s, *rest) in zip(got, inputs, strict=True))
-
-    if not agrees(right):
-        for message, formula in wrong.items():
-            expect(not agrees(formula), message)
-        (s, *rest), mine = next((x, y) for x, y in zip(inputs, got, strict=True) if not same(y, float(right(*x)), 1e-4))
-        expect(False, f"for s = {s.tolist()} {rest or ''} expected {float(right(s, *rest)):.4g}, got {mine:.4g}")
+    return check(id, title, right=right, wrong=wrong, done=done)(body)
 
 
-ERROR_BUGS = {
-    "that is the part kept, s[:r]: the error is made of what was dropped": lambda s, r: (
-        ((s[:r] ** 2).sum() / (s**2).sum()) ** 0.5
-    ),
-    "the root is missing: this is the share of energy lost": lambda s, r: (s[r:] ** 2).sum() / (s**2).sum(),
-    "the squares are missing: norms add like Pythagoras": lambda s, r: s[r:].sum() / s.sum(),
-    "not relative yet: divide by the norm of all of s": lambda s, r: (s[r:] ** 2).sum() ** 0.5,
-    "off by one: s[r:] starts at the first dropped value": lambda s, r: ((s[r + 1 :] ** 2).sum() / (s**2).sum()) ** 0.5,
-    "that is the spectral error, s[r] / s[0]: here all dropped values count": lambda s, r: s[r] / s[0],
-}
-STABLE_BUGS = {
-    "the squares are missing": lambda s: s.sum() / s[0],
-    "the largest must be squared too": lambda s: (s**2).sum() / s[0],
-    "that is the exact rank, which tiny values move": lambda s: torch.tensor(float(len(s))),
-    "divide by the largest, s[0], not by the mean": lambda s: (s**2).sum() / s.mean() ** 2,
-    "no root: it is ‖W‖²_F / ‖W‖²_2": lambda s: (s**2).sum() ** 0.5 / s[0],
-}
-
-
-@check(
+error_of_rank = _check_number(
     "01.4",
     "the error, before making the copy",
-    right=_error,
-    wrong=ERROR_BUGS,
+    right=lambda s, r: ((s[r:] ** 2).sum() / (s**2).sum()) ** 0.5,
+    inputs=[(s, r) for s in SPECTRA for r in (1, 2)],
+    wrong={
+        "that is the part kept, s[:r]: the error is made of what was dropped": lambda s, r: (
+            ((s[:r] ** 2).sum() / (s**2).sum()) ** 0.5
+        ),
+        "the root is missing: this is the share of energy lost": lambda s, r: (s[r:] ** 2).sum() / (s**2).sum(),
+        "the squares are missing: norms add like Pythagoras": lambda s, r: s[r:].sum() / s.sum(),
+        "not relative yet: divide by the norm of all of s": lambda s, r: (s[r:] ** 2).sum() ** 0.5,
+        "off by one: s[r:] starts at the first dropped value": lambda s, r: (
+            ((s[r + 1 :] ** 2).sum() / (s**2).sum()) ** 0.5
+        ),
+        "that is the spectral error, s[r] / s[0]: here all dropped values count": lambda s, r: s[r] / s[0],
+    },
     done="right: the spectrum alone tells the price of every rank",
 )
-def error_of_rank(answer):
-    _named(answer, _error, ERROR_BUGS, [(s, r) for s in SPECTRA for r in (1, 2)], "relative error")
 
-
-@check(
+stable_rank = _check_number(
     "01.5",
     "the stable rank",
-    right=_stable,
-    wrong=STABLE_BUGS,
+    right=lambda s: (s**2).sum() / s[0] ** 2,
+    inputs=[(s,) for s in SPECTRA],
+    wrong={
+        "the squares are missing": lambda s: s.sum() / s[0],
+        "the largest must be squared too": lambda s: (s**2).sum() / s[0],
+        "that is the exact rank, which tiny values move": lambda s: torch.tensor(float(len(s))),
+        "divide by the largest, s[0], not by the mean": lambda s: (s**2).sum() / s.mean() ** 2,
+        "no root: it is ‖W‖²_F / ‖W‖²_2": lambda s: (s**2).sum() ** 0.5 / s[0],
+    },
     done="right: six equal values give 6, one dominant value gives almost 1",
 )
-def stable_rank(answer):
-    _named(answer, _stable, STABLE_BUGS, [(s,) for s in SPECTRA], "stable rank")
-
 
 quiz = Quiz(
     "01",

@@ -10,10 +10,9 @@ CROP = 64  # entries of a weight shown along each side; the numbers are always o
 
 
 def rank_steps(full: int) -> tuple[int, ...]:
-    """Ranks worth trying up to `full`: every one to 8, then ever wider steps, and the full rank itself."""
-    ladder = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128]
-    ladder += [160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024, 1280, 1536, 2048, 3072, 4096]
-    return tuple(r for r in ladder if r < full) + (full,)
+    """Ranks worth trying up to `full`: every one to 8, then four to each doubling, and the full rank itself."""
+    ladder = [*range(1, 9), *(m << doubled for doubled in range(1, 10) for m in (5, 6, 7, 8))]
+    return (*(r for r in ladder if r < full), full)
 
 
 class RankExplorer(Explorer):
@@ -45,31 +44,27 @@ class RankExplorer(Explorer):
         left.imshow(original, interpolation="nearest", **look)
         self.image = middle.imshow(self._shown(self.factors.approximation(data.rank)), interpolation="nearest", **look)
         d, k = self.factors.shape
-        cropped = original.shape != (d, k)
         left.set_title(f"original, {d} × {k}", weight="normal", fontsize=13)
         middle.set_title("its best rank-r copy", weight="normal", fontsize=13)
-        if cropped:
+        if original.shape != (d, k):
             left.set_xlabel(f"top left {original.shape[0]} × {original.shape[1]}")
         for ax in (left, middle):
             ax.set(xticks=[], yticks=[])
-            for spine in ax.spines.values():
-                spine.set_visible(False)
+            ax.spines[:].set_visible(False)
 
         s = self.factors.s.numpy()
-        floor = max(float(s[0]) * 1e-5, float(s[s > 0].min()) * 0.7)
-        index = range(1, len(s) + 1)
-        right.plot(index, s.clip(min=floor), color=GREY)
-        right.set(yscale="log", xscale="log", xlabel="singular value number", ylim=(floor, float(s[0]) * 1.6))
+        floor = max(s[0] * 1e-5, s[s > 0].min() * 0.7)
+        self.spectrum = s.clip(min=floor)
+        right.plot(range(1, len(s) + 1), self.spectrum, color=GREY)
+        right.set(yscale="log", xscale="log", xlabel="singular value number", ylim=(floor, s[0] * 1.6))
         right.set_title("singular values", weight="normal", fontsize=13)
         right.grid(True)
         even = break_even_rank(d, k)
         right.axvline(even, color=GREY, linestyle=":", linewidth=1.5)
-        right.text(
-            even * 0.93, float(s[0]) * 1.2, "break-even", ha="right", va="top", color=GREY, rotation=90, fontsize=12
-        )
+        look = dict(ha="right", va="top", color=GREY, rotation=90, fontsize=12)
+        right.text(even * 0.93, s[0] * 1.2, "break-even", **look)
         (self.kept,) = right.plot([], [], color=BLUE, linewidth=4)
         self.edge = right.axvline(data.rank, color=ORANGE, linewidth=2.5)
-        self.spectrum = s.clip(min=floor)
         self.move(data)
         return [self.image, self.kept, self.edge]
 
