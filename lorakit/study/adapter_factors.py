@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.layer import Adapter, LoRALayer
-from lorakit.core.model import active_adapter
-from lorakit.core.state import unwrap
+from lorakit.core.layer import Adapter
+from lorakit.core.state import state_of
 from lorakit.study.rank import Factors
 
 
@@ -48,22 +47,20 @@ def adapter_updates(model: nn.Module, name: str | None = None) -> dict[str, Upda
     Slices of a fused projection come apart: "transformer.h.0.attn.c_attn.q" and "….v". An adapter on the whole of it
     is one update under the projection's own path. Raises LoRAError where the model has no such adapter.
     """
-    wanted = active_adapter(model) if name is None else name
     found: dict[str, Update] = {}
-    for path, adapter in attached(model, wanted):
+    for path, adapter in attached(model, name).items():
         A, B = (factor.detach().to("cpu", copy=True) for factor in (adapter.lora_A, adapter.lora_B))
         for piece, inner, rows in pieces_of(path, adapter):
             found[piece] = Update(A[inner], B[rows], adapter.scaling)
-    if not found:
-        missing = "no active adapter" if name is None else f"no adapter named {name!r}"
-        raise LoRAError(f"the model has {missing}: inject or load one, or name one of lk.adapter_names(model)")
     return found
 
 
-def attached(model: nn.Module, name: str | None) -> list[tuple[str, Adapter]]:
-    """The adapter's parts, as (path of the projection, its A and B), in the model's order; [] where there is none."""
-    layers = [(path, module) for path, module in unwrap(model).named_modules() if isinstance(module, LoRALayer)]
-    return [(path, layer.adapters[name]) for path, layer in layers if name in layer.adapters]
+def attached(model: nn.Module, name: str | None = None) -> dict[str, Adapter]:
+    """The parts of an adapter, of the active one where no name is given, by the projection's path; see above."""
+    state = state_of(model, name)
+    if name is None and state.active is None:
+        raise LoRAError("no adapter is active: call set_adapter(model, name), or give a name")
+    return state.parts_of(name or state.active, state.layers)
 
 
 def pieces_of(path: str, adapter: Adapter) -> list[tuple[str, slice, slice]]:

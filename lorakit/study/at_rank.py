@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.merge import is_merged
-from lorakit.core.model import active_adapter
+from lorakit.core.state import state_of
 from lorakit.study.adapter_factors import adapter_updates, attached, pieces_of
 from lorakit.study.rank import Factors
 
@@ -74,12 +73,10 @@ def adapter_at_rank(model: Module, k: int, name: str | None = None):
     """
     if k < 0:
         raise LoRAError(f"k must be 0 or more, got {k}")
-    if is_merged(model):
-        raise LoRAError("the adapter is merged into the weights, which a cut would not reach: call unmerge(model)")
-    name = active_adapter(model) if name is None else name
+    state_of(model, doing="cut an adapter")  # a merged one is in the weights, which a cut would not reach
     factors = {path: update.factors() for path, update in adapter_updates(model, name).items()}
     copies = {}
-    for path, adapter in attached(model, name):
+    for path, adapter in attached(model, name).items():
         A, B = torch.zeros_like(adapter.lora_A), torch.zeros_like(adapter.lora_B)
         for piece, inner, rows in pieces_of(path, adapter):
             f, top = factors[piece], min(k, adapter.r)

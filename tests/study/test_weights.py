@@ -85,7 +85,7 @@ def test_updates_are_copies_and_a_missing_adapter_is_named(adapted):
     with pytest.raises(lk.LoRAError, match="no adapter named 'b'"):
         adapter_updates(adapted, "b")
     lk.set_adapter(adapted, None)
-    with pytest.raises(lk.LoRAError, match="no active adapter"):
+    with pytest.raises(lk.LoRAError, match="no adapter is active"):
         adapter_updates(adapted)
 
 
