@@ -1,32 +1,90 @@
 """One base, many adapters: what a change of task takes, how many requests a second, what 1,000 of them occupy.
 
-    python -m lorakit.chapters.one_model_many_tasks.many_adapters    writes many_adapters_<device>.json
+    python -m lorakit.chapters.one_model_many_tasks.many_adapters    writes data/results/many_adapters_cpu.json
 
-All on nano, in one process, in turns (`study.latency`). Adapters have random weights: neither time nor memory depends
-on their values. PEFT is measured beside lorakit where it is installed.
+All on nano, on the CPU, in one process, in turns (`study.latency`). Adapters have random weights: neither time nor
+memory depends on their values. PEFT is measured beside lorakit where it is installed.
 """
 
-import argparse
+import gc
 import json
 import os
-import platform
+import time
 import warnings
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import median
 
+import pandas as pd
 import torch
 from torch import nn
 
 import lorakit as lk
-from lorakit.chapters.one_model_many_tasks.resident import CONFIG, fill, median_seconds, resident, switch_seconds
-from lorakit.chapters.one_model_many_tasks.serving import merging, mixed, peft_names, swapping, write_tokens
-from lorakit.core.errors import LoRAError
+from lorakit.chapters.one_model_many_tasks.serving import mixed, peft_mixed, swapping, write_tokens
+from lorakit.core.state import state_of
+from lorakit.lab import record
 from lorakit.lab.places import RESULTS
-from lorakit.lab.record import versions
 from lorakit.study.latency import Comparison, Job, compare
 
+RECORD = RESULTS / "many_adapters_cpu.json"
 ROWS, LENGTH, TOKENS = 16, 32, 8
+CONFIG = lk.LoRAConfig(r=4, alpha=8, targets=("mlp",))  # as the style adapters have it
+
+
+def fill(model: nn.Module, count: int, config: lk.LoRAConfig = CONFIG) -> list[str]:
+    """Inject adapters "a0", "a1", … until the model has `count` of them, each with A and B of its own; their names.
+
+    B is drawn too (standard deviation 0.02), so that every adapter answers differently.
+    """
+    names = [f"a{number}" for number in range(count)]
+    there = set(lk.adapter_names(model))
+    for number, name in enumerate(names):
+        if name not in there:
+            lk.inject(model, config, name=name, seed=number)
+            generator = torch.Generator().manual_seed(number)
+            for layer in state_of(model).layers.values():
+                B = layer.active.lora_B.data
+                B.copy_(0.02 * torch.randn(B.shape, generator=generator))
+    return names
+
+
+def peft_twin(base: nn.Module, names: Sequence[str], config: lk.LoRAConfig = CONFIG):
+    """A PeftModel around a GPT-2 `base` with random adapters on its MLP, shaped as `config` says; None without PEFT."""
+    try:
+        import peft
+    except ImportError:
+        return None
+    shape = peft.LoraConfig(
+        r=config.r, lora_alpha=config.alpha, target_modules=["c_fc", "mlp.c_proj"], fan_in_fan_out=True,
+        init_lora_weights=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what transformers deprecates and PEFT still uses
+        theirs = peft.get_peft_model(base, shape, adapter_name=names[0])
+        for name in names[1:]:
+            theirs.add_adapter(name, shape)
+    return theirs.eval()
+
+
+# -- time
+
+
+def median_us(action: Callable, arguments: Iterable) -> float:
+    """Median microseconds of `action(argument)` over the arguments."""
+    times = []
+    for argument in arguments:
+        began = time.perf_counter()
+        action(argument)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # or the time is that of asking for the work
+        times.append(time.perf_counter() - began)
+    return 1e6 * median(times)
+
+
+def switch_us(model: nn.Module, names: Sequence[str], switches: int = 300, seed: int = 0) -> float:
+    """Median microseconds of one set_adapter, over `switches` jumps between random ones of `names`."""
+    order = torch.randint(len(names), (switches,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return median_us(lambda name: lk.set_adapter(model, name), [names[i] for i in order])
 
 
 def change_times(model: nn.Module, names: Sequence[str], theirs=None, switches: int = 200) -> dict[str, float]:
@@ -41,10 +99,8 @@ def change_times(model: nn.Module, names: Sequence[str], theirs=None, switches: 
         lk.unmerge(model)
 
     some = [names[i % len(names)] for i in range(max(10, switches // 10))]
-    found = {"switch": switch_seconds(model, names, switches), "merge": median_seconds(merge, some)}
-    if theirs is not None:
-        found["peft"] = median_seconds(theirs.set_adapter, some)
-    return {way: 1e6 * seconds for way, seconds in found.items()}
+    found = {"switch": switch_us(model, names, switches), "merge": median_us(merge, some)}
+    return found if theirs is None else found | {"peft": median_us(theirs.set_adapter, some)}
 
 
 def throughput(
@@ -64,88 +120,91 @@ def throughput(
         "one adapter": lambda: write_tokens(model, ids, tokens),
         "mixed": lambda: mixed(model, ids, wanted, tokens),
         "swapping": lambda: swapping(model, ids, wanted, tokens),
-        "merging": lambda: merging(model, ids, wanted, tokens),
+        "merging": lambda: swapping(model, ids, wanted, tokens, merged=True),
     }
     if theirs is not None:
-        ways["peft"] = lambda: peft_names(theirs, ids, wanted, tokens)
+        ways["peft"] = lambda: peft_mixed(theirs, ids, wanted, tokens)
     jobs = {name: Job(run, units=rows) for name, run in ways.items()}
     return compare(jobs, repeats=repeats, warmup=1, device=device)
 
 
-def peft_twin(base: nn.Module, names: Sequence[str], config: lk.LoRAConfig = CONFIG):
-    """A PeftModel around a GPT-2 `base` with random adapters shaped like `config`'s; None where PEFT is missing."""
+# -- memory
+
+
+def adapter_bytes(model: nn.Module, name: str) -> int:
+    """Bytes of one adapter's A and B, counted on the real tensors."""
+    found = [layer.adapters[name] for layer in state_of(model).layers.values() if name in layer.adapters]
+    return sum(p.numel() * p.element_size() for adapter in found for p in adapter.parameters())
+
+
+def occupied() -> int | None:
+    """Bytes of the machine's memory that this process holds; None where the system does not tell."""
+    gc.collect()
     try:
-        import peft
-    except ImportError:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])  # Linux: the resident ones
+    except OSError:
         return None
-    targets = [t for target in config.targets for t in {"mlp": ("c_fc", "mlp.c_proj")}.get(target, (target,))]
-    shape = {"r": config.r, "lora_alpha": config.alpha, "target_modules": targets, "fan_in_fan_out": True}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what transformers deprecates and PEFT still uses
-        theirs = peft.get_peft_model(base, peft.LoraConfig(**shape, init_lora_weights=False), adapter_name=names[0])
-        for name in names[1:]:
-            theirs.add_adapter(name, peft.LoraConfig(**shape, init_lora_weights=False))
-    return theirs.eval()
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def as_rows(among: int, compared: Comparison) -> list[dict]:
-    """A comparison as plain data: requests per second, and time to the first job's with its 95 % interval."""
-    return [
-        {"adapters": among, "way": way, "per_second": 1 / job.median, "ratio": job.ratio,
-         "interval": list(job.interval), "noise": compared.noise, "verdict": compared.verdict(way)}
-        for way, job in compared.jobs.items()
-    ]  # fmt: skip
+def resident(
+    model: nn.Module, counts: Sequence[int], config: lk.LoRAConfig = CONFIG, switches: int = 300
+) -> pd.DataFrame:
+    """Inject adapters up to each of `counts` (rising) and measure at each: a row for every count.
 
-
-def measure(device: str, repeats: int, spread: Sequence[int], counts: Sequence[int]) -> dict:
-    """Everything on a fresh nano, plain data: {"change_us", "throughput" (for each of `spread`), "resident"}."""
-    model, _ = lk.load_base("nano", device=device)
-    names = fill(model, max(spread))
-    theirs = peft_twin(lk.load_base("nano", device=device)[0], names)
-    found = {"change_us": change_times(model, names, theirs), "throughput": []}
-    for among in spread:
-        found["throughput"] += as_rows(among, throughput(model, names[:among], theirs, repeats=repeats))
-    del model, theirs
-    return found | {"resident": resident(lk.load_base("nano", device=device)[0], counts)}
-
-
-def recorded(device: str = "cpu") -> dict:
-    """The record of a device, "cpu" or "cuda". Raises LoRAError where it is missing."""
-    file = RESULTS / f"many_adapters_{device}.json"
-    if not file.is_file():
-        raise LoRAError(
-            f"{file} is missing: run python -m lorakit.chapters.one_model_many_tasks.many_adapters --device {device}"
+    tensors    bytes of all A and B
+    process    bytes that the process has grown by since the first (None where nobody tells)
+    inject_s   seconds for all of them so far
+    switch_us  microseconds of one set_adapter, the median
+    """
+    start, rows, spent = occupied(), [], 0.0
+    for count in counts:
+        began = time.perf_counter()
+        names = fill(model, count, config)
+        spent += time.perf_counter() - began
+        rows.append(
+            {
+                "adapters": count,
+                "tensors": sum(adapter_bytes(model, name) for name in names),
+                "process": None if start is None else occupied() - start,
+                "inject_s": spent,
+                "switch_us": switch_us(model, names, switches),
+            }
         )
-    return json.loads(file.read_text("utf-8"))
+    return pd.DataFrame(rows)
 
 
-def main(arguments: list[str] | None = None) -> Path:
-    parser = argparse.ArgumentParser(
-        prog="python -m lorakit.chapters.one_model_many_tasks.many_adapters", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=8)
-    parser.add_argument("--spread", type=int, nargs="+", default=(1, 2, 4, 8, 16), help="adapters in a batch")
-    parser.add_argument("--resident", type=int, nargs="+", default=(1, 10, 100, 1000), help="adapters in the model")
-    parser.add_argument("--out", type=Path)
-    options = parser.parse_args(arguments)
-    cuda = torch.device(options.device).type == "cuda"
-    note = {
-        "what": f"nano, r = 4 on the MLP; {ROWS} requests of {LENGTH} tokens arrive together, {TOKENS} are written",
-        "command": "python -m lorakit.chapters.one_model_many_tasks.many_adapters"
-        + (f" --device {options.device}" if cuda else ""),
-        "device": torch.cuda.get_device_name() if cuda else f"{platform.machine()}, {os.cpu_count()} cores",
-        "threads": torch.get_num_threads(),
-        "repeats": options.repeats,
-        "versions": versions(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    found = note | measure(options.device, options.repeats, options.spread, options.resident)
-    found = json.loads(json.dumps(found), parse_float=lambda number: float(f"{float(number):.4g}"))
-    out = options.out or RESULTS / f"many_adapters_{'cuda' if cuda else 'cpu'}.json"
-    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return out
+# -- the record
+
+
+def measure(repeats: int = 8, spread: Sequence[int] = (1, 2, 4, 8, 16), counts=(1, 10, 100, 1000)) -> dict:
+    """Everything on a fresh nano, plain data: {"change_us", "throughput", "resident"}.
+
+    repeats  rounds in which each way to answer is timed
+    spread   numbers of adapters in one batch; counts: in one model
+    """
+    model, _ = lk.load_base("nano", device="cpu")
+    names = fill(model, max(spread))
+    theirs = peft_twin(lk.load_base("nano", device="cpu")[0], names)
+    change = change_times(model, names, theirs)
+    rows = [
+        {"adapters": k, "way": way, "ratio": job.ratio, "interval": job.interval, "noise": compared.noise}
+        for k in spread
+        for compared in [throughput(model, names[:k], theirs, repeats=repeats)]
+        for way, job in compared.jobs.items()
+    ]
+    del model, theirs
+    memory = resident(lk.load_base("nano", device="cpu")[0], counts)
+    return {"repeats": repeats, "change_us": change, "throughput": rows, "resident": memory.to_dict("records")}
+
+
+def recorded() -> dict:
+    """What `measure` found, with device and date; throughput and resident as DataFrames."""
+    found = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found | {part: pd.DataFrame(found[part]) for part in ("throughput", "resident")}
 
 
 if __name__ == "__main__":
-    print(f"written: {main()}")
+    what = f"nano, r = 4 on the MLP; {ROWS} requests of {LENGTH} tokens arrive together, {TOKENS} are written"
+    record.write(RECORD, {"what": what, **measure()}, "python -m lorakit.chapters.one_model_many_tasks.many_adapters")
+    print(f"written: {RECORD}")

@@ -1,64 +1,105 @@
-"""Texts in several styles side by side, each in its adapter's colour, as a table or as lines."""
+"""Texts in several styles side by side, each in its adapter's colour; and a widget that writes them, row by row."""
 
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import pandas as pd
+from torch import nn
+
+import lorakit as lk
+from lorakit.core.errors import LoRAError
+from lorakit.lab.evaluate import evaluating, generate_answers
+from lorakit.lab.tasks.task import encode_prompts
 from lorakit.show.style import BLUE, GREEN, GREY, RED
 
 COLOURS = {"law": BLUE, "medicine": GREEN, "code": RED, "base": GREY}
-OTHER = "#444444"
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Rows of (adapter, prompt, continuation); shows the adapter's name in its colour and the prompt in grey."""
-
-    rows: tuple[tuple[str, str, str], ...]
-    title: str = ""
-
-    def __str__(self) -> str:
-        width = max((len(name) for name, _, _ in self.rows), default=0)
-        gap = "\n" + " " * (width + 2)
-        lines = [
-            f"{name:{width}}  " + f"{prompt}{_joined(text)}".replace("\n", gap) for name, prompt, text in self.rows
-        ]
-        return "\n".join(([self.title] if self.title else []) + lines)
-
-    __repr__ = __str__
+class Texts(pd.DataFrame):
+    """A table of texts that is to be read: in a notebook the lines of a text stay lines."""
 
     def _repr_html_(self) -> str:
-        title = f"<div style='font-size:16px'><b>{html.escape(self.title)}</b></div>" if self.title else ""
-        rows = "".join(_row(*row) for row in self.rows)
-        return f"{title}<table style='border-collapse:collapse;max-width:860px'>{rows}</table>"
+        look = self.style.hide(axis="index").set_uuid("texts")
+        look = look.set_properties(**{"white-space": "pre-wrap", "text-align": "left", "vertical-align": "top"})
+        look = look.map(lambda name: f"color:{COLOURS.get(name, 'black')};font-weight:bold", subset=["adapter"])
+        look = look.map(lambda text: "font-family:monospace" if "\n" in text else "", subset=["text"])
+        return look.map(lambda _: f"color:{GREY}", subset=["prompt"]).format(escape="html").to_html()
 
 
-def texts(names: Sequence[str | None], prompts: Sequence[str], written: Sequence[str], title: str = "") -> Texts:
-    """A row for each text; a name of None is the base. What was `written` is joined to its prompt as it stands."""
-    rows = tuple((name or "base", *pair) for name, *pair in zip(names, prompts, written, strict=True))
-    return Texts(rows, title)
+def texts(names: Sequence[str | None], prompts: Sequence[str], written: Sequence[str]) -> Texts:
+    """A row for each text: the adapter (None: the base), the prompt, and what was written."""
+    adapters = [name or "base" for name in names]
+    return Texts({"adapter": adapters, "prompt": list(prompts), "text": [text.strip() for text in written]})
 
 
-def samples(tasks: dict, number: int = 1) -> Texts:
-    """The first training texts of each task, as they are learnt from."""
-    rows = [(name, e.prompt, e.answer) for name, task in tasks.items() for e in task.train[:number]]
-    return Texts(tuple(rows))
+def write_texts(model: nn.Module, tokenizer, prompts: Sequence[str], names: Sequence[str | None], tokens: int = 48):
+    """A list of texts: the likeliest continuation of each prompt, row i through adapter names[i], in one mixed batch.
+
+    Texts come without surrounding blanks, up to the end-of-text token. Raises LoRAError as lk.using does.
+    """
+    # generate_answers puts the longest prompt first; in that order already, rows stay where their adapters are.
+    lengths = [len(ids) for ids in encode_prompts(prompts, tokenizer)]
+    rows = sorted(zip(lengths, range(len(prompts)), prompts, names, strict=True), key=lambda row: -row[0])
+    _, order, prompts, names = zip(*rows, strict=True)
+    with evaluating(model), lk.using(model, names):
+        found = generate_answers(model, tokenizer, prompts, tokens, batch_size=len(rows))
+    return [text for _, text in sorted(zip(order, found, strict=True))]
 
 
-def _row(name: str, prompt: str, text: str) -> str:
-    colour = COLOURS.get(name, OTHER)
-    cell = "padding:6px 12px;vertical-align:top;text-align:left;font-size:15px;line-height:1.4"
-    font = "white-space:pre-wrap;font-family:monospace;font-size:14px" if "\n" in text else "white-space:pre-wrap"
-    return (
-        f"<tr style='background:none'><td style='{cell};border-left:6px solid {colour};color:{colour}'>"
-        f"<b>{html.escape(name)}</b></td>"
-        f"<td style='{cell}'><span style='color:{GREY}'>{html.escape(prompt)}</span>"
-        f"<span style='{font}'>{html.escape(_joined(text))}</span></td></tr>"
-    )
+def write_rows(model: nn.Module, tokenizer, prompt: str, names: Sequence[str | None], tokens: int = 48) -> Texts:
+    """One prompt, continued on every row by that row's adapter (None: the base), all in one mixed batch."""
+    prompts = [prompt] * len(names)
+    return texts(names, prompts, write_texts(model, tokenizer, prompts, names, tokens))
 
 
-def _joined(text: str) -> str:
-    """Code begins on a line of its own, words after a blank."""
-    if text.startswith((" ", "\n")) or not text:
-        return text
-    return ("\n" if text.startswith(("def ", "class ")) else " ") + text
+class RowPicker:
+    """See `row_picker`. `.rows` are the menus, `.prompt` is the field, `.shown` the last table of texts."""
+
+    def __init__(self, model: nn.Module, tokenizer, names: Sequence[str | None], prompt: str, tokens: int):
+        import ipywidgets as w
+
+        self.model, self.tokenizer, self.tokens = model, tokenizer, tokens
+        options = [("base", None), *((name, name) for name in lk.adapter_names(model))]
+        self.rows = [
+            w.Dropdown(options=options, value=name, description=f"row {number}", layout=w.Layout(width="210px"))
+            for number, name in enumerate(names)
+        ]
+        width = w.Layout(width="460px")
+        self.prompt = w.Text(value=prompt, description="prompt", continuous_update=False, layout=width)
+        self.out = w.HTML()
+        self.box = w.VBox([w.HBox(self.rows, layout=w.Layout(flex_flow="row wrap")), self.prompt, self.out])
+        for control in (*self.rows, self.prompt):
+            control.observe(lambda _: self.write(), "value")
+        self.write()
+
+    def write(self) -> None:
+        """Write all rows again, as the controls stand."""
+        names, prompt = [row.value for row in self.rows], self.prompt.value.strip()
+        try:
+            self.shown = write_rows(self.model, self.tokenizer, prompt, names, self.tokens)
+            self.out.value = self.shown._repr_html_()
+        except LoRAError as error:  # an empty prompt, or one too long
+            self.out.value = f"<i>{error}</i>"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        saved = {"text/plain": str(self.shown), "text/html": self.shown._repr_html_()}  # for a page without a kernel
+        return self.box._repr_mimebundle_() | saved
+
+
+def row_picker(
+    model: nn.Module,
+    tokenizer,
+    names: Sequence[str | None],
+    prompt: str = "The report says",
+    tokens: int = 48,
+) -> RowPicker | Texts:
+    """Widget: a batch with one prompt; choose every row's adapter, and all rows are written again in one batch.
+
+    Without ipywidgets the rows as they are at first.
+
+    names    the adapters at first, one per row; None: the base
+    tokens   that are written at most
+    """
+    try:
+        return RowPicker(model, tokenizer, names, prompt, tokens)
+    except ImportError:
+        return write_rows(model, tokenizer, prompt, names, tokens)
