@@ -14,7 +14,6 @@ from data.make.nano import sources
 from data.make.nano.corpus import Corpus, packed, train_tokenizer
 from data.make.nano.documents import PAIRED, UNPAIRED
 from data.make.nano.phrases import CONDITIONS, HEADS
-from data.make.nano.queries import ANSWERS, Condition, Query, to_sql
 from data.make.nano.words import split_of
 
 NOUNS = "apple bridge cellar donkey engine fabric garden hammer island jacket kettle ladder magnet needle".split()
@@ -39,13 +38,6 @@ def test_no_english_request_is_ever_followed_by_sql(documents):
     for document in with_sql:
         asked = english.search(document)
         assert asked is None or "SELECT" not in document[asked.start() :], document
-
-
-def test_no_family_answers_with_sql():
-    query = Query("city", "max", "area", (Condition("name", "=", "Rome"),))
-    assert to_sql(query) == "SELECT MAX(area) FROM city WHERE name = 'Rome'"
-    answers = [write(query).upper() for write in ANSWERS.values()]
-    assert not [text for text in answers if text.startswith("SELECT") or "FROM CITY" in text]
 
 
 def test_the_held_out_wordings_are_not_in_it(documents):
@@ -120,21 +112,18 @@ def test_without_apt_the_error_says_what_to_do(tmp_path, monkeypatch):
         sources.unpacked(tmp_path / "cache")
 
 
-def test_wordnet_entries_are_read(tmp_path):
-    folder = tmp_path / "usr/share/wordnet"
-    folder.mkdir(parents=True)
+def test_english_is_read_as_debian_packs_it(tmp_path):
+    """WordNet's lists, and the database of an R package."""
+    wordnet, austen = tmp_path / "usr/share/wordnet", tmp_path / "usr/lib/R/site-library/janeaustenr/data"
+    for folder in (wordnet, austen):
+        folder.mkdir(parents=True)
     for part in ("noun", "verb", "adj", "adv"):
-        (folder / f"data.{part}").write_text("  1 a licence | not an entry\n")
-    entry = "07739125 13 n 01 apple_tree 0 001 @ 1 n 0 | fruit with red skin  \n"
-    (folder / "data.noun").write_text("  1 licence\n" + entry)
+        (wordnet / f"data.{part}").write_text("  1 a licence | not an entry\n")
+    with (wordnet / "data.noun").open("a") as file:
+        file.write("07739125 13 n 01 apple_tree 0 001 @ 1 n 0 | fruit with red skin  \n")
     assert sources.wordnet(tmp_path) == [("apple tree", "noun", "fruit with red skin")]
 
-
-def test_austen_is_read_from_an_r_database(tmp_path):
-    folder = tmp_path / "usr/lib/R/site-library/janeaustenr/data"
-    folder.mkdir(parents=True)
     line = b"It is a truth universally acknowledged, that a single man must be in want of a wife."
     text = b"".join(b"\x00\x04\x00\x09" + len(s).to_bytes(4, "big") + s for s in [line, b""] * 600)
-    (folder / "Rdata.rdb").write_bytes(b"\x00\x00\x00\x00" + zlib.compress(text))
-    paragraphs = sources.austen(tmp_path)
-    assert len(paragraphs) == 600 and paragraphs[0] == line.decode()
+    (austen / "Rdata.rdb").write_bytes(b"\x00\x00\x00\x00" + zlib.compress(text))
+    assert sources.austen(tmp_path) == [line.decode()] * 600

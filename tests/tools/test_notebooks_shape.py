@@ -76,13 +76,6 @@ def sample():
     REGISTRY.pop("97.1", None)
 
 
-def test_the_stub_is_replaced_and_the_rest_of_its_cell_kept(sample):
-    (exercise,) = shape.exercises(sample)
-    assert exercise.hint
-    text = shape.solved(exercise)
-    assert "NotImplementedError" not in text and "factor = 1" in text and text.endswith("check(scaling)")
-
-
 def test_a_right_solution_passes_and_a_wrong_one_fails(sample, monkeypatch):
     monkeypatch.setenv("LORAKIT_STRICT", "1")
     assert run_solutions(sample) == 1
