@@ -1,14 +1,13 @@
 """What of a chapter is done: its exercises and its quiz, as a table."""
 
-import pandas as pd
-
 from lorakit.show.exercises import REGISTRY
 from lorakit.show.quiz import QUIZZES
+from lorakit.show.tables import Words
 
 STATES = {"passed": "✓ passed", "wrong": "✗ try again", "not done": "○ not done yet"}
 
 
-def progress() -> pd.DataFrame:
+def progress() -> Words:
     """The exercises and quizzes of the chapters imported in this notebook, and how far you are."""
     rows = [(c.id, c.title, STATES[c.last.state if c.last else "not done"]) for c in REGISTRY.values()]
     for quiz in QUIZZES.values():
@@ -17,4 +16,4 @@ def progress() -> pd.DataFrame:
     rows.sort(key=lambda row: (row[0][:2], row[1] == "quiz", row[0]))  # a chapter's quiz behind its exercises
     done = sum(state.startswith("✓") for _, _, state in rows)
     rows.append(("", "together", f"{done} of {len(rows)} done"))
-    return pd.DataFrame(rows, columns=["exercise", "title", "state"]).set_index("exercise")
+    return Words(rows, columns=["exercise", "title", "state"]).set_index("exercise")

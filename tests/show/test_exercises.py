@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from lorakit.show import check, check_examples, expect, progress, same
 from lorakit.show.exercises import REGISTRY, Outcome
@@ -37,12 +38,12 @@ def _in_place(x, A, B):
 
 
 def product_check():
-    """By examples that are drawn; one mistake fails on one of them, and one does not show in the values."""
+    """By examples that are drawn; one mistake fails on one of them, and two do not show in the values."""
 
-    def untouched(answer):
-        x = torch.ones(1, 6)
-        answer(x, torch.ones(2, 6), torch.ones(6, 2))
-        expect(torch.equal(x, torch.ones(1, 6)), "x is overwritten: return a new tensor")
+    def cheap(answer):
+        with FlopCounterMode(display=False) as counter:
+            answer(torch.ones(50, 6), torch.ones(2, 6), torch.ones(6, 2))
+        expect(counter.get_total_flops() <= 2 * 50 * 2 * 12, "too dear: multiply x by A first")
 
     return check_examples(
         "99.2",
@@ -56,9 +57,11 @@ def product_check():
             "transposed: rows meet A.T, then B.T": lambda x, A, B: x @ B @ A,
             "returns None": lambda x, A, B: None,
             "overwritten": _in_place,
+            "too dear": lambda x, A, B: x @ (B @ A).T,
         },
         formula="B A x",
-        also=untouched,
+        untouched="x is overwritten: return a new tensor",
+        also=cheap,
     )
 
 

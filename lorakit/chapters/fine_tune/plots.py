@@ -1,8 +1,9 @@
 """The memory of a training step in pictures and tables: its parts, its course, what a block keeps, LoRA's share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from lorakit.show.sizes import PARTS
 from lorakit.show.style import PALETTE, CourseFigure, figure
@@ -16,12 +17,8 @@ def parts(steps: Mapping[str, Prediction]) -> CourseFigure:
     """A bar for each step of full fine-tuning, by name: its peak in four parts, in MB."""
     peaks = ", ".join(f"{step.peak / 1e6:.0f} MB for {name}" for name, step in steps.items())
     fig, ax = figure(f"A step of full fine-tuning: {peaks}", size=(10, 3), grid=False)
-    names = list(steps)
-    left = np.zeros(len(names))
-    for part, colour in PARTS.items():
-        widths = np.array([getattr(step, part) / 1e6 for step in steps.values()])
-        ax.barh(names, widths, left=left, color=colour, height=0.6, label=part)
-        left += widths
+    table = pd.DataFrame({name: {part: getattr(step, part) / 1e6 for part in PARTS} for name, step in steps.items()})
+    table.T.plot.barh(stacked=True, width=0.6, color=PARTS, legend=False, ax=ax)
     ax.invert_yaxis()
     ax.set(xlabel="peak of a step (MB)")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
@@ -69,60 +66,37 @@ def _places(step: Measured) -> np.ndarray:
     return places
 
 
-def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) -> str:
-    """A table of (predicted, measured), by name, in MB: the four parts, the peak they make, all gradients, all kept."""
-    rows = [*PARTS, "peak", "all_gradients", "kept"]
-    names = {"all_gradients": "all gradients", "kept": "kept for backward"}
-    heads = "".join(f"{name + ':':>8} predicted  measured    error" for name in pairs)
-    lines = [f"{'MB':18}{heads}"]
-    for row in rows:
-        line = f"{names.get(row, row):18}"
-        for predicted, measured in pairs.values():
-            a, b = getattr(predicted, row) / 1e6, getattr(measured, row) / 1e6
-            error = f"{round(100 * (a / b - 1), 1) + 0.0:+.1f} %" if b > 0.05 else ""
-            line += f"{a:18.1f}{b:10.1f}{error:>9}"
-        lines += [line.rstrip()]
-        if row == "peak":
-            lines.append("")
-    return "\n".join(lines)
+def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) -> pd.DataFrame:
+    """(predicted, measured) by name, in MB: the four parts, the peak they make, all gradients, all kept; the error."""
+    rows = {part: part for part in (*PARTS, "peak")}
+    rows |= {"all_gradients": "all gradients", "kept": "kept for backward"}
+    tables = {}
+    for name, pair in pairs.items():
+        kinds = zip(("predicted", "measured"), pair, strict=True)
+        table = pd.DataFrame({kind: {rows[row]: getattr(it, row) / 1e6 for row in rows} for kind, it in kinds})
+        table["error (%)"] = 100 * (table["predicted"] / table["measured"] - 1)
+        tables[name] = table.round(1) + 0.0  # no -0.0
+    return pd.concat(tables, axis=1)
 
 
-def kept_table(ways: Mapping[str, Mapping[tuple[str, str], int]]) -> str:
-    """What one block keeps for its backward pass, in kB: a row for each tensor, a column for each way to train."""
-    columns = list(ways.values())
-    totals = [sum(column.values()) for column in columns]
-    lines = [f"{'kB in one block':36}" + "".join(f"{name:>11}" for name in ways)]
-    for operation, tensor in dict.fromkeys(key for column in columns for key in column):
-        sizes = [column.get((operation, tensor), 0) / 1e3 for column in columns]
-        lines.append(f"{operation:12} {tensor:23}" + "".join(f"{size:11,.0f}" for size in sizes))
-    lines.append(f"{'together':36}" + "".join(f"{size / 1e3:11,.0f}" for size in totals))
-    lines.append(f"{'share of the first column':36}" + "".join(f"{size / totals[0]:11.0%}" for size in totals))
-    return "\n".join(lines)
-
-
-def share_figure(
-    sizes: Sequence[int],
-    predicted: Mapping[str, Sequence[float]],
-    measured: Mapping[str, Mapping[int, float]],
-    length: int,
-) -> CourseFigure:
+def share_figure(predicted: pd.DataFrame, measured: Mapping[str, Mapping[int, float]], length: int) -> CourseFigure:
     """LoRA's peak as a share of full fine-tuning's over the rows in a batch, `length` tokens each, by optimizer.
 
-    predicted  optimizer → a share (0..1) for each of `sizes`: a line; one of them is "AdamW"
+    predicted  shares (0..1), drawn as lines: the index is the rows in a batch, a column for each optimizer, one "AdamW"
     measured   optimizer → {rows: share}: dots
     """
-    below = [size for size, share in zip(sizes, predicted["AdamW"], strict=True) if share <= 1 / 3]
-    words = f"A third: with AdamW up to {max(below)} rows" if below else "A third: not with these rows"
-    if below and all(share > 1 / 3 for name in predicted if name != "AdamW" for share in predicted[name]):
+    below = predicted.index[predicted["AdamW"] <= 1 / 3]
+    words = f"A third: with AdamW up to {below.max()} rows" if len(below) else "A third: not with these rows"
+    if len(below) and (predicted.drop(columns="AdamW") > 1 / 3).all(axis=None):
         words += ", with SGD never"
     fig, ax = figure(words, size=(9, 4.2))
     for (name, shares), colour in zip(predicted.items(), PALETTE, strict=False):
-        ax.plot(sizes, [100 * share for share in shares], color=colour, label=name)
+        ax.plot(predicted.index, 100 * shares, color=colour, label=name)
         dots = measured.get(name, {})
         ax.plot(list(dots), [100 * share for share in dots.values()], "o", color=colour, markersize=10)
     ax.axhline(100 / 3, color="black", linestyle=":", linewidth=1.5)
-    ax.text(sizes[-1], 34, "a third", ha="right", va="bottom")
-    ax.set(xscale="log", xticks=sizes, xticklabels=sizes, ylim=(0, 100))
+    ax.text(predicted.index[-1], 34, "a third", ha="right", va="bottom")
+    ax.set(xscale="log", xticks=predicted.index, xticklabels=predicted.index, ylim=(0, 100))
     ax.set(xlabel=f"rows of {length} tokens in a batch", ylabel="LoRA's peak (% of full)")
     ax.minorticks_off()
     ax.legend(title="lines: predicted\ndots: measured", loc="center left", bbox_to_anchor=(1, 0.5))

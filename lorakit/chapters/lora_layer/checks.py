@@ -103,7 +103,7 @@ scaling = check_examples(
 
 
 class _Layer(nn.Module):
-    """A LoRA layer with the attributes of the chapter's, B not zero."""
+    """The chapter's LoRA layer."""
 
     def __init__(self, base: nn.Linear, r: int, alpha: float):
         super().__init__()
@@ -119,10 +119,10 @@ class _Layer(nn.Module):
 
 def _example_layers():
     """Of both shapes: on a square layer a wrong transpose runs without error. B is not zero."""
-    for d, k in ((5, 5), (4, 6)):
-        layer = _Layer(nn.Linear(k, d), r=2, alpha=6)
+    layers = [_Layer(nn.Linear(5, 5), r=2, alpha=6), _Layer(nn.Linear(6, 4), r=2, alpha=6)]
+    for layer in layers:
         nn.init.normal_(layer.B)
-        yield (layer,)
+    return [(layer,) for layer in layers]
 
 
 def _merge_in_place(layer):
@@ -130,21 +130,11 @@ def _merge_in_place(layer):
     return layer.base.weight
 
 
-def _leaves_base_alone(answer):
-    (layer,) = next(_example_layers())
-    W0 = layer.base.weight.clone()
-    answer(layer)
-    expect(
-        torch.equal(layer.base.weight, W0),
-        "you changed W₀ itself: the layer would now add B A a second time. Return a new matrix",
-    )
-
-
 merged_weight = check_examples(
     "03.4",
     "the merged weight",
     right=lambda layer: layer.base.weight + layer.scaling * (layer.B @ layer.A),
-    inputs=lambda: list(_example_layers()),
+    inputs=_example_layers,
     wrong={
         "your function returns None: is the `return` missing?": lambda layer: None,
         "you changed W₀ itself": _merge_in_place,
@@ -158,7 +148,7 @@ merged_weight = check_examples(
         ),
     },
     formula="W₀ + s B A",
-    also=_leaves_base_alone,
+    untouched="you changed W₀ itself: the layer would now add B A a second time. Return a new matrix",
     done="right: one new matrix, and W₀ is still there to go back to",
 )
 
@@ -177,23 +167,12 @@ def _variant(forward=None, **changes):
     return MyLoRALayer
 
 
-class _Trainable(_Layer):
-    def __init__(self, base, r, alpha):
-        super().__init__(base, r, alpha)
-        self.base.requires_grad_(True)
-
-
-class _Copied(_Layer):
-    def __init__(self, base, r, alpha):
-        super().__init__(copy.deepcopy(base), r, alpha)
-
-
 @check(
     "03.5",
     "the whole layer",
     right=_Layer,
     wrong={
-        "W₀ is not frozen": _Trainable,
+        "W₀ is not frozen": _variant(base=lambda layer, r, alpha: layer.base.requires_grad_(True)),
         "nn.Parameter": _variant(
             A=lambda layer, r, alpha: layer._parameters.pop("A").data,
             B=lambda layer, r, alpha: layer._parameters.pop("B").data,
@@ -215,7 +194,7 @@ class _Copied(_Layer):
         "no gradient reaches": _variant(
             lambda self, x: self.base(x) + self.scaling * (x @ self.A.data.T @ self.B.data.T)
         ),
-        "a copy": _Copied,
+        "a copy": _variant(base=lambda layer, r, alpha: copy.deepcopy(layer.base)),
         "`super().__init__()`": type("NoSuper", (nn.Module,), {"__init__": lambda s, b, r, a: setattr(s, "base", b)}),
     },
     done="right: the same outputs, the same gradients, the same frozen weight as the layer of this chapter",

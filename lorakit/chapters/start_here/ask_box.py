@@ -2,7 +2,6 @@
 
 import html
 
-import pandas as pd
 from torch import nn
 
 import lorakit as lk
@@ -10,6 +9,7 @@ from lorakit.chapters.start_here.tables import run_on_table, table_of
 from lorakit.lab.evaluate import generate_answers
 from lorakit.lab.tasks.task import Example
 from lorakit.show.sql_view import question_of
+from lorakit.show.tables import Words
 
 
 class AskBox:
@@ -21,7 +21,7 @@ class AskBox:
         self.box = None
         self.answer = self.ask(0, question_of(examples[0]))
 
-    def ask(self, table: int, question: str, with_adapter: bool = True) -> pd.DataFrame:
+    def ask(self, table: int, question: str, with_adapter: bool = True) -> Words:
         """The model's SQL for a question about table number `table`, and the rows that it gives there."""
         example = self.examples[table]
         header = example.prompt.split("\n")[0]
@@ -58,7 +58,7 @@ class AskBox:
 
     def _html(self, table: int) -> str:
         parts = (table_of(self.examples[table]), self.answer)
-        columns = "".join(f"<div>{part.to_html()}</div>" for part in parts)
+        columns = "".join(f"<div>{part._repr_html_()}</div>" for part in parts)
         return f"<div style='display:flex;gap:50px;flex-wrap:wrap;align-items:flex-start'>{columns}</div>"
 
     def __str__(self) -> str:

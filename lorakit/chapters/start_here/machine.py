@@ -7,18 +7,18 @@ import importlib.util
 import os
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from lorakit.lab.bases.errors import BaseModelError
 from lorakit.lab.bases.load import BUNDLED, find_base
 from lorakit.lab.budget import budget
 from lorakit.lab.record import versions
+from lorakit.show.tables import Words
 
 BASES = ("nano", "smollm2", "gpt2")
 
 
-def machine_check() -> pd.DataFrame:
+def machine_check() -> Words:
     """A row for each thing that matters here; ✓ stands before what can be loaded without a network."""
     model = os.environ.get("LORAKIT_MODEL") or "nano"
     found = {
@@ -28,7 +28,7 @@ def machine_check() -> pd.DataFrame:
     }
     for name in dict.fromkeys((*BASES, model)):
         found[f"base {Path(name).name}"] = look_for(name) + ("  ← LORAKIT_MODEL" if name == model else "")
-    return pd.DataFrame({"found": found | {"E2E data": _e2e()}})
+    return Words({"found": found | {"E2E data": _e2e()}})
 
 
 def look_for(name: str) -> str:
