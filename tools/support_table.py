@@ -27,9 +27,9 @@ from lorakit.core.targets import find_targets  # noqa: E402
 from tests.conformance import test_merging as merging  # noqa: E402
 from tests.conformance import test_mixed as mixing  # noqa: E402
 from tests.conformance import test_peft as with_peft  # noqa: E402
-from tests.files.test_save_load import edit_config, edit_weights  # noqa: E402
-from tests.support.architectures import ARCHITECTURES, HALVES, Architecture, base  # noqa: E402
+from tests.support.architectures import ARCHITECTURES, HALVES, base  # noqa: E402
 from tests.support.properties import MORE, PROPERTIES  # noqa: E402
+from tests.support.saving import edit_config, edit_weights  # noqa: E402
 from tests.support.tiny_models import assert_same, build, logits, snapshot  # noqa: E402
 
 NAMES = ("q", "k", "v", "o", "mlp")
@@ -95,9 +95,9 @@ def peft_cell(kind: str) -> str:
     return "both ways" + (", head too" if "head" in variants else "")
 
 
-def row(a: Architecture) -> list[str]:
-    cells = [meaning(a.kind, name) for name in NAMES]
-    return [a.title, *cells, others(a.kind), merge_cell(a.kind), mixed_cell(a.kind), peft_cell(a.kind)]
+def row(kind: str, title: str) -> list[str]:
+    names = [meaning(kind, name) for name in NAMES]
+    return [title, *names, others(kind), merge_cell(kind), mixed_cell(kind), peft_cell(kind)]
 
 
 class Holder(nn.Module):
@@ -154,7 +154,7 @@ def read(**fields) -> None:
     """Load an adapter in PEFT's format whose config says this too."""
     with tempfile.TemporaryDirectory() as folder:
         lk.save_adapter(lk.inject(base("gpt2"), LoRAConfig(r=2, targets=("c_attn",))), folder)
-        edit_weights(folder, lambda tensors: None, note=False)  # without what lorakit adds: as PEFT writes it
+        edit_weights(folder, note=False)  # without what lorakit adds: as PEFT writes it
         edit_config(folder, **fields)
         model = base("gpt2")
         with refused_whole(model):
@@ -211,7 +211,7 @@ def page() -> str:
     torch.manual_seed(0)
     names = [f'`"{name}"`' for name in NAMES]
     head = ["model", *names, '`"all-linear"` also', "merge, unmerge", "mixed batch", "PEFT"]
-    rows = [row(a) for a in ARCHITECTURES.values()]
+    rows = [row(a.kind, a.title) for a in ARCHITECTURES.values()]
     checks = [[str(n), p.what, p.peft, p.ours] for n, p in PROPERTIES.items()]
     tests = "\n".join(f"{n}. {', '.join(f'`{test}`' for test in p.tests)}" for n, p in PROPERTIES.items())
     return f"""# What is supported, and what is refused

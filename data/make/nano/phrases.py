@@ -92,10 +92,9 @@ def plural(noun: str) -> str:
     return noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else noun + "s"
 
 
-def condition_text(rng: random.Random, c, style, form=None) -> str:
+def condition_text(rng: random.Random, c, style) -> str:
     compare = rng.choice(COMPARE[style][c.sign])
-    text = form or rng.choice(CONDITIONS[style])
-    return text.format(a=c.column.replace("_", " "), x=f"{compare} {c.value}".strip())
+    return rng.choice(CONDITIONS[style]).format(a=c.column.replace("_", " "), x=f"{compare} {c.value}".strip())
 
 
 def question(rng: random.Random, q: Query, table: Table, styles=("train",)) -> str:
