@@ -1,9 +1,11 @@
 """The memory widget is a thin view over the prediction: its bars add up to the peaks it names."""
 
+import pandas as pd
 import pytest
 
-from lorakit.chapters.fine_tune.explorer import PARTS, compare_memory, memory_explorer
-from lorakit.chapters.fine_tune.plots import course, in_megabytes
+from lorakit.chapters.fine_tune.explorer import compare_memory, memory_explorer
+from lorakit.chapters.fine_tune.plots import course, in_megabytes, share_figure
+from lorakit.show.sizes import PARTS
 from lorakit.study.memory_measured import Measured
 from lorakit.study.parameters import Decoder
 
@@ -41,27 +43,6 @@ def test_a_row_is_no_longer_than_the_context():
     assert compare_memory(TINY, batch=1, length=2048, **HOW)["length"] == 128
 
 
-def test_picture_numbers_and_widget(explorer):
-    pytest.importorskip("ipywidgets")
-    bundle = explorer._repr_mimebundle_()
-    assert bundle["image/png"].startswith(b"\x89PNG") and len(bundle["image/png"]) < 40_000
-    assert bundle["text/plain"] == str(explorer)
-    before = explorer.widget.children[-2].value
-    explorer.control("optimizer").value = "SGD with momentum"
-    assert explorer.values["optimizer"] == "SGD with momentum" and explorer.widget.children[-2].value != before
-    for name in explorer.controls:
-        assert explorer.control(name).description
-
-
-def test_moving_and_back_gives_the_same_picture(explorer):
-    before, r = explorer.png(), explorer.values["r"]
-    model = explorer.values["model"]
-    explorer.set(model="gpt2-xl", r=64)
-    assert explorer.png() != before
-    explorer.set(model=model, r=r)
-    assert explorer.png() == before
-
-
 def test_a_course_is_drawn_in_four_layers_that_end_at_the_peak():
     parts = dict(weights=100, gradients=0, optimizer=50, activations=40, all_gradients=10, kept=30)
     phases = {"forward": (0.0, 1.0), "backward": (1.0, 3.0), "optimizer": (3.0, 4.0)}
@@ -76,5 +57,10 @@ def test_a_course_is_drawn_in_four_layers_that_end_at_the_peak():
 
 def test_the_table_sets_predicted_beside_measured():
     parts = dict(weights=2_000_000, gradients=0, optimizer=0, activations=2_000_000, all_gradients=0, kept=0)
-    text = in_megabytes({"LoRA": (Measured(**parts), Measured(**parts | {"activations": 1_000_000}))})
-    assert "LoRA" in text and "+33.3 %" in text and "4.0" in text and "3.0" in text
+    table = in_megabytes({"LoRA": (Measured(**parts), Measured(**parts | {"activations": 1_000_000}))})
+    assert list(table.loc["peak", "LoRA"]) == [4.0, 3.0, 33.3]
+
+
+def test_the_title_says_up_to_how_many_rows_a_third_is_reached():
+    shares = pd.DataFrame({"AdamW": [0.28, 0.32, 0.42], "SGD": [0.49, 0.58, 0.75]}, index=[1, 2, 4])
+    assert "A third: with AdamW up to 2 rows, with SGD never" in share_figure(shares, {"SGD": {1: 0.5}}, 55).describe()

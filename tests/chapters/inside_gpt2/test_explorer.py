@@ -1,0 +1,29 @@
+"""The picker counts what the paper counts."""
+
+import pytest
+
+from lorakit.chapters.inside_gpt2.explorer import count_choice, target_picker
+from lorakit.study.parameters import SHAPES
+
+
+def test_gpt3_as_in_the_paper():
+    data = count_choice(SHAPES["GPT-3 175B"], ["q", "v"], 4)
+    assert data["total"] == 18_874_368 and data["fp16"] == 37_748_736
+    assert data["percent"] == pytest.approx(0.0108, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "counted"),
+    [
+        ("gpt2", ["q", "v", "mlp"], ["c_attn", "mlp"]),
+        ("gpt2", ["o"], ["o"]),
+        ("GPT-3 175B", ["q", "v"], ["q", "v"]),  # keeps q, k and v apart
+    ],
+)
+def test_fusing_replaces_the_slices_where_there_is_a_fused_projection(model, targets, counted):
+    data = count_choice(SHAPES[model], targets, 8, fused=True)
+    assert list(data["counts"]) == counted and data["no c_attn"] == (model != "gpt2")
+
+
+def test_it_says_what_to_do_when_nothing_is_chosen():
+    assert "tick a target" in str(target_picker().set(q=False, v=False))

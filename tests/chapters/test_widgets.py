@@ -1,0 +1,43 @@
+"""What every chapter's widget promises: a picture, numbers and labels; and a control moved and moved back tells all."""
+
+import pytest
+import torch
+
+from lorakit.chapters.fine_tune.explorer import memory_explorer
+from lorakit.chapters.inside_gpt2.explorer import target_picker
+from lorakit.chapters.lora_layer.explorer import alpha_rank_explorer
+from lorakit.chapters.matrix_rank.explorer import rank_explorer
+
+WEIGHT = torch.randn(24, 36, generator=torch.Generator().manual_seed(0))
+WIDGETS = {  # name → how to make it, and a control with another value
+    "image": (lambda: rank_explorer(WEIGHT.sigmoid(), "An image"), {"rank": 2}),
+    "weight": (lambda: rank_explorer(WEIGHT, "A weight"), {"rank": 2}),
+    "alpha": (alpha_rank_explorer, {"r": 64}),
+    "targets": (target_picker, {"r": 256}),
+    "memory": (memory_explorer, {"model": "gpt2-xl", "r": 64}),
+}
+
+
+@pytest.fixture(scope="module", params=WIDGETS)
+def widget(request):
+    make, change = WIDGETS[request.param]
+    return make(), change
+
+
+def test_it_shows_a_picture_numbers_and_controls_that_a_screen_reader_can_say(widget):
+    pytest.importorskip("ipywidgets")
+    explorer, _ = widget
+    bundle = explorer._repr_mimebundle_()
+    assert bundle["image/png"].startswith(b"\x89PNG") and len(bundle["image/png"]) < 80_000
+    assert bundle["text/plain"] == str(explorer)
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert all(explorer.control(name).description for name in explorer.controls)
+
+
+def test_moving_a_control_and_back_gives_the_same_picture(widget):
+    explorer, change = widget
+    before, back = explorer.png(), {name: explorer.values[name] for name in change}
+    explorer.set(**change)
+    assert explorer.png() != before
+    explorer.set(**back)
+    assert explorer.png() == before
