@@ -10,8 +10,12 @@ import time
 import warnings
 from collections.abc import Callable
 
+import torch
+
 from lorakit.files.folder import locked, replace_files
+from lorakit.lab.budget import budget
 from lorakit.lab.places import workbook
+from lorakit.lab.record import device_name
 
 MEASURED = "measured.json"
 PATIENCE = 5  # seconds to wait for another notebook that is writing
@@ -29,8 +33,8 @@ def read(name: str) -> dict:
 def update(name: str, change: Callable[[dict], None]) -> dict:
     """Let `change` edit the content of a file of the workbook, and write it; the new content.
 
-    A folder that cannot be written, or a file that is no JSON, is said in a warning, and the content is still
-    returned: a chapter goes on without its workbook. A damaged file is kept beside the new one as `<name>.damaged`.
+    A folder that cannot be written is said in a warning, and the content is still returned: a chapter goes on without
+    its workbook. A file that is not JSON is begun anew.
     """
     home = workbook()
     content: dict = {}
@@ -38,11 +42,6 @@ def update(name: str, change: Callable[[dict], None]) -> dict:
         home.mkdir(parents=True, exist_ok=True)
         with locked(home / name, PATIENCE):
             content = read(name)
-            if not content and (home / name).is_file() and (home / name).read_bytes().strip() not in (b"", b"{}"):
-                os.replace(home / name, home / f"{name}.damaged")
-                warnings.warn(
-                    f"{home / name} is not readable: kept as {name}.damaged, a new one is begun", stacklevel=2
-                )
             change(content)
             replace_files(home, {name: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()})
     except OSError as error:  # TimeoutError is one
@@ -57,11 +56,9 @@ def keep(**values) -> None:
     Each stands with the day, the device, the base model and the budget it was measured with. A later value of the same
     name replaces it. Raises TypeError for what JSON cannot hold.
     """
-    from lorakit.lab.budget import budget
-
     where = {
         "date": time.strftime("%Y-%m-%d"),
-        "device": _device(),
+        "device": device_name("cuda" if torch.cuda.is_available() else "cpu"),
         "model": os.environ.get("LORAKIT_MODEL") or "nano",
         "budget": budget(),
     }
@@ -81,9 +78,3 @@ def _plain(name: str, value):
     if isinstance(value, bool | int | float | str) or value is None:
         return value
     raise TypeError(f"{name} must be a number, a truth value or words, got {type(value).__name__}")
-
-
-def _device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

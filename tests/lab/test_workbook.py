@@ -1,6 +1,5 @@
 """The workbook: values survive, several writers lose nothing, trouble never stops a chapter."""
 
-import json
 import multiprocessing
 
 import pytest
@@ -16,9 +15,6 @@ def test_a_kept_value_is_read_back_with_where_it_was_measured(monkeypatch):
     assert workbook.measured("share") == 0.25 and workbook.measured("frozen") is True
     entry = workbook.read(workbook.MEASURED)["share"]
     assert entry["model"] == "nano" and entry["budget"] == "fast" and set(entry) >= {"date", "device"}
-
-
-def test_a_value_that_nobody_measured_is_none():
     assert workbook.measured("nothing") is None
 
 
@@ -48,24 +44,8 @@ def test_several_notebooks_that_write_at_once_lose_nothing():
     assert len(workbook.read("counts.json")) == 60
 
 
-@pytest.mark.parametrize("damage", ["{ half", "[1, 2]", "\x00"])
-def test_a_damaged_file_is_put_aside_with_a_warning(damage):
-    places.workbook().mkdir(parents=True)
-    (places.workbook() / workbook.MEASURED).write_text(damage)
-    assert workbook.measured("share") is None
-    with pytest.warns(UserWarning, match="damaged"):
-        workbook.keep(share=1)
-    assert workbook.measured("share") == 1
-    assert (places.workbook() / "measured.json.damaged").read_text() == damage
-
-
 def test_a_folder_that_cannot_be_made_warns_and_goes_on(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("LORAKIT_WORKBOOK", str(tmp_path / "file" / "below"))
     with pytest.warns(UserWarning, match="cannot be written"):
         workbook.keep(share=1)
-
-
-def test_the_file_is_plain_json():
-    workbook.keep(share=0.5)
-    assert json.loads((places.workbook() / workbook.MEASURED).read_text())["share"]["value"] == 0.5
