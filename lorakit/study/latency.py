@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-import pandas as pd
 import torch
 from torch import nn
 
@@ -84,9 +83,11 @@ class Comparison:
             return "slower"
         return "faster" if high < 1 - self.noise else "noise"
 
-    def table(self) -> pd.DataFrame:
-        """A row for each job: its median and quartiles in ms; by how many % it is slower than the base, within which
-        interval; the verdict."""
+    def table(self):
+        """A DataFrame with a row for each job: its median and quartiles in ms; by how many % it is slower than the
+        base, within which interval; the verdict."""
+        import pandas as pd  # here: `make gpu` times jobs on machines that have no pandas
+
         columns = ["ms", "25 %", "75 %", "slower by %", "from", "to", "verdict"]
         rows = {
             name: [1e3 * t for t in (job.median, *job.quartiles)]
