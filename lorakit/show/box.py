@@ -8,10 +8,10 @@ from lorakit.show.style import MARKS
 def box(mark: str, text: str, title: str = "") -> str:
     """HTML of a box in the colours of `mark` (✓, ✗ or ○), with a title in bold; a screen reader says it."""
     ink, paper = MARKS[mark]
-    look = f"border-left:5px solid {ink};background:{paper};color:#111;padding:7px 12px;font-size:15px;line-height:1.45"
+    look = f"border-left:5px solid {ink};background:{paper};color:#111;padding:8px 12px;font-size:15px;margin:2px 0"
     heading = f'<b style="color:{ink}">{html.escape(title)}</b><br>' if title else ""
     lines = code_spans(text).replace("\n", "<br>")
-    return f'<div style="{look};max-width:760px;margin:2px 0" role="status">{heading}{lines}</div>'
+    return f'<div style="{look}" role="status">{heading}{lines}</div>'
 
 
 def code_spans(text: str) -> str:
