@@ -5,7 +5,16 @@ from importlib import import_module
 from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import is_merged, merge, unmerge
-from lorakit.core.model import active_adapter, adapter_names, delete_adapter, eject, inject, set_adapter, set_scale
+from lorakit.core.model import (
+    active_adapter,
+    adapter_names,
+    combine,
+    delete_adapter,
+    eject,
+    inject,
+    set_adapter,
+    set_scale,
+)
 from lorakit.core.using import using
 from lorakit.files.save_load import load_adapter, save_adapter
 
@@ -16,6 +25,7 @@ __all__ = [
     "LoRAError",
     "active_adapter",
     "adapter_names",
+    "combine",
     "delete_adapter",
     "eject",
     "inject",

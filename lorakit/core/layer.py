@@ -12,14 +12,13 @@ scaling   alpha / r; alpha is how strong the update is
 W0        nn.Linear stores it as (d, k), GPT-2's Conv1D as (k, d)
 """
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lorakit.core.adapted import Adapted
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import Rows, Switch
+from lorakit.core.state import Rows
 
 SLICES = ("q", "k", "v")  # as a fused projection holds them, side by side
 
@@ -55,8 +54,15 @@ class Adapter(nn.Module):
             full[outputs, inner] = self.lora_B[block]
         return full
 
-    def add_to(self, y: Tensor, down: Tensor, scaling: float) -> Tensor:
-        """y += scaling * B down, in place; y (tokens, d), down = A x (tokens, n*r)."""
+    def forward(self, x: Tensor, y: Tensor, scaling: float, in_place: bool) -> Tensor:
+        """y + scaling * B A x, in y itself where it may be; x (tokens, k), y (tokens, d), else of any shape.
+
+        A module that is called, so that what others hang on it runs: accelerate's offloading brings A and B along.
+        """
+        # (tokens, n*r). A is cast to x's dtype, not x to A's: A is smaller.
+        down = F.linear(F.dropout(x, self.dropout, self.training), self.lora_A.to(x.dtype))
+        if not in_place:
+            return y + scaling * F.linear(down, self.full_B().to(x.dtype)).view(y.shape)
         if not self.slices or torch.is_grad_enabled():  # autograd copies the whole gradient for a change to a part of y
             return y.addmm_(down, self.full_B().to(y.dtype).T, alpha=scaling)
         for outputs, inner, block in self.pieces:
@@ -70,38 +76,6 @@ class Adapter(nn.Module):
     def extra_repr(self) -> str:
         slices = "" if len(self.slices) < 2 else f", slices={len(self.slices)}"
         return f"r={self.r}, alpha={self.alpha:g}, scaling={self.scaling:g}{slices}"
-
-
-class Adapted:
-    """What lorakit adds to a module: its adapters by name, and the model's switch.
-
-    The module stays the same object and only its class changes: so keys, references, hooks and ties stay valid, and
-    torch.compile sees the change (as it does not see a hook that is added after the first compilation).
-    """
-
-    kind: type  # LoRALayer, or SavedModule
-    base_class: type  # the module's own
-    adapters: nn.ModuleDict
-    switch: Switch
-
-    def state_dict(self, *args, prefix: str = "", **kwargs):
-        """While an adapter is merged, the state dict of a plain model, so that nobody adds the update twice."""
-        state = super().state_dict(*args, prefix=prefix, **kwargs)
-        if self.switch.default.merged:
-            for key in [key for key in state if key.startswith(f"{prefix}adapters.")]:
-                del state[key]
-        return state
-
-    def _load_from_state_dict(self, *args, **kwargs):
-        if self.switch.default.merged:
-            raise LoRAError("the adapter is merged into the weights: call unmerge(model) before load_state_dict")
-        super()._load_from_state_dict(*args, **kwargs)
-
-    def _replicate_for_data_parallel(self):
-        raise LoRAError("nn.DataParallel's copies would lose their adapters: use DistributedDataParallel (torchrun)")
-
-    def __reduce_ex__(self, protocol):  # the class is made at run time: make it anew from what it was made of
-        return _blank, (self.kind, self.base_class), self.__dict__
 
 
 class LoRALayer(Adapted):
@@ -124,15 +98,12 @@ class LoRALayer(Adapted):
             x = x.to(torch.get_autocast_dtype(x.device.type))  # once, instead of once for W0 and once for A
         scaling = adapter.scaling * choice.strength
         flat = x.reshape(-1, x.shape[-1])  # (tokens, k)
-        # (tokens, n*r). A is cast to x's dtype, not x to A's: A is smaller.
-        down = F.linear(F.dropout(flat, adapter.dropout, self.training), adapter.lora_A.to(x.dtype))
         if autocast or not self.plain or x.dim() < 2 or not x.is_contiguous():
-            y = self.base_class.forward(self, x)  # (..., d)
-            return y + scaling * F.linear(down, adapter.full_B().to(x.dtype)).view(y.shape)
+            return adapter(flat, self.base_class.forward(self, x), scaling, in_place=False)  # (..., d)
         # The same sum in place: from 128 tokens on 0.1 to 0.3 of PEFT's added time forward, 0.4 to 0.6 in a step. Not
         # from x: a product of a 3-D x is a view, and for a view changed in place autograd copies the whole gradient.
         y = F.linear(flat, self.weight.T if self.transposed else self.weight, self.bias)  # (tokens, d)
-        return adapter.add_to(y, down, scaling).view(*x.shape[:-1], y.shape[-1])
+        return adapter(flat, y, scaling, in_place=True).view(*x.shape[:-1], y.shape[-1])
 
     def _forward_rows(self, x: Tensor, rows: Rows) -> Tensor:
         """Each row of the batch through its own adapter."""
@@ -169,34 +140,3 @@ class LoRALayer(Adapted):
     def __repr__(self) -> str:
         k, d = self.weight.shape if self.transposed else (self.in_features, self.out_features)
         return f"{type(self).__name__}(in={k}, out={d}, adapters={dict(self.adapters)})"
-
-
-@functools.cache
-def adapted_class(kind: type, base_class: type) -> type:
-    """The class of an adapted module: `kind` (LoRALayer, SavedModule) in front of the module's own class."""
-    plain = base_class is nn.Linear or base_class.__name__ == "Conv1D"
-    attributes = {"transposed": not issubclass(base_class, nn.Linear), "plain": plain}
-    return type(
-        f"LoRA{base_class.__name__}", (kind, base_class), {"kind": kind, "base_class": base_class, **attributes}
-    )
-
-
-def adapt(module: nn.Module, kind: type, switch: Switch) -> None:
-    """Give a module the means to hold adapters, in place; without any it computes what it computed before."""
-    if not isinstance(module, Adapted):
-        module.switch, module.adapters = switch, nn.ModuleDict().train(module.training)
-        module.__class__ = adapted_class(kind, type(module))
-
-
-def restore(module: nn.Module) -> None:
-    """Give a module its own class back, even where an interrupt left `adapt` or `restore` half done."""
-    if isinstance(module, Adapted):
-        module.__class__ = module.base_class
-    for name in ("adapters", "switch"):
-        if hasattr(module, name):
-            delattr(module, name)
-
-
-def _blank(kind: type, base_class: type) -> nn.Module:
-    cls = adapted_class(kind, base_class)
-    return cls.__new__(cls)

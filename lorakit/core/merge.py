@@ -87,7 +87,9 @@ def _refuse_unswappable(model: nn.Module, layers: dict[str, LoRALayer]) -> None:
         weight, why = layer._parameters.get("weight"), None
         if hasattr(weight, "full_tensor"):  # a DTensor
             why = "is sharded over processes: save_adapter, then load and merge it in one process"
-        elif weight is None or not weight.is_floating_point():
+        elif weight is not None and weight.is_meta and "_hf_hook" in vars(layer):
+            why = "is offloaded by accelerate, which would bring the old one back: merge first, then offload"
+        elif weight is None or not weight.is_floating_point() or type(weight.data) is not Tensor:
             why = (
                 "is computed or quantized (weight norm? 8 or 4 bits?), so nothing can be added to it: leave it unmerged"
             )

@@ -7,17 +7,18 @@ through. `set_adapter` and `set_scale` replace one reference, so a call running 
 in its first layers and the new one in the rest: threads that serve use `using`.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import nn
 
+from lorakit.core.adapted import Adapted, SavedModule, adapt, bare_copy, restore, warn_when_saved_whole
 from lorakit.core.config import LARGEST, LoRAConfig, check_name, is_number
 from lorakit.core.errors import LoRAError, shown
-from lorakit.core.layer import Adapted, Adapter, LoRALayer, adapt, restore
-from lorakit.core.saved import SavedModule, bare_copy, saved_modules
+from lorakit.core.layer import Adapter, LoRALayer
 from lorakit.core.state import Choice, ModelState, peek, state_of, unwrap, whole
-from lorakit.core.targets import Target, above, base_modules, find_targets, projection_shape
+from lorakit.core.targets import Target, above, base_modules, find_targets, projection_shape, saved_modules
 
 
 def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: int = 0) -> nn.Module:
@@ -32,7 +33,8 @@ def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: in
     for target in targets:
         (k, d), r = projection_shape(target.module), config.rank_of(target.path)
         if r > min(k, d):
-            raise LoRAError(f"r must be between 1 and {min(k, d)} ({target.path} is {k} -> {d}), got {r}")
+            alone = f'; smaller there alone: rank_pattern={{"{target.path.rpartition(".")[2]}": {min(k, d)}}}'
+            raise LoRAError(f"r must be between 1 and {min(k, d)} ({target.path} is {k} -> {d}), got {r}{alone}")
     adapters, copies = build(model, config, name, targets)
     generator = torch.Generator().manual_seed(seed)
     for adapter in adapters.values():
@@ -61,8 +63,10 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
         if owner := next((outer for outer in above(path) if outer in state.saved), None):
             raise LoRAError(f"{path} is inside {owner}, which another adapter trains whole: adapt it elsewhere")
         r, alpha, shape = config.rank_of(path), config.alpha_of(path), projection_shape(target.module)
-        scaling, like = config.scaling(r, alpha), target.module.weight
-        adapters[path] = Adapter(shape, target.slices, r, alpha, scaling, config.dropout, like)
+        weight, hook = target.module.weight, vars(target.module).get("_hf_hook")
+        device = getattr(hook, "execution_device", None) if weight.is_meta else None  # offloaded by accelerate
+        like = torch.empty(0, dtype=weight.dtype, device=weight.device if device is None else device)
+        adapters[path] = Adapter(shape, target.slices, r, alpha, config.scaling(r, alpha), config.dropout, like)
     return adapters, {path: bare_copy(module) for path, module in originals.items()}
 
 
@@ -85,6 +89,7 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict, copi
                 adapt(module, kind, state.switch)
                 module.adapters[name] = part.train(module.training).requires_grad_(False)
         state.layers = {path: state.layers[path] for path, _ in base_modules(model) if path in state.layers}
+        warn_when_saved_whole(model)
         if trainable:
             state.trainable.add(name)
         _activate(state, name, before)
@@ -109,13 +114,54 @@ def _take_out(model: nn.Module, state: ModelState, names: list[str], active: str
     if not state.configs:
         for path, parameter in model.named_parameters():
             parameter.requires_grad_(path in state.was_trainable)
-        if hasattr(model, "_lorakit"):
-            del model._lorakit
+        for attribute in ("_lorakit", "save_pretrained"):
+            vars(model).pop(attribute, None)
+
+
+@torch.no_grad()
+def combine(model: nn.Module, weights: Mapping[str, float], name: str) -> nn.Module:
+    """Add an adapter whose update is the sum of others', each times its weight, and make it the active one, frozen.
+
+    weights: by adapter, any finite numbers: {"law": 0.7, "medicine": -0.3}. What set_scale said does not count.
+
+    A of the sum is the A of all, stacked (sum of ranks, k); B the B of all, side by side, times weight and scaling.
+    Where the ranks add up to more than a projection has, the sum itself is kept, at full rank.
+    Returns the model. Raises LoRAError, and changes nothing, for an unknown adapter, weights that are no numbers, a
+    name that is taken or cannot be used, adapters with modules_to_save, while merged, and inside `using`.
+    """
+    if not isinstance(weights, Mapping) or not weights or not all(map(is_number, weights.values())):
+        raise LoRAError(f'weights must be finite numbers by adapter, {{"law": 0.7, "code": 0.3}}, got {shown(weights)}')
+    state = state_of(model, *weights, doing="combine adapters")
+    check_name(name)
+    if name in state.configs:
+        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
+    if copies := {path for each in weights for path in state.parts_of(each, state.saved)}:
+        raise LoRAError(
+            f"whole modules ({', '.join(sorted(copies))}) have no weighted sum: combine adapters without them"
+        )
+    sums: dict[str, Adapter] = {}
+    for path, layer in state.layers.items():
+        here = {each: layer.adapters[each] for each in weights if each in layer.adapters}
+        if not here:
+            continue
+        A = torch.cat([adapter.lora_A for adapter in here.values()])  # (R, k)
+        B = torch.cat([weights[each] * a.scaling * a.full_B() for each, a in here.items()], dim=1)  # (d, R)
+        k, d = A.shape[1], B.shape[0]
+        if len(A) > min(k, d):
+            A, B = (torch.eye(k).to(A), B @ A) if k <= d else (B @ A, torch.eye(d).to(A))
+        sums[path] = Adapter((k, d), (), len(A), len(A), 1.0, 0.0, A)
+        sums[path].lora_A.copy_(A)
+        sums[path].lora_B.copy_(B)
+    r = max(adapter.r for adapter in sums.values())
+    others = {f"^{path}": adapter.r for path, adapter in sums.items() if adapter.r != r}
+    config = LoRAConfig(r=r, alpha=r, targets=tuple(sums), rank_pattern=others, alpha_pattern=others)
+    attach(unwrap(model), config, name, sums, {}, trainable=False)
+    return model
 
 
 def delete_adapter(model: nn.Module, name: str) -> None:
     """Remove one adapter; layers left without any get their own class back. Raises LoRAError while merged."""
-    state, model = state_of(model, name, "delete an adapter"), unwrap(model)
+    state, model = state_of(model, name, doing="delete an adapter"), unwrap(model)
     rest = None if state.active == name else state.active
     with whole(lambda: _take_out(model, state, [name], rest)):
         _take_out(model, state, [name], rest)
@@ -124,7 +170,7 @@ def delete_adapter(model: nn.Module, name: str) -> None:
 def eject(model: nn.Module) -> None:
     """Remove every adapter and all trace of lorakit: classes, keys, requires_grad. Raises LoRAError while merged."""
     if peek(model) is not None:
-        state, model = state_of(model, doing="eject"), unwrap(model)
+        state, model = state_of(model, doing="eject", in_place=False), unwrap(model)
         names = list(state.configs)
         with whole(lambda: _take_out(model, state, names, None)):
             _take_out(model, state, names, None)
@@ -138,7 +184,7 @@ def set_adapter(model: nn.Module, name: str | None) -> None:
     """
     if name is None and peek(model) is None:
         return
-    state = state_of(model, name, "switch adapters")
+    state = state_of(model, name, doing="switch adapters", in_place=name is not None)
     before = state.active
     with whole(lambda: _activate(state, before, name)):
         _activate(state, name, before)

@@ -115,22 +115,39 @@ def peek(model: nn.Module) -> ModelState | None:
     return vars(unwrap(model)).get("_lorakit")
 
 
-def state_of(model: nn.Module, name: str | None = None, doing: str | None = None) -> ModelState:
-    """The model's state. Raises LoRAError where there is none, or no adapter of this name, or it cannot change now.
+def state_of(model: nn.Module, *names: str | None, doing: str | None = None, in_place: bool = True) -> ModelState:
+    """The model's state. Raises LoRAError where there is none, or no adapter of these names, or it cannot change now.
 
     doing: what the caller wants to change, for the message; refused while an adapter is merged and inside `using`.
+    in_place: refused too where an adapted module is no longer the one that sits in the model.
     """
     state = peek(model)
     if state is None:
         raise LoRAError("this model has no adapters: call inject(model, config) or load_adapter(model, folder) first")
-    if name is not None and (not isinstance(name, str) or name not in state.configs):
-        have = ", ".join(map(repr, state.configs)) or "none"
-        raise LoRAError(f"there is no adapter named {name!r} here; this model has: {have}")
+    for name in names:
+        if name is not None and (not isinstance(name, str) or name not in state.configs):
+            have = ", ".join(map(repr, state.configs)) or "none"
+            several = "; for a weighted sum of several see lk.combine" if isinstance(name, list | tuple | dict) else ""
+            raise LoRAError(f"there is no adapter named {name!r} here; this model has: {have}{several}")
+    if in_place:
+        _refuse_replaced(unwrap(model), state)
     if doing and state.merged:
         raise LoRAError(f"cannot {doing} while an adapter is merged: call unmerge(model) first")
     if doing and state.inside:
         raise LoRAError(f"cannot {doing} inside lk.using: leave the with block first")
     return state
+
+
+def _refuse_replaced(model: nn.Module, state: ModelState) -> None:
+    for path, module in (*state.layers.items(), *state.saved.items()):
+        found = model
+        for part in path.split(".") if path else ():
+            found = found._modules.get(part) if found is not None else None
+        if found is not module:
+            raise LoRAError(
+                f"{path} was replaced since it was adapted (by resize_token_embeddings, a new head, dropped layers?): "
+                "its adapter has no effect. Put that module back, or eject(model), and adapt the changed model"
+            )
 
 
 @contextmanager

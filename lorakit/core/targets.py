@@ -1,15 +1,19 @@
 """Which modules an adapter goes to: from "q" or "c_proj" or "c_attn.q" to the model's own modules."""
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from lorakit.core.config import matches_pattern
+from lorakit.core.adapted import Adapted
+from lorakit.core.bypass import refuse_bypassed
+from lorakit.core.config import LoRAConfig, matches_pattern
 from lorakit.core.errors import LoRAError
-from lorakit.core.layer import SLICES, Adapted
+from lorakit.core.layer import SLICES
+from lorakit.core.state import ModelState, peek, unwrap
 
 # The course's names for projections, as patterns for the ends of module paths. Architectures differ in spelling only,
 # so one table serves GPT-2, Llama-type, OPT, Phi, NeoX, Falcon, BLOOM, BERT, RoBERTa, DeBERTa, ViT and T5.
@@ -20,7 +24,8 @@ ALIASES = {
     "v": r"v|v_proj|value|value_proj|v_lin",
     "o": r"o|(attn|attention|self_attn|self_attention|crossattention)"
     r"\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)",
-    "mlp": r"mlp|mlp\.[^.]+|layer\.\d+\.(intermediate|output)\.dense|fc1|fc2|ffn\.lin[12]|DenseReluDense\.[^.]+",
+    "mlp": r"mlp|mlp\.((shared_experts?|experts\.\d+)\.)?[^.]+|fc1|fc2|ffn\.lin[12]|DenseReluDense\.[^.]+"
+    r"|layer\.\d+\.(intermediate|output)\.dense",
 }
 # Other projections that hold q, k and v: head after head (GPT-NeoX, BLOOM), or in widths of their own (Phi-3, Falcon).
 FUSED = re.compile(r"query_key_value|qkv_proj|qkv|Wqkv|W_pack|c_attn")
@@ -98,15 +103,28 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
             raise LoRAError(_no_match(target, modules, projections))
         for path, piece in found:
             chosen.setdefault(path, set()).add(piece)
+    experts = [path for path, module in modules.items() if _holds_experts(module)]
+    if experts and {"mlp", "all-linear"} & set(targets):
+        warnings.warn(
+            f"{experts[0]} holds its experts' weights in one tensor and calls no projection for each: no adapter goes "
+            f"there ({len(experts)} such modules are left out)",
+            stacklevel=3,
+        )
     for path, slices in chosen.items():
         if "" in slices and len(slices) > 1:
             raise LoRAError(f"targets name both the whole of {path} and slices of it: choose one")
-        _refuse_bypassed(path, projections[path], modules)
+        refuse_bypassed(path, modules)
     return [
         Target(path, module, tuple(piece for piece in SLICES if piece in chosen[path]))
         for path, module in projections.items()
         if path in chosen
     ]
+
+
+def _holds_experts(module: nn.Module) -> bool:
+    """Does this mixture of experts keep their weights as (experts, out, in)?"""
+    weights = [p for p in module._parameters.values() if p is not None and p.dim() == 3]
+    return bool(weights) and "expert" in type(module).__name__.lower()
 
 
 def _fits(name: str, target: str) -> bool:
@@ -146,18 +164,30 @@ def _no_match(target: str, modules: dict, projections: dict) -> str:
     return f'target "{target}" fits no projection of this model; it has: {", ".join(leaves) or "none at all"}'
 
 
-def _refuse_bypassed(path: str, module: nn.Module, modules: dict) -> None:
-    """Raise LoRAError where the projection is not called, or not with the adapter: it would do nothing, silently."""
-    kinds = {type(modules[at]) for at in above(path)} | {type(modules[""])}
-    why = None
-    if "forward" in vars(module):
-        why = "has had its forward replaced (by accelerate's device_map hooks?): inject first, or take that off"
-    elif any(issubclass(kind, nn.MultiheadAttention) for kind in kinds):
-        why = "is inside nn.MultiheadAttention, which uses its weight without calling it: target other projections"
-    elif torch.backends.mha.get_fastpath_enabled() and any(issubclass(k, nn.TransformerEncoderLayer) for k in kinds):
-        why = (
-            "is inside nn.TransformerEncoderLayer, whose fast path skips it in eval mode: "
-            "call torch.backends.mha.set_fastpath_enabled(False) first"
-        )
-    if why:
-        raise LoRAError(f"an adapter on {path} would have no effect, because it {why}")
+def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:
+    """The base's modules that config.modules_to_save names, by path; refuses what cannot be copied safely."""
+    model, state = unwrap(model), peek(model) or ModelState()
+    found: dict[str, nn.Module] = {}
+    for wanted in config.modules_to_save:
+        named = {path: module for path, module in base_modules(model) if path and matches_name(path, wanted)}
+        if not named:
+            raise LoRAError(f'modules_to_save: no module of this model is named "{wanted}"')
+        found |= named
+    counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False)) if found else {}
+    modules = dict(base_modules(model)) if found else {}
+    for path, module in found.items():
+        why = None
+        if nested := [p for p in {**found, **state.saved} if p != path and (path in above(p) or p in above(path))]:
+            why = f"and {nested[0]}: one contains the other, name the outer one"
+        elif inside := [p for p in [*adapted, *state.layers] if path in above(p)]:
+            why = f"contains the adapted {inside[0]}: save it whole or adapt it"
+        elif type(module).forward is nn.Module.forward:
+            why = "is not called itself (a list of modules?), so a copy of it would have no effect: name its members"
+        elif any(counts[id(p)] > 1 for p in module.parameters()):
+            why = "shares its weight with another module; a copy would drift apart"
+        elif "_old_forward" in vars(module):
+            why = "has accelerate's hooks (device_map, offloading): inject first"
+        if why:
+            raise LoRAError(f"modules_to_save: {path} {why}")
+        refuse_bypassed(path, modules)
+    return found

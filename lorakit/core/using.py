@@ -24,16 +24,16 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
     and with a list any in train mode; so are, in this thread, verbs that change the model or its default.
     Raises LoRAError for an unknown name, no names, while merged, and for rows whose adapters have modules_to_save.
     """
-    per_row = not (names is None or isinstance(names, str))
+    per_row = isinstance(names, list | tuple)
     wanted = list(names) if per_row else [names]
     if not wanted or not isinstance(beams, int) or beams < 1 or (beams > 1 and not per_row):
         raise LoRAError(f"using takes a name, None, or one name per row (then also beams), got {names!r}, {beams=}")
-    state = state_of(model)
-    for name in wanted:
-        if name is not None:
-            state_of(model, name)
-            if per_row and (copies := state.parts_of(name, state.saved)):
-                raise LoRAError(f"adapter {name!r} brings its own {', '.join(copies)}: rows of a batch cannot share it")
+    state = state_of(model, *wanted)
+    for name in wanted if per_row else ():
+        if copies := state.parts_of(name, state.saved):
+            raise LoRAError(f"adapter {name!r} brings its own {', '.join(copies)}: rows of a batch cannot share it")
+        if any("_hf_hook" in vars(adapter) for adapter in state.parts_of(name, state.layers).values()):
+            raise LoRAError("accelerate keeps these adapters elsewhere: rows need adapters added after its offloading")
     if state.merged:
         raise LoRAError("cannot use another adapter while one is merged: call unmerge(model) first")
     if per_row:
@@ -58,7 +58,7 @@ def _stack(layer: LoRALayer, names: list[str | None], strengths: list[float]) ->
         return None
     R, some = max(adapter.lora_A.shape[0] for adapter in here.values()), next(iter(here.values()))
     dtype = layer.weight.dtype if layer.weight.is_floating_point() else some.lora_A.dtype  # 8 or 4 bits: bytes
-    like = {"dtype": dtype, "device": layer.weight.device}
+    like = {"dtype": dtype, "device": some.lora_A.device}
     A = torch.zeros(len(names), R, some.in_features, **like)
     B = torch.zeros(len(names), some.out_features, R, **like)
     for row, adapter in here.items():

@@ -22,7 +22,7 @@ PREFIX = "base_model.model."
 # Fields that change what an adapter computes and that lorakit does not teach: refused unless they are off.
 UNSUPPORTED = (
     *("use_dora", "use_qalora", "use_bdlora", "lora_bias", "alora_invocation_tokens", "arrow_config"),
-    *("layer_replication", "megatron_config", "target_parameters", "trainable_token_indices"),
+    *("layer_replication", "megatron_config", "target_parameters", "trainable_token_indices", "ensure_weight_tying"),
     *("kasa_config", "monteclora_config", "velora_config"),
 )
 INITS = (True, False, None, "gaussian", "orthogonal", "eva")  # the others (pissa, olora, corda, …) change W0
@@ -106,9 +106,20 @@ def peft_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) -> 
     return tensors | {f"{path}.{key}": value for path, m in copies.items() for key, value in m.state_dict().items()}
 
 
+# What wrappers put in front of names (DistributedDataParallel, PEFT), and what they put into the middle of them.
+IN_FRONT, INSIDE = (
+    r"^(?:(?:_orig_mod|module|base_model\.model)\.)+",
+    r"(?:_orig_mod|_(?:fsdp|checkpoint)_wrapped_module)\.",
+)
+
+
 def plain_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors without the prefix, and without an adapter's name (X.lora_A.default.weight) in their keys."""
-    plain = {re.sub(r"(\.lora_[AB])\.[^.]+\.weight$", r"\1.weight", k.removeprefix(PREFIX)): k for k in tensors}
+    """The same tensors without a wrapper's prefixes, and without an adapter's name (X.lora_A.default.weight)."""
+    plain = {}
+    for key in tensors:
+        plain[re.sub(r"(\.lora_[AB])\.[^.]+\.weight$", r"\1.weight", re.sub(INSIDE, "", re.sub(IN_FRONT, "", key)))] = (
+            key
+        )
     if len(plain) < len(tensors):
         raise LoRAError("the adapter's file holds the tensors of several adapters: save each on its own")
     return {key: tensors[original] for key, original in plain.items()}
@@ -175,7 +186,7 @@ def loralib_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) 
     return {f"{path}.{key}": value for path, part in parts.items() for key, value in part.state_dict().items()}
 
 
-def read_loralib(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
     """A dict of plain tensors, from safetensors or from what torch.save wrote; never unpickled."""
     try:
         if path.suffix == ".safetensors":
@@ -190,4 +201,4 @@ def read_loralib(path: Path) -> dict[str, Tensor]:
                 raise ValueError(f"{key} is not a plain tensor")
         return {key: value.detach() for key, value in tensors.items()}
     except Exception as error:  # the readers raise many kinds for files that are not what they say
-        raise LoRAError(f"{path} cannot be read as a loralib checkpoint: {error}") from error
+        raise LoRAError(f"{path} cannot be read as a dict of tensors: {error}") from error

@@ -86,9 +86,10 @@ def sample_of(module: nn.Module) -> list[float]:
     """
     if (known := vars(module).get("base_sample")) is not None:  # taken before the weight was cut up over processes
         return known
-    weight = getattr(module, "base_weight", module.weight).detach().reshape(-1)  # merged: W0 is set aside
-    if weight.is_meta or not weight.is_floating_point():
+    weight = getattr(module, "base_weight", module.weight).detach()  # merged: W0 is set aside
+    if weight.is_meta or not weight.is_floating_point() or type(weight) is not Tensor:
         return []
+    weight = weight.reshape(-1)
     picks = torch.linspace(0, weight.numel() - 1, 8, dtype=torch.float64).long().to(weight.device)
     return [float(f"{value:.6g}") for value in weight[picks].float().tolist()]
 

@@ -14,7 +14,7 @@ from lorakit.core.config import LoRAConfig, check_name
 from lorakit.core.errors import LoRAError
 from lorakit.core.model import attach, build
 from lorakit.core.state import state_of, unwrap
-from lorakit.core.targets import find_targets
+from lorakit.core.targets import base_modules, find_targets
 from lorakit.files.folder import locked, replace_files
 from lorakit.files.formats import (
     PREFIX,
@@ -22,12 +22,12 @@ from lorakit.files.formats import (
     loralib_tensors,
     peft_tensors,
     plain_keys,
-    read_loralib,
+    read_tensors,
     to_fields,
 )
 from lorakit.files.note import agreed_fields, check_base, check_intact, read_note, sample_of, write_note
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
@@ -82,6 +82,8 @@ def load_adapter(
     """
     check_name(name)
     path, inner = Path(folder), unwrap(model)
+    if path.name in (CONFIG, WEIGHTS, PICKLE):  # a file of PEFT's folder was named
+        path = path.parent
     try:
         is_file, in_subfolder = path.is_file(), (path / name / WEIGHTS).is_file()
     except (OSError, ValueError) as error:
@@ -91,7 +93,7 @@ def load_adapter(
     if config is not None and not is_file:
         raise LoRAError("config is for loralib's files only: PEFT's folders bring their own")
     if is_file:
-        tensors, targets = read_loralib(path), find_targets(inner, config.targets, exclude=config.modules_to_save)
+        tensors, targets = read_tensors(path), find_targets(inner, config.targets, exclude=config.modules_to_save)
         adapters, copies = build(inner, config, name, targets)
         _fill(loralib_tensors(adapters, copies), tensors)
     else:
@@ -104,14 +106,15 @@ def _from_folder(model: nn.Module, folder: Path, name: str) -> tuple[LoRAConfig,
     """The adapter in a folder, built for this model, with its values, and not attached yet."""
     # The config first: a save that is under way replaces it last, and its weights know what config they replace.
     settings = _read_config(folder / CONFIG)
-    tensors, metadata = _read_weights(folder / WEIGHTS)
+    tensors, metadata = _read_weights(folder)
     note = read_note(folder / WEIGHTS, metadata)
     fields = agreed_fields(folder / CONFIG, settings, note)
     try:
         config, targets = from_fields(model, fields, note.get("slices", {}))
         adapters, copies = build(model, config, name, targets)
         plain = plain_keys(tensors)
-        _fill(peft_tensors(adapters, copies), plain)
+        own = plain_keys(peft_tensors(adapters, copies))
+        _fill(own, _without_the_base(model, plain, own))
         check_base({target.path: target.module for target in targets}, note.get("base", {}))
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, re.error) as error:
         # fields of kinds that nobody writes, a pattern that is no regular expression
@@ -136,16 +139,49 @@ def _fill(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
     if missing or unexpected:
         raise LoRAError(
             f"the adapter's file does not fit this model; missing: {_few(missing)}; unexpected: {_few(unexpected)}. "
-            "Was it trained on another base?"
+            "Has this base other layers than the one it was trained on?"
         )
     for key, mine in own.items():
         value, kinds = tensors[key], FLOATS if mine.is_floating_point() else (mine.dtype,)
         if value.shape != mine.shape:
-            raise LoRAError(f"{key} has shape {tuple(value.shape)}, this model and r need {tuple(mine.shape)}")
+            resized = "" if ".lora_" in key else f"; was the vocabulary resized? resize_token_embeddings({len(value)})"
+            raise LoRAError(f"{key} has shape {tuple(value.shape)}, this model and r need {tuple(mine.shape)}{resized}")
         if value.dtype not in kinds:
             raise LoRAError(f"{key} is {value.dtype} in the file, where this model has {mine.dtype}")
         _check_finite({key: value.to(mine.dtype)})
         mine.copy_(value)
+
+
+def _without_the_base(model: nn.Module, tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors without those of the base that PEFT saves along: of adapted heads and of resized vocabularies.
+
+    Raises LoRAError where they are not this base's, and for what LoRA here does not adapt.
+    """
+    ends = [getattr(model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
+    base = {f"{path}.weight": m.weight for path, m in base_modules(model) if any(m is end for end in ends)}
+    adapted = {key.partition(".lora_")[0] for key in own if ".lora_" in key}
+    base |= {f"{path}.base_layer.weight": m.weight for path, m in base_modules(model) if path in adapted}
+    kept = dict(tensors)
+    for key in sorted(tensors.keys() - own.keys()):
+        where = key.partition(".lora_")[0]
+        if ".lora_embedding_" in key:
+            raise LoRAError(f"the file holds LoRA on an embedding ({where}): lorakit adapts nn.Linear and Conv1D only")
+        if re.search(r"\.experts\.\d+\.", key) and where not in dict(base_modules(model)):
+            raise LoRAError(f"the file adapts single experts ({where}), which this model holds in one tensor together")
+        if key not in base:
+            continue
+        there, here = kept.pop(key), base[key]
+        if there.shape != here.shape:
+            raise LoRAError(
+                f"the file also holds {key}, with {len(there)} rows where this model has {len(here)}: the vocabulary "
+                f"was resized before training. Call model.resize_token_embeddings({len(there)}) first"
+            )
+        if not torch.equal(here, there.to(here)):
+            raise LoRAError(
+                f"the file also holds the base's own {key}, with other values than here: the base was changed before "
+                "the adapter was trained, or with it. Load that base, or put the file's values into this one first"
+            )
+    return kept
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:
@@ -159,12 +195,26 @@ def _few(names: list[str]) -> str:
     return ", ".join(name[:120] for name in names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4) or "none"
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and the metadata of a safetensors file."""
+# What people take for an adapter's folder, by a file in it.
+ELSE = {
+    "model*.safetensors": "a whole model lies there, saved by save_pretrained (while an adapter was in it?): "
+    "lk.save_adapter writes an adapter",
+    "adapters.safetensors": "this is an adapter of MLX, with its own names and shapes: convert it to PEFT's there",
+    "pytorch_lora_weights.safetensors": "this is an adapter of diffusers, which lorakit does not read",
+    "checkpoint-*": "a Trainer wrote there: name one of its checkpoint-… folders, if an adapter was saved in it",
+}
+
+
+def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the metadata of a folder's safetensors file; those of PEFT's older pickle, read as data only."""
+    path = folder / WEIGHTS
     if not path.is_file():
-        hint = " (adapter_model.bin is a pickle: convert it with PEFT first)"
-        hint = hint if path.with_name("adapter_model.bin").exists() else ""
-        raise LoRAError(f"no adapter in {path.parent}: there is no {WEIGHTS}{hint}")
+        if (folder / PICKLE).is_file():
+            return read_tensors(folder / PICKLE), {}
+        why = next((f": {why}" for file, why in ELSE.items() if any(folder.glob(file))), "")
+        if not folder.exists():
+            why = ": there is no such folder. From the Hub, fetch it first: hf download NAME --local-dir FOLDER"
+        raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}{why}")
     try:
         data = path.read_bytes()  # once: between two looks another process may replace the file
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
