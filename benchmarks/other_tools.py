@@ -1,0 +1,205 @@
+"""lorakit under other people's tools, beside PEFT: `python benchmarks/other_tools.py` writes other_tools.json.
+
+On a tiny Llama. Both begin with the same A and B; each tool is told to do the same with both, and the row says how far
+the losses, or the logits, or the texts are apart. A tool that is not installed is a row that says so. docs/supported.md
+shows the table.
+"""
+
+import os
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+sys.path.insert(0, str(Path(__file__).parents[1]))
+warnings.filterwarnings("ignore")
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from peft import PeftModel  # noqa: E402
+
+import lorakit as lk  # noqa: E402
+from lorakit.lab import record  # noqa: E402
+from lorakit.lab.places import RESULTS  # noqa: E402
+
+IDS = torch.tensor([[5, 6, 7, 8], [11, 12, 13, 14]])
+HERE = Path(tempfile.mkdtemp())
+TEXTS = ["one two three", "four five six", "seven eight nine", "ten eleven twelve"]
+
+
+def base(**how):
+    """The same tiny Llama each time; read from its folder where it is to be quantized."""
+    if not (HERE / "base").is_dir():
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=260, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, pad_token_id=0, eos_token_id=1, bos_token_id=2,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(config).save_pretrained(HERE / "base")
+    return transformers.AutoModelForCausalLM.from_pretrained(HERE / "base", **how)
+
+
+def pair(make: Callable = base):
+    """The base with the same adapter by lorakit and by PEFT, both trainable; B is not zero, so that it matters."""
+    ours = lk.inject(make(), lk.LoRAConfig(r=4, alpha=8, targets=("q", "v")))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in ours.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    lk.save_adapter(ours, HERE / "adapter")
+    return ours, PeftModel.from_pretrained(make(), HERE / "adapter", is_trainable=True)
+
+
+def tokenizer():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    letters = {"<pad>": 0, "<eos>": 1, "<bos>": 2}
+    letters |= {letter: 3 + n for n, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    made = Tokenizer(models.BPE(vocab=letters, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>"
+    )
+
+
+def losses(trainer) -> torch.Tensor:
+    trainer.train()
+    return torch.tensor([row["loss"] for row in trainer.state.log_history if "loss" in row], dtype=torch.float64)
+
+
+HOW = dict(max_steps=5, logging_steps=1, learning_rate=1e-2, report_to=[], use_cpu=True, disable_tqdm=True, seed=0)
+
+
+def trainer():
+    rows = [{"input_ids": ids, "labels": ids} for ids in IDS] * 4
+    args = transformers.TrainingArguments(str(HERE / "run"), **HOW)
+    ours, peft = (losses(transformers.Trainer(model, args, train_dataset=rows)) for model in pair())
+    return "5 steps, losses", ours - peft
+
+
+def dataset(rows: list[dict]):
+    from datasets import Dataset, fingerprint
+
+    # Names for its cache, which it makes by pickling what it is given: that fails beside some versions of pyarrow.
+    fingerprint.Hasher.hash = classmethod(lambda cls, value: uuid.uuid4().hex)
+    return Dataset.from_list(rows)
+
+
+def sft():
+    import trl
+
+    data = dataset([{"text": text} for text in TEXTS])
+    args = trl.SFTConfig(str(HERE / "sft"), per_device_train_batch_size=2, bf16=False, **HOW)
+    ours, peft = (
+        losses(trl.SFTTrainer(model, args, train_dataset=data, processing_class=tokenizer())) for model in pair()
+    )
+    return "SFT, 5 steps, losses", ours - peft
+
+
+def dpo():
+    import trl
+
+    data = dataset([{"prompt": t, "chosen": " yes", "rejected": " no"} for t in TEXTS])
+    args = trl.DPOConfig(str(HERE / "dpo"), per_device_train_batch_size=2, bf16=False, **HOW)
+    found = [
+        losses(trl.DPOTrainer(model, base(), args=args, train_dataset=data, processing_class=tokenizer()))
+        for model in pair()
+    ]
+    return "DPO with a reference model of its own, 5 steps, losses", found[0] - found[1]
+
+
+def accelerate():
+    from accelerate import Accelerator
+
+    found = []
+    for model in pair():
+        accelerator = Accelerator(cpu=True)
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+        model, optimizer = accelerator.prepare(model, optimizer)
+        for _ in range(5):
+            loss = model(input_ids=IDS, labels=IDS).loss
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+        found.append(loss.detach())
+    return "prepare, 5 steps, last loss", found[0] - found[1]
+
+
+def logits(make: Callable = base, change: Callable = lambda model: model):
+    with torch.no_grad():
+        ours, peft = (change(model.eval())(input_ids=IDS).logits for model in pair(make))
+    return ours - peft
+
+
+def compiled(model):
+    return torch.compile(model, fullgraph=True)
+
+
+def bitsandbytes(**how):
+    config = transformers.BitsAndBytesConfig(**how)
+    return logits(lambda: base(quantization_config=config))
+
+
+def torchao():
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    def make():
+        model = base()
+        quantize_(model, Int8WeightOnlyConfig())
+        return model
+
+    return "int8 weights, logits", logits(make)
+
+
+def generated(**how):
+    ours, peft = (model.eval().generate(input_ids=IDS[:1], max_new_tokens=8, **how) for model in pair())
+    return (ours != peft).double()
+
+
+def pipeline():
+    ours, peft = (
+        transformers.pipeline("text-generation", model=model.eval(), tokenizer=tokenizer())(
+            "one", max_new_tokens=8, do_sample=False
+        )
+        for model in pair()
+    )
+    return "text-generation, text", torch.tensor(float(ours != peft))
+
+
+ROWS: dict[str, tuple[str, Callable]] = {
+    "transformers Trainer": ("transformers", trainer),
+    "TRL SFTTrainer": ("trl", sft),
+    "TRL DPOTrainer": ("trl", dpo),
+    "Accelerate": ("accelerate", accelerate),
+    "bitsandbytes 4 bit": ("bitsandbytes", lambda: ("NF4, logits", bitsandbytes(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32))),
+    "bitsandbytes 8 bit": ("bitsandbytes", lambda: ("logits", bitsandbytes(load_in_8bit=True))),
+    "torchao": ("torchao", torchao),
+    "torch.compile": ("torch", lambda: ("fullgraph, logits", logits(change=compiled))),
+    "pipeline": ("transformers", pipeline),
+    "beam search": ("transformers", lambda: ("4 beams, tokens", generated(num_beams=4))),
+    "assisted decoding": ("transformers", lambda: ("a draft model, tokens", generated(assistant_model=base().eval()))),
+}  # fmt: skip
+
+
+def main() -> int:
+    found = []
+    for tool, (package, run) in ROWS.items():
+        try:
+            what, difference = run()
+            row = {"version": version(package), "what": what, "difference": float(difference.abs().max())}
+        except ImportError as error:
+            row = {"version": "", "what": f"not installed here ({error.name})", "difference": None}
+        found.append({"tool": tool, **row})
+        print(found[-1], flush=True)
+    command = "python benchmarks/other_tools.py"
+    record.write(RESULTS / "other_tools.json", {"peft": version("peft"), "tools": found}, command)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
