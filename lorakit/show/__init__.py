@@ -5,7 +5,6 @@ import pandas
 from lorakit.show.diagrams import lora_diagram
 from lorakit.show.exercises import Wrong, check, check_examples, expect, same
 from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
-from lorakit.show.images import portrait
 from lorakit.show.order import run_first
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
@@ -28,7 +27,6 @@ __all__ = [
     "figure",
     "lora_diagram",
     "png",
-    "portrait",
     "progress",
     "run_first",
     "same",
