@@ -12,7 +12,7 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab import sweep
 from lorakit.lab.evaluate import classify
 from lorakit.lab.sweep import Run, run_one
-from lorakit.lab.tasks.classification import accuracy, class_loss
+from lorakit.lab.tasks.classification import class_loss
 from lorakit.rivals.selective import train_biases, train_head, train_last_block
 from lorakit.study.head import head_modules, head_parameters
 from tests.support import encoders
@@ -63,11 +63,6 @@ def test_labels_must_be_the_classes_of_the_answers(labels):
         replace(TASK, labels=labels)
 
 
-def test_accuracy_is_the_share_of_right_classes():
-    answers = ["positive"] * len(EXAMPLES)
-    assert accuracy(answers, EXAMPLES) == TASK.score(answers, EXAMPLES) == {"accuracy": 0.5}
-
-
 def test_evaluate_gives_accuracy_answers_and_the_mean_loss_whatever_the_batch_size(base):
     model, tokenizer = base()
     found = lab.evaluate(model, tokenizer, TASK, "test", loss=True)
@@ -101,14 +96,6 @@ def test_lora_and_the_head_learn_and_the_encoder_stays_as_it_was(base, kind):
     now = dict(model.named_parameters())
     assert all(torch.equal(now[name], old) for name, old in frozen.items())
     assert not any(torch.equal(now[name], old) for name, old in start.items())
-
-
-def test_cutting_a_batch_into_parts_changes_nothing_but_rounding(base):
-    losses = []
-    for accumulate in (1, 3):
-        model, tokenizer = base()
-        losses.append(fit(adapted(model), tokenizer, steps=4, batch_size=7, accumulate=accumulate).losses)
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_a_stopped_run_goes_on_to_the_same_numbers(base, tmp_path):

@@ -1,12 +1,9 @@
-"""Python source as a task: what becomes an example, how the splits are kept apart, and that nano can read it all."""
+"""Python source as a task: what becomes an example, how the splits are kept apart."""
 
 import pytest
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab import load_base
-from lorakit.lab.evaluate import context_length, count_bytes
-from lorakit.lab.tasks.python_source import LONGEST, MODULES, SHORTEST, SIZES, functions, python_source
-from lorakit.lab.tasks.task import encode_all
+from lorakit.lab.tasks.python_source import LONGEST, MODULES, SHORTEST, functions, python_source
 
 SOURCE = '''
 def plain(first, second=None):
@@ -61,44 +58,20 @@ def test_an_example_is_a_signature_and_its_body_without_the_docstring():
         "        yield book.title, book.year, longer\n\n    return None",
         "async def method(self):": "\n    await self.something_with_a_name_long_enough()\n    return self",
     }
-
-
-def test_info_counts_the_bytes_of_the_answer():
     for example in functions(SOURCE, "shelf"):
         assert example.info == {"bytes": len(example.answer.encode()), "module": "shelf"}
-
-
-def test_the_task_has_its_sizes_on_every_version_of_python(task):
-    assert {split: len(task.split(split)) for split in SIZES} == SIZES
-    assert task.metric == "bits_per_byte" and task.scorer is None
-    assert count_bytes(task.test) == sum(example.info["bytes"] for example in task.test)
-    for example in task.train + task.test:
-        assert SHORTEST <= len((example.prompt + example.answer).encode()) <= LONGEST
-        assert example.prompt.endswith(":") and example.answer.startswith("\n ")
 
 
 def test_no_module_and_no_function_is_in_two_splits(task):
     modules = [set(names.split()) for names in MODULES.values()]
     assert sum(map(len, modules)) == len(set.union(*modules))
-    texts = [example.prompt + example.answer for split in SIZES for example in task.split(split)]
-    assert len(set(texts)) == len(texts)
     for split, names in MODULES.items():
+        for example in task.split(split):
+            assert SHORTEST <= len((example.prompt + example.answer).encode()) <= LONGEST
         assert {example.info["module"] for example in task.split(split)} <= set(names.split())
 
 
-def test_nano_reads_every_example_within_its_context_and_loses_nothing(task):
-    model, tokenizer = load_base("nano", device="cpu")
-    for split in SIZES:
-        examples = task.split(split)
-        encoded = encode_all(examples, tokenizer, context_length(model))  # raises where one is too long
-        for example, row in zip(examples[:100], encoded, strict=False):
-            assert tokenizer.decode(row.ids[:-1]) == example.prompt + example.answer
-            # in two parts as in one text: the seam between prompt and answer is no strange place for the tokenizer
-            assert row.ids[:-1] == tokenizer(example.prompt + example.answer)["input_ids"]
-
-
-def test_limit_takes_the_first_of_an_order_that_the_seed_gives(task):
-    assert python_source(limit=10).train == task.train[:10]
+def test_the_order_is_the_seeds(task):
     assert python_source(limit=10, seed=1).train != task.train[:10]
 
 

@@ -1,13 +1,10 @@
-"""Texts in three styles: held out as they say, and nano can read them all."""
+"""Texts in three styles: what is held out of each, and what tells them apart."""
 
 import pytest
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab import load_base
-from lorakit.lab.evaluate import context_length, count_bytes
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.styles import HELD_OUT, SIZES, STYLES, style_task
-from lorakit.lab.tasks.task import encode_all
 
 MARKS = {"law": ("shall", "the "), "medicine": ("BP ", "/"), "code": ("def ", "return")}
 
@@ -15,13 +12,6 @@ MARKS = {"law": ("shall", "the "), "medicine": ("BP ", "/"), "code": ("def ", "r
 @pytest.fixture(scope="module")
 def tasks():
     return {style: TASKS[style]() for style in STYLES}
-
-
-def test_the_tasks_have_their_sizes(tasks):
-    for style, task in tasks.items():
-        assert task.name == style and task.scorer is None and task.metric == "bits_per_byte"
-        assert {split: len(task.split(split)) for split in SIZES} == SIZES
-        assert count_bytes(task.test) == sum(example.info["bytes"] for example in task.test)
 
 
 def test_the_first_texts_stay_what_they_were(tasks):
@@ -46,8 +36,6 @@ def test_the_test_says_how_far_from_training_each_text_is(tasks):
         kinds = [example.info["held_out"] for example in task.test]
         assert kinds == [kind for kind in HELD_OUT for _ in range(100)]
         assert [e.info["held_out"] for e in task.validation] == ["combinations"] * 100 + ["words"] * 100
-        texts = [e.answer for split in SIZES for e in task.split(split)]
-        assert len(set(texts)) == len(texts), "no text twice, in one split or in two"
 
 
 def test_test_words_are_new_and_test_patterns_too(tasks):
@@ -67,19 +55,6 @@ def test_openers_say_nothing_about_the_style(tasks):
         assert used[0] == used[1] == used[2]
 
 
-def test_limit_takes_the_first_texts(tasks):
-    assert TASKS["law"](limit=10).train == tasks["law"].train[:10]
-
-
 def test_unknown_names_are_refused_with_what_there_is():
     with pytest.raises(LoRAError, match="style must be one of law, medicine, code, got 'poetry'"):
         style_task("poetry")
-
-
-def test_nano_reads_every_text_within_its_context_and_loses_nothing(tasks):
-    model, tokenizer = load_base("nano", device="cpu")
-    for task in tasks.values():
-        examples = task.train + task.validation + task.test
-        encoded = encode_all(examples, tokenizer, context_length(model))  # raises where one is too long
-        for example, row in zip(examples[:100], encoded, strict=False):
-            assert tokenizer.decode(row.ids[:-1], clean_up_tokenization_spaces=False) == example.prompt + example.answer
