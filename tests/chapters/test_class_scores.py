@@ -3,8 +3,6 @@
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lorakit.chapters.class_scores import Course, collect, course, main, read, stuck, table
 from lorakit.show.scores import FORMAT
@@ -45,28 +43,6 @@ def test_a_file_that_was_edited_is_named(tmp_path, change, words):
     file.write_text(json.dumps(GOOD | change))
     with pytest.raises(ValueError, match=words):
         read(file, TODO)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["01", "01.1", "Q", "attempts", "choice", "passed"]), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(JSON, JSON, JSON)
-def test_no_content_crashes_the_reader(tmp_path_factory, student, exercises, quizzes):
-    folder = tmp_path_factory.mktemp("class")
-    content = {"format": FORMAT, "student": student, "exercises": exercises, "quizzes": quizzes}
-    (folder / "scores.json").write_text(json.dumps(content))
-    (folder / "scores-half.json").write_text('{"format": ')
-    students, wrong = collect(folder, TODO)
-    assert len(students) + len(wrong) == 2
-    table(students, TODO), stuck(students)
 
 
 def test_the_command_prints_the_class_and_writes_it(tmp_path, capsys):

@@ -102,9 +102,6 @@ def test_a_students_exception_is_reported_and_never_raised():
     assert outcome.state == "wrong" and "TypeError" in outcome.message
     named = scaling_check().judge(lambda alpha, r: undefined)  # noqa: F821
     assert "NameError" in named.message and "in line" in named.message and "undefined" in named.message
-
-
-def test_forgetting_to_pass_the_function_is_named():
     assert "without calling it" in scaling_check().judge(2.0).message
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from lorakit.chapters.start_here.machine import look_for, machine_check
-from lorakit.core.errors import LoRAError
-from lorakit.lab.budget import budget, by_budget
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +26,8 @@ def found(name):
 
 
 def test_names_device_cores_versions_and_every_base():
-    assert list(machine_check().index) == [
-        "device",
-        "versions",
-        "budget",
-        "base nano",
-        "base smollm2",
-        "base gpt2",
-        "E2E data",
-    ]
+    bases = ["base nano", "base smollm2", "base gpt2"]
+    assert list(machine_check().index) == ["device", "versions", "budget", *bases, "E2E data"]
     assert "cores" in found("device") and "torch" in found("versions") and "transformers" in found("versions")
     assert found("base nano").startswith("✓") and found("base nano").endswith("← LORAKIT_MODEL")
 
@@ -67,13 +58,3 @@ def test_e2e_is_found_where_LORAKIT_DATA_has_it(monkeypatch, tmp_path):
     (tmp_path / "e2e" / "test.txt").write_text("")
     monkeypatch.setenv("LORAKIT_DATA", str(tmp_path))
     assert found("E2E data").startswith("✓")
-
-
-def test_the_budget_picks_one_of_three(monkeypatch):
-    assert budget() == "class" and by_budget(1, 2, 3) == 2
-    for name, value in (("fast", 1), ("class", 2), ("full", 3)):
-        monkeypatch.setenv("LORAKIT_BUDGET", name)
-        assert by_budget(1, 2, 3) == value
-    monkeypatch.setenv("LORAKIT_BUDGET", "huge")
-    with pytest.raises(LoRAError, match="fast, class, full"):
-        by_budget(1, 2, 3)
