@@ -26,9 +26,17 @@ def about(device=None, command: str | None = None) -> dict:
 def write(file: Path, found: dict, command: str, device=None) -> dict:
     """Write `found` under its head as JSON, whole or not at all; returns what was written. Raises OSError."""
     content = about(device, command) | found
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_files(file.parent, {file.name: (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()})
+    replace_files(file.parent, {file.name: (_lines(content) + "\n").encode()})
     return content
+
+
+def _lines(value) -> str:
+    """JSON with a line for each field, and for each row of a list of rows."""
+    if isinstance(value, dict):
+        return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(part)}" for key, part in value.items()) + "\n}"
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return "[\n" + ",\n".join(f" {json.dumps(row, ensure_ascii=False)}" for row in value) + "\n]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def device_name(device=None) -> str:
