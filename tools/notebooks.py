@@ -78,7 +78,7 @@ def run(path: Path, timeout: int = 900) -> NotebookNode:
     subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(path)], check=True, cwd=ROOT)
     notebook = nbformat.read(path, as_version=4)
     # Paths and modules must be the same wherever the tool is called from.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     NotebookClient(
         notebook,
         timeout=timeout,
@@ -87,7 +87,7 @@ def run(path: Path, timeout: int = 900) -> NotebookNode:
         record_timing=False,
         store_widget_state=False,
         extra_arguments=["--log-level=40"],  # errors only: no remarks on transports
-    ).execute()
+    ).execute(env=os.environ | {"PYTHONPATH": paths})
     write(tidy(notebook), path)
     return notebook
 

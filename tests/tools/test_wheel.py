@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("hatchling", reason="the wheel is built without a network: needs hatchling, of the extra `test`")
 ROOT = Path(__file__).parents[2]
-# Python's own start-up (-S leaves it out), with one folder of installed packages instead of this environment's own
-# path files: those would find the checkout.
+# Python's own start-up (-S leaves it out, -E what PYTHONPATH says), with one folder of installed packages instead of
+# this environment's own path files: those would find the checkout.
 START = """
 import site, sys
 site.addsitedir(sys.argv[1])
@@ -37,7 +37,7 @@ def pip(*arguments) -> None:
 
 def python(code: str, packages: Path, folder: Path) -> str:
     """What `code` prints, run in `folder` with the packages there as the only installed ones beside lorakit's needs."""
-    command = [sys.executable, "-S", "-c", START + code, str(packages), sysconfig.get_path("purelib")]
+    command = [sys.executable, "-SE", "-c", START + code, str(packages), sysconfig.get_path("purelib")]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
