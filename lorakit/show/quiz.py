@@ -1,7 +1,9 @@
 """Multiple-choice questions that explain every answer, right or wrong; a folded list where no kernel runs."""
 
 import random
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lorakit.show.box import box, code_spans
 from lorakit.show.scores import first_choices, keep_choice
@@ -24,6 +26,30 @@ class Question:
         random.Random(self.text).shuffle(order)
         choices, explanations = (tuple(x[i] for i in order) for x in (self.choices, self.explanations))
         return replace(self, choices=choices, answer=order.index(self.answer), explanations=explanations)
+
+
+def read_quiz(chapter: str, beside: str) -> "Quiz":
+    """The quiz in the file quiz.md of the folder that `beside` lies in. In it a question is
+
+        ## What is `B` at step 0?
+
+        - [ ] Gaussian
+          Then the output would move before the first step.
+        - [x] zero
+          Then B A = 0: the output is the base's.
+
+    one line each for the question, a choice ([x]: the right one) and, below a choice, what to tell whoever takes it.
+    Raises ValueError for a question without one right choice.
+    """
+    questions = []
+    for block in re.split(r"^## ", Path(beside).with_name("quiz.md").read_text(encoding="utf-8"), flags=re.M)[1:]:
+        found = re.findall(r"^- \[([ x])\] (.+)\n  (.+)$", block, flags=re.M)
+        right = [number for number, (mark, _, _) in enumerate(found) if mark == "x"]
+        if len(right) != 1 or len(found) != block.count("\n- ["):
+            raise ValueError(f"one right choice, and a line below each, are needed: {block}")
+        text = block.partition("\n")[0]
+        questions.append(Question(text, tuple(c for _, c, _ in found), right[0], tuple(e for _, _, e in found)))
+    return Quiz(chapter, questions)
 
 
 class Quiz:

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import gelu, log_softmax, softmax
 
 from lorakit.show.exercises import check_examples
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 
 def _draw(*shape, seed):
@@ -149,57 +149,4 @@ apart = check_examples(
     done="right, as far as three seeds go: ranges that overlap prove nothing, ranges apart are a strong hint",
 )
 
-quiz = Quiz(
-    "07",
-    [
-        Question(
-            "Which of these trains beside a frozen base and yet adds nothing to the time of an answer?",
-            ("BitFit, which adds no layer", "LoRA, once it is merged", "Houlsby adapters, which are small"),
-            1,
-            (
-                "It adds no time, but it trains the base's own biases: the base is not frozen.",
-                "While it trains, the base is frozen; merged, an answer takes the base's own path. `unmerge` gives the "
-                "base back, bit for bit.",
-                "The base is frozen, but small is not free: every token has to pass every bottleneck, for ever.",
-            ),
-        ),
-        Question(
-            "Why can a bottleneck adapter not be merged into the weights, while LoRA can?",
-            (
-                "It has more parameters than an update of low rank",
-                "A nonlinearity stands between its two matrices",
-                "It stands behind a whole sublayer, not beside one matrix",
-            ),
-            1,
-            (
-                "Houlsby's and LoRA's had about the same number here, and only one of them can be merged.",
-                "Without it, h + up(down(h)) would be one matrix, and could be multiplied into the layer before it.",
-                "That alone would not hinder: a linear map behind a linear layer is again a linear layer.",
-            ),
-        ),
-        Question(
-            "Token pruning answers faster. As a way to adapt a model, what has it learnt?",
-            ("which tokens matter for the task", "the task, if the schedule is tuned", "nothing: no number is trained"),
-            2,
-            (
-                "It takes that from the attention that is there already.",
-                "A schedule is chosen, not trained, and it can only lose what the model knew.",
-                "It makes a model cheaper, whatever the model knows. It can stand beside LoRA, not instead of it.",
-            ),
-        ),
-        Question(
-            "Two methods score 78.2 and 79.0 % on 500 questions, three seeds each, ranges overlapping. You report?",
-            (
-                "the second is better, by 0.8 points",
-                "no difference that these runs can show",
-                "the two are equally good, since they overlap",
-            ),
-            1,
-            (
-                "Another three seeds could turn it round.",
-                "Neither a difference nor equality has been shown; more seeds or more questions could tell.",
-                "That would be a claim as well: overlapping ranges do not prove equality.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("07", __file__)

@@ -1,7 +1,7 @@
 """Checks and quiz of the appendix on encoders."""
 
 from lorakit.show.exercises import check, check_examples, expect
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 lora_parameters = check_examples(
     "12.1",
@@ -80,50 +80,4 @@ def to_save(answer):
     expect(sorted(got) == sorted(_to_save(NAMES)), "some of the trained tensors are missing")
 
 
-quiz = Quiz(
-    "12",
-    [
-        Question(
-            "Why must the head be saved with the adapter, when the base is not?",
-            (
-                "the head is too large to be trained again on every machine",
-                "the head was drawn at random and trained: no base holds it",
-                "the adapter's file must hold one layer that is not LoRA",
-            ),
-            1,
-            (
-                "It is 770 numbers. Size is not the reason; nobody else has these numbers.",
-                "The encoder's weights are the same for everyone. The head exists nowhere but in this training run.",
-                "No format asks for that: an adapter for text generation has LoRA matrices alone.",
-            ),
-        ),
-        Question(
-            "Method A has 86.1 % on 1,821 sentences, method B 85.4 %, one seed each. What follows?",
-            (
-                "nothing yet: one standard error is already 0.8 points",
-                "A is better: both were scored on the very same sentences",
-                "B is better: its lower score shows that it overfits less",
-            ),
-            0,
-            (
-                "And another seed moves the head as well. Several seeds first, then compare.",
-                "The same sentences help a paired test, but seven tenths of a point on one seed are within noise.",
-                "Overfitting is a gap between training and test scores. Two test scores cannot show it.",
-            ),
-        ),
-        Question(
-            "What does LoRA on q and v change in BERT that training the head alone does not?",
-            (
-                "how many classes the head can tell apart at all",
-                "how many tokens of a sentence the encoder can see",
-                "where attention looks and what it carries to the head",
-            ),
-            2,
-            (
-                "That is the head's number of rows, the same for both.",
-                "All of them, up to its context, for both.",
-                "The head alone can only weigh what the frozen encoder already writes into its output.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("12", __file__)

@@ -1,7 +1,7 @@
 """Checks and quiz of chapter 05: fine-tune, and account for every byte."""
 
 from lorakit.show.exercises import check_examples
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 work = check_examples(
     "05.1",
@@ -115,60 +115,4 @@ mlp = check_examples(
 )
 
 
-quiz = Quiz(
-    "05",
-    [
-        Question(
-            "You go from full fine-tuning to LoRA and leave the batch as it is. Which part shrinks least?",
-            ("The optimizer's states", "The gradients", "The activations"),
-            2,
-            (
-                "They belong to trained numbers only: almost all of them go.",
-                "Frozen weights have none: almost all of them go.",
-                "GELU, attention and the norms need their inputs whoever trains. Only frozen products let theirs go.",
-            ),
-        ),
-        Question(
-            "The paper's checkpoint is 10,000 times smaller, its training memory three times. Why not 10,000 times?",
-            (
-                "The frozen weights have to be in memory to compute with",
-                "AdamW keeps two states for every weight, frozen or not",
-                "The 350 GB are activations, which LoRA does not shrink",
-            ),
-            0,
-            (
-                "A file may leave them out, a computation may not. They alone are 350 GB in half precision.",
-                "Only for those that train: 18.9M numbers with two states each are less than 0.2 GB even in float32.",
-                "They are the frozen weights, two bytes each. The activations of a row, 54 GB, come on top.",
-            ),
-        ),
-        Question(
-            "Where does LoRA save the largest share of a step's memory?",
-            (
-                "A small model, plain SGD, long rows in a large batch",
-                "A large model, AdamW, few tokens in a batch",
-                "It is the same everywhere: the formula has no batch in it",
-            ),
-            1,
-            (
-                "There activations are nearly everything, and SGD keeps no states that could be saved.",
-                "There weights, gradients and states are nearly everything, and LoRA leaves a quarter: the weights.",
-                "The activations grow with the batch, and they are the part that LoRA shrinks least.",
-            ),
-        ),
-        Question(
-            "Out of memory in the middle of LoRA training. What helps most?",
-            (
-                "A smaller r: activations grow in proportion to r",
-                "Fewer targets: a frozen layer keeps no activations",
-                "A smaller batch, in more parts (`accumulate`)",
-            ),
-            2,
-            (
-                "Of all that is kept only A x has r numbers in it. Between r = 8 and r = 1 you hardly see it.",
-                "Some inputs go, but GELU, attention and the norms keep theirs. Half a batch halves them all.",
-                "Activations are what is left to save. They grow with the rows in work; gradients can be added up.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("05", __file__)

@@ -3,7 +3,7 @@
 import torch
 
 from lorakit.show.exercises import check_examples
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 
 def _directions(n, p, seed):
@@ -132,65 +132,4 @@ factor = check_examples(
     done="right: how far ΔW outweighs W in the directions that ΔW chose",
 )
 
-quiz = Quiz(
-    "08",
-    [
-        Question(
-            "φ(64, 64) = 0.25 between two adapters in R²⁵⁶. Have they learnt the same thing?",
-            (
-                "No evidence of it: chance alone gives 0.25",
-                "A quarter of it: one direction in four is shared",
-                "Yes: any φ above 0 means that directions are shared",
-            ),
-            0,
-            (
-                "max(64, 64) / 256 = 0.25, give or take 0.004. Always read φ beside its floor.",
-                "Two random 64-dimensional subspaces of R²⁵⁶ have φ = 0.25 as well, with nothing learnt.",
-                "φ of random subspaces is never 0: it is max(i, j) / n on average.",
-            ),
-        ),
-        Question(
-            "You compare A of two adapters that started from one seed, and φ(8, 64) is 0.99. What do you do?",
-            (
-                "Repeat it across seeds: φ may see only the random start",
-                "Report that both ranks have learnt the same directions",
-                "Train both for longer: then the random start fades from A",
-            ),
-            0,
-            (
-                "At step 0 the first 8 rows of the large A were the small A. Against another seed φ is at the floor.",
-                "The same would be seen without any training.",
-                "It does not fade: training adds to A, and at the end all of the start was still in it.",
-            ),
-        ),
-        Question(
-            "An amplification factor of 20 is reported, with no random column. What does it show?",
-            (
-                "Little: a random update can have a larger factor",
-                "That ΔW strengthens W's most important directions 20 times",
-                "That training went wrong: ΔW has outgrown W itself",
-            ),
-            0,
-            (
-                "The factor is large where W does little. Only the random column says whether W does anything there.",
-                "The middle column says the opposite: W's own top directions hold far more of W than ΔW's do.",
-                "As a whole ΔW stays far below W: 6.91 against 61.95 in the paper. Only in its own few directions "
-                "does it outweigh W, and that is how it changes the answer.",
-            ),
-        ),
-        Question(
-            "Why do the outputs of two neighbouring layers' queries share no direction, while their inputs do?",
-            (
-                "Layers read one residual stream, but write in axes of their own",
-                "Their B matrices start at zero, so the layers have no start in common",
-                "Each layer is trained apart, with a learning rate of its own",
-            ),
-            0,
-            (
-                "Only vectors of one space can be compared. The floor is what comparing different spaces gives.",
-                "In one layer, two seeds' B start at zero as well, and yet they agree (section 4).",
-                "All layers are trained together, at one learning rate.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("08", __file__)

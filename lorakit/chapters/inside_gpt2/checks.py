@@ -4,7 +4,7 @@ import torch
 
 from lorakit.core.targets import is_projection, matches_name
 from lorakit.show.exercises import check, check_examples, expect
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 # 04.1 -- fold an update into a layer that may store its weight either way round
 
@@ -186,88 +186,4 @@ count = check_examples(
     done="right: SmolLM2-135M (30 layers, 576 wide, k and v 192) with r = 4 trains 230,400 numbers",
 )
 
-quiz = Quiz(
-    "04",
-    [
-        Question(
-            "You add ΔW = s·B A to the weight of GPT-2's `attn.c_proj` without transposing it. What happens?",
-            (
-                "An error: `Conv1D` stores (in, out), so the shapes do not fit",
-                "Nothing bad: for a square matrix the order makes no difference",
-                "No error, and the layer computes with an unrelated update",
-                "The right output, only slower: PyTorch transposes on its own",
-            ),
-            2,
-            (
-                "That is what happens on `c_attn`, which is 256 × 768. `c_proj` is square: both ways fit.",
-                "Square only means that both ways fit. x ΔW and x ΔWᵀ are different vectors: the error was about √2.",
-                "The error was about √2 = 141 % of the update: what two unrelated vectors of one length differ by.",
-                "PyTorch adds entry by entry and transposes nothing. The output was wrong by 141 % of the update.",
-            ),
-        ),
-        Question(
-            "The same r on GPT-2's whole `c_attn`, or on its q and v slices: which trains more numbers?",
-            (
-                "The whole c_attn: it adapts three things instead of two",
-                "The slices: q and v have an A each, the whole only one",
-                "Neither: both are 4·d·r in each block",
-                "It depends on alpha",
-            ),
-            2,
-            (
-                "Its B is taller, 3d, but it has one A for all three: d + 3d = 4d.",
-                "Two A's, but their B's cover 2d instead of 3d: 2 (d + d) = 4d.",
-                "d + 3d = 2 (d + d). What differs: the slices leave k alone, and q and v get directions of their own.",
-                "alpha scales the update; it adds no parameter.",
-            ),
-        ),
-        Question(
-            'A colleague sets `target_modules=["c_proj"]` on GPT-2 "to adapt attention\'s output". What is adapted?',
-            (
-                "Attention's output projection in every block, and nothing else",
-                "That projection and the MLP's second layer, in every block",
-                "Attention's output projection, but in the last block only",
-                "Nothing: a target has to be a module's complete path",
-            ),
-            1,
-            (
-                "That too, but the MLP's second layer is also called `c_proj`. Write `attn.c_proj`, or `o` here.",
-                "A name matches every path that ends with it after a dot. That makes 7·d·r numbers a block, not 2·d·r.",
-                "A suffix fits in all blocks. For one block, write its number: `h.3.attn.c_proj`.",
-                "The end of a name is enough, in PEFT and here; that is what makes it convenient and dangerous.",
-            ),
-        ),
-        Question(
-            "The optimizer was given all parameters, with weight decay. Why did the base not move by a single bit?",
-            (
-                "AdamW skips a parameter that has no gradient, decay included",
-                "The learning rate was too small for float32 to notice a change",
-                "B is zero at the start, so no gradient flows back to the base",
-                "lorakit keeps a copy of the base and restores it after each step",
-            ),
-            0,
-            (
-                "`requires_grad=False` leaves `.grad` at None; `optimizer.step()` passes it by.",
-                "The adapters moved with the same rate. And the hash sees a change in the last bit of one number.",
-                "B moves at the first step, A from the second on (chapter 03). Neither concerns W₀.",
-                "Nothing is restored: nothing was touched. The hash was equal after the steps, before any eject.",
-            ),
-        ),
-        Question(
-            '"LoRA trains 10,000 times fewer parameters." Of the models we counted, where is it true, on q and v?',
-            (
-                "For every model with r = 1: the ratio depends on r alone",
-                "Only for the sizes of GPT-3, and there for small r",
-                "For GPT-3 175B at any r: it is wide enough",
-                "Nowhere: exact counts stay below 10,000",
-            ),
-            1,
-            (
-                "GPT-2 124M at r = 1 gives 3,376 times: the ratio grows with the width.",
-                "175B: 37,003 times at r = 1, 9,251 at r = 4, which the paper rounded up; 6.7B and 13B at r = 1.",
-                "At r = 64 it is 578 times: the count grows in proportion to r.",
-                "9,251 at r = 4 does. But 175B gives 37,003 times at r = 1, and 12,334 at r = 3.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("04", __file__)

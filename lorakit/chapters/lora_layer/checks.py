@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lorakit.show.exercises import brief, check, check_examples, expect, same
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 
 def _cheap(answer):
@@ -231,64 +231,4 @@ def layer(answer):
     expect(torch.equal(base.weight, W0), "W₀ has changed: the layer must leave it alone")
 
 
-quiz = Quiz(
-    "03",
-    [
-        Question(
-            "B starts at zero. Why does the layer learn at all?",
-            (
-                "The gradient of B holds A x, which is not zero, so B moves first",
-                "Adam's running averages push B off zero, with or without a gradient",
-                "The gradient of A does not depend on B, so A moves first and B follows",
-            ),
-            0,
-            (
-                "∂L/∂B = s g (A x)ᵀ. One step later B is not zero, and A's gradient s Bᵀ g xᵀ wakes up too.",
-                "Adam averages gradients, nothing else: with both matrices at zero it moved nothing in 300 steps.",
-                "A's gradient contains B as a factor: it is exactly zero at step 0.",
-            ),
-        ),
-        Question(
-            "You double alpha and keep the learning rate. How does the first update s B A change?",
-            (
-                "It doubles with Adam and is 4 × as large with SGD",
-                "It doubles with both: alpha is one factor in front of B A",
-                "Not at all with Adam, which rescales it; it doubles with SGD",
-            ),
-            0,
-            (
-                "s stands in front of B A, and in the gradient too. Adam divides the second one away, SGD keeps it.",
-                "SGD's step of B holds s once more, from the gradient: measured, the update is 4 × as large.",
-                "Adam rescales the gradient, and so the step of B. The s in front of B A remains: 2 ×; SGD 4 ×.",
-            ),
-        ),
-        Question(
-            "In section 7 the wanted change has rank 4. You train with r = 2. What is still missing at the end?",
-            (
-                "What the SVD leaves: its third and fourth singular values",
-                "Half of it, since two of its four directions were learnt",
-                "Nothing: over many steps, updates of rank 2 add up to rank 4",
-            ),
-            0,
-            (
-                "The Eckart–Young floor of chapter 01; training reached it within 1 %.",
-                "Directions do not count alike. The two largest of 4, 3, 2, 1 were learnt, and 41 % was missing.",
-                "All steps go into the same A and B, and s B A has rank 2 at most, however long you train.",
-            ),
-        ),
-        Question(
-            "How do you get W₀ back after merging?",
-            (
-                "Keep W₀ when you merge, and put it back",
-                "Subtract s B A: what was added comes off exactly",
-                "Call `model.train()`: in every library it unmerges",
-            ),
-            0,
-            (
-                "The same bits, at once. lorakit keeps W₀ by reference.",
-                "Close, but the sum was rounded: 29 % of the entries came back different, more with every adapter.",
-                "loralib subtracts there, with the same rounding. In lorakit train() never touches a weight.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("03", __file__)

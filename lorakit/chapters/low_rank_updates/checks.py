@@ -3,7 +3,7 @@
 import torch
 
 from lorakit.show.exercises import NOTHING, check_examples
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 from lorakit.study.rank import best_approximation
 
 
@@ -107,64 +107,4 @@ dense_bytes = check_examples(
     done="right: 3.4 TB for a model whose weights take half a gigabyte. Fastfood's B, Π and G take about 1 GB",
 )
 
-quiz = Quiz(
-    "02",
-    [
-        Question(
-            "What is the rank of the ΔW that full fine-tuning makes?",
-            (
-                "full, with its energy in fewer directions than W's",
-                "low: the few directions that hold most of its energy",
-                "1, since its first direction alone does most of the job",
-            ),
-            0,
-            (
-                "Every one of its singular values is above rounding; they only fall off faster than the weight's.",
-                "90 % of the energy takes tens of directions, and rank counts every direction above rounding.",
-                "Its best copy of rank 1 does most of the job here, but ΔW has all the other directions too.",
-            ),
-        ),
-        Question(
-            "A copy of ΔW of rank 1 scores about as well as ΔW. What follows?",
-            (
-                "some update of rank 1 does this job, so it is worth training one",
-                "the other directions of ΔW are noise, which training added by chance",
-                "full fine-tuning needs one direction per matrix, whatever the task",
-            ),
-            0,
-            (
-                "That is all that was shown, and all that LoRA needs: a good enough update of small rank exists.",
-                "Without its top directions ΔW still did the job: the skill is in there more than once.",
-                "This is a task that the base can almost do. From nano-early, 90 % of the gain took rank 64.",
-            ),
-        ),
-        Question(
-            "d₉₀ = 100 would mean that …",
-            (
-                "training how far to go along 100 fixed random directions reaches 90 % of full fine-tuning",
-                "cutting each ΔW of a full fine-tuning to rank 100 keeps 90 % of the right answers",
-                "training only the 100 most important weights, the rest frozen, reaches 90 % of full fine-tuning",
-            ),
-            0,
-            (
-                "The directions were drawn before the task was known; only how far to go along each is learnt.",
-                "That is the other test. A dimension is no rank: one random direction moves every matrix by full rank.",
-                "No weight is picked: every one of the directions moves all the weights of all the blocks, a little.",
-            ),
-        ),
-        Question(
-            "From a base that has seen little, LoRA stays far behind full fine-tuning. The likely reason?",
-            (
-                "the task's ingredients are not in the base, and low rank cannot put them in",
-                "the base's weights are of full rank, and adding B A cannot change that rank",
-                "the base starts from a higher loss, and LoRA cannot lower a loss by so much",
-            ),
-            0,
-            (
-                "A low-rank update recombines what the base computes; here there is too little to recombine.",
-                "Every weight here is of full rank, that of the fully trained base too.",
-                "A high loss is no bar by itself; what counts is whether the change that lowers it is of low rank.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("02", __file__)

@@ -3,7 +3,7 @@
 import torch
 
 from lorakit.show.exercises import NOTHING, check, check_examples, compare
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 largest_saving_rank = check_examples(
     "01.1",
@@ -123,56 +123,4 @@ stable_rank = _check_number(
     done="right: six equal values give 6, one dominant value gives almost 1",
 )
 
-quiz = Quiz(
-    "01",
-    [
-        Question(
-            "A 4,096 × 4,096 projection gets factors B and A of rank 16. How many times fewer numbers do the two hold?",
-            ("128 times", "256 times", "16 times"),
-            0,
-            (
-                "d / 2r = 4,096 / 32 = 128: 131,072 numbers beside 16.8 million.",
-                "That is d / r, which counts one factor only; there are two, B (d × r) and A (r × k).",
-                "16 is the rank itself; the factors hold r(d + k) of the dk numbers.",
-            ),
-        ),
-        Question(
-            "W₀ is 512 × 512 of full rank, B A has rank 4. Which rank does W₀ + B A have, as a rule?",
-            ("4", "512", "516"),
-            1,
-            (
-                "Only the change has rank 4; adding it does not make W₀ poorer.",
-                "Adding a rank-4 change leaves a full-rank matrix full: LoRA limits the change, not the weight.",
-                "Ranks add at most, and no 512 × 512 matrix has a rank above 512.",
-            ),
-        ),
-        Question(
-            "You add 1 % of noise to a matrix of rank 3. What happens to its ranks?",
-            (
-                "The noise is too small to count: exact and effective ranks stay 3",
-                "The noise fills every direction: exact and effective ranks become full",
-                "The exact rank becomes full, the effective ones stay near 3",
-            ),
-            2,
-            (
-                "It is far above rounding, in every direction: the exact rank counts all of them.",
-                "It does fill them, but with so little energy that 90 % still lies in the first three.",
-                "Every direction gets a little, and three still hold nearly all: exact rank is fragile.",
-            ),
-        ),
-        Question(
-            "With its attention weights cut to rank 8, the model broke. Why may LoRA still work with r = 8?",
-            (
-                "Training finds a better rank-8 copy of W₀ than the SVD does",
-                "W₀ stays whole, and only the change added to it has rank 8",
-                "The factor alpha / r makes up for the lost directions",
-            ),
-            1,
-            (
-                "LoRA makes no copy of W₀ at all, it keeps W₀. (Nor did gradient descent get below the SVD's error.)",
-                "Yes: y = W₀x + BAx. Whether a useful change fits into rank 8 is a new question, for chapter 02.",
-                "A scale makes directions longer or shorter; it cannot bring back any that are missing.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("01", __file__)

@@ -1,64 +1,42 @@
 """Checks and quiz of chapter 09: merging, timing, rounding."""
 
 import statistics
-from itertools import count
+from itertools import count, groupby
 
 import torch
 
-from lorakit.show.exercises import check, check_examples, expect
-from lorakit.show.quiz import Question, Quiz
-
-# 09.1 -- merge into GPT-2's transposed layer
-
-
-def _case(inputs=6, outputs=9, r=2):
-    generator = torch.Generator().manual_seed(3)
-    W = torch.randn(inputs, outputs, generator=generator)
-    A, B = torch.randn(r, inputs, generator=generator), torch.randn(outputs, r, generator=generator)
-    return W, A, B, 2.5
+from lorakit.show.exercises import NOTHING, check, check_examples, expect
+from lorakit.show.quiz import read_quiz
 
 
 def _merged(W, A, B, scaling):
     return W + scaling * (B @ A).T
 
 
-@check(
+def _layers():
+    """W (in, out), A (2, in), B (out, 2) and a scaling, of a wide layer and of a narrow one."""
+    shapes = [[(6, 9), (2, 6), (9, 2)], [(9, 6), (2, 9), (6, 2)]]
+    return [(*(torch.randn(shape) for shape in layer), 2.5) for layer in shapes]
+
+
+IN_PLACE = "W was changed in place: whoever unmerges wants the old one back; return a new one"
+merge_conv1d = check_examples(
     "09.1",
     "merge into a Conv1D",
     right=_merged,
+    inputs=_layers,
     wrong={
-        "missing the scaling": lambda W, A, B, scaling: W + (B @ A).T,
-        "the shapes do not fit": lambda W, A, B, scaling: W + scaling * (B @ A),
-        "the sign is wrong": lambda W, A, B, scaling: W - scaling * (B @ A).T,
-        "the base is missing": lambda W, A, B, scaling: scaling * (B @ A).T,
-        "changed in place": lambda W, A, B, scaling: W.add_(scaling * (B @ A).T),
-        "returns None": lambda W, A, B, scaling: None,
+        "missing the scaling, alpha / r": lambda W, A, B, scaling: W + (B @ A).T,
+        "the shapes do not fit: W is (in, out), B A is (out, in)": lambda W, A, B, scaling: W + scaling * (B @ A),
+        "the sign is wrong: merging adds": lambda W, A, B, scaling: W - scaling * (B @ A).T,
+        "that is the update alone, the base is missing": lambda W, A, B, scaling: scaling * (B @ A).T,
+        IN_PLACE: lambda W, A, B, scaling: W.add_(scaling * (B @ A).T),
+        NOTHING: lambda W, A, B, scaling: None,
     },
+    formula="W + scaling · (B A)ᵀ",
+    untouched=IN_PLACE,
     done="right: the layer keeps W as (in, out), so the update, (out, in), comes in transposed",
 )
-def merge_conv1d(answer):
-    for inputs, outputs in ((6, 9), (9, 6)):
-        W, A, B, scaling = _case(inputs, outputs)
-        before = W.clone()
-        try:
-            got = answer(W, A, B, scaling)
-        except NotImplementedError:
-            raise
-        except RuntimeError as error:
-            expect(False, f"the shapes do not fit: W is {tuple(W.shape)}, B A is {tuple((B @ A).shape)} ({error})")
-        expect(got is not None, "your function returns None: is the `return` missing?")
-        expect(
-            torch.equal(W, before), "W was changed in place: whoever unmerges wants the old one back; return a new one"
-        )
-        expect(got.shape == W.shape, f"the result does not fit: {tuple(got.shape)}, W is {tuple(W.shape)}")
-        right = _merged(W, A, B, scaling)
-        expect(not torch.allclose(got, W + (B @ A).T, atol=1e-5), "missing the scaling, alpha / r")
-        expect(not torch.allclose(got, W - scaling * (B @ A).T, atol=1e-5), "the sign is wrong: merging adds")
-        expect(not torch.allclose(got, right - W, atol=1e-5), "that is the update alone, the base is missing")
-        expect(torch.allclose(got, right, atol=1e-4), "the values differ from W + scaling · (B A)ᵀ")
-
-
-# 09.2 -- time two jobs fairly
 
 
 class _Machine:
@@ -124,7 +102,7 @@ def _upside_down(base, other, rounds, clock):
         "one disturbed run moves a mean": _mean,
         "the first run of a job is slower": _cold,
         "upside down": _upside_down,
-        "returns None": lambda base, other, rounds, clock: None,
+        NOTHING: lambda base, other, rounds, clock: None,
         "each job must run in every round": lambda base, other, rounds, clock: 1.1,
     },
     done="right: in turns, so that drift hits both; warmed up; and a median, which one bad run cannot move",
@@ -132,30 +110,17 @@ def _upside_down(base, other, rounds, clock):
 def fair_ratio(answer):
     machine = _Machine()
     got = answer(machine.job("base"), machine.job("other"), 20, machine.clock)
-    expect(got is not None, "your function returns None: is the `return` missing?")
+    expect(got is not None, NOTHING)
     runs = machine.order
     expect(runs.count("base") >= 20 and runs.count("other") >= 20, "each job must run in every round, 20 times")
     expect(not got < 1, f"got {got:.2f}, the other job is slower: is that upside down (other / base)?")
-    longest = max(len(list_) for list_ in _streaks(runs))
+    longest = max(len(list(streak)) for _, streak in groupby(runs))
     expect(longest <= 3, "the jobs ran one after the other in blocks: drift in between counts as a difference")
     quiet = _Machine(disturbed=-1, drift=0.0)
     cold = answer(quiet.job("base"), quiet.job("other"), 1, quiet.clock)
     expect(abs(cold - 1.1) < 0.02, "the first run of a job is slower (caches, memory): run each once, untimed, before")
     expect(got < 1.3, "one disturbed run moves a mean; the median of the rounds' ratios does not care")
     expect(abs(got - 1.1) < 0.08, f"got {got:.3f}, it should be about 1.10")
-
-
-def _streaks(names):
-    streaks = [[names[0]]]
-    for name in names[1:]:
-        if name == streaks[-1][-1]:
-            streaks[-1].append(name)
-        else:
-            streaks.append([name])
-    return streaks
-
-
-# 09.3 -- is it slower, or is it noise?
 
 
 def _verdict(low, high, noise):
@@ -185,50 +150,4 @@ verdict = check_examples(
     done="right: a difference counts when all of its interval lies beyond what the base differs from itself",
 )  # fmt: skip
 
-quiz = Quiz(
-    "09",
-    [
-        Question(
-            "What does merging an adapter cost at inference?",
-            (
-                "a little time in every layer, for the products with A and B",
-                "no time, but the model then serves one task only",
-                "no time in float32, a few percent in bfloat16, for the rounding",
-            ),
-            1,
-            (
-                "Unmerged, yes. Merged, the layer is the one it was before, with other numbers.",
-                "One weight matrix, one product, as in the base. The price is that this copy is bound to one task.",
-                "W is rounded once, when it is merged. That costs digits, and no time in any format.",
-            ),
-        ),
-        Question(
-            "Why does W + ΔW − ΔW not give W back?",
-            (
-                "it does in float32; it is bfloat16 that has too few digits",
-                "each sum is rounded, and what rounding drops is gone",
-                "B A is a rounded product, so ΔW is not quite what was learnt",
-            ),
-            1,
-            (
-                "In float32 the errors are small, but 4 % of the weights differed after one round.",
-                "The sum keeps the digits that fit. Subtracting cannot bring back the others, so keep W itself.",
-                "True, but the same ΔW is added and taken away: its error would cancel, if the sums were not rounded.",
-            ),
-        ),
-        Question(
-            "Adapter layers cost 20 to 30 % in the paper's Table 1. Where?",
-            (
-                "in all three rows: the extra layers are always there",
-                "at batch 1 and 128 tokens, with the least work",
-                "at batch 32 and 512 tokens, with the most work",
-            ),
-            1,
-            (
-                "They always are, but at batch 32 × 512 tokens they add 2 to 3 %.",
-                "There each small operation costs its start, not its work, and there is little work to hide it behind.",
-                "There the base's own products take nearly all of the time.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("09", __file__)

@@ -3,7 +3,7 @@
 import torch
 
 from lorakit.show.exercises import check, check_examples, expect
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 
 def _mixed(x, W0, b, A, B, index):
@@ -139,65 +139,4 @@ def add(answer):
     expect(False, "B A is not s₁ B₁ A₁ + s₂ B₂ A₂")
 
 
-quiz = Quiz(
-    "10",
-    [
-        Question(
-            "Requests for 50 tasks arrive in one queue, a few for each. Merge the adapters or not?",
-            (
-                "Leave them unmerged and mix the batch",
-                "Merge each in turn: merged weights have no added latency",
-                "Merge all 50 into the base at once",
-            ),
-            0,
-            (
-                "Two small batched products a projection; every batch is full, whoever asks.",
-                "True of one task. For a few requests each, merging and unmerging costs more than it saves.",
-                "Then every request is answered by the sum of 50 tasks.",
-            ),
-        ),
-        Question(
-            "What does `set_adapter` move?",
-            (
-                "References: which A and B a layer uses",
-                "The adapter's numbers, into the base's weights",
-                "The base's weights, to make room",
-            ),
-            0,
-            (
-                "That is why a switch takes microseconds, among 3 adapters or among 1,000.",
-                "That would be a merge: it computes B A for every adapted matrix.",
-                "The base stays where it is; all adapters share it.",
-            ),
-        ),
-        Question(
-            "How can one batched product serve rows whose adapters have ranks 4 and 16?",
-            (
-                "Pad the smaller A and B with zeros to rank 16",
-                "Not with one: each rank needs a batched product of its own",
-                "Cut the larger A and B to the smaller rank, 4",
-            ),
-            0,
-            (
-                "A zero row of A and a zero column of B add nothing to B A.",
-                "Zeros fill the gap, so one product serves both; a row without any adapter gathers nothing but zeros.",
-                "That would change what it has learnt (chapter 08: how much depends on its spectrum).",
-            ),
-        ),
-        Question(
-            "An adapter that was trained on texts of templates scores well on new texts of the same templates. "
-            "Has it learnt the style?",
-            (
-                "It has learnt these templates; new patterns must tell how much more",
-                "Yes: it has not seen these texts, so it can only have learnt the style",
-                "No: a low loss always means that the texts were learnt by heart",
-            ),
-            0,
-            (
-                "Say what is new in a held-out text: its words, its patterns, or only how they are combined.",
-                "Held-out texts can be as near to training as shuffled cards to the deck.",
-                "New combinations were not in training, so it has learnt something: the templates.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("10", __file__)

@@ -4,7 +4,7 @@ import math
 import statistics
 
 from lorakit.show.exercises import check_examples
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 # 06.1 -- the learning rate, chosen where it may be
 
@@ -152,54 +152,4 @@ strength = check_examples(
     done="right: from r = 8 to r = 64, alpha has to grow eightfold under alpha / r, by 2.8 under alpha / √r",
 )
 
-quiz = Quiz(
-    "06",
-    [
-        Question(
-            "On test the learning rates lie three times as far apart as on validation. Which split chooses?",
-            ("test, since it tells the rates apart", "validation", "for each rank the split that scores it higher"),
-            1,
-            (
-                "Then the reported score is the best of several draws: better than the model is.",
-                "It chooses, test reports: then the reported number has had no part in the choice.",
-                "Wherever that is test, the best of several draws is reported again.",
-            ),
-        ),
-        Question(
-            "On text-to-SQL r = 1 was as good as r = 64, on Python source it was not. What differs?",
-            (
-                "the length of the examples: functions do not fit into 256 tokens",
-                "how much there is to learn beyond what the base knows",
-                "the learning rate: it was tuned on text-to-SQL and used for both",
-            ),
-            1,
-            (
-                "They are longer, 87 tokens on average against 48, but all that are scored fit: the longest has 170.",
-                "The untrained base gives the right SQL token more than one chance in two, the right Python token "
-                "one in a thousand. Steering needs few directions, learning a language many.",
-                "On both tasks every rank had its own, chosen on that task's validation.",
-            ),
-        ),
-        Question(
-            "The same budget for one attention projection or for the MLP's two layers. Which gets the higher rank?",
-            ("the attention projection", "the two layers of the MLP", "both get the same rank"),
-            0,
-            (
-                "r (in + out) is 2dr for the projection, 10dr for the two layers of the MLP: five times the rank.",
-                "Its two layers cost 5dr each, so the same budget buys a lower rank there.",
-                "Only if in + out were the same: the MLP's inner width is 4d.",
-            ),
-        ),
-        Question(
-            "From r = 8 to r = 128, alpha stays 16. Under alpha / r, what happens to the factor before B A?",
-            ("it stays: alpha is the same", "it falls to a sixteenth", "it falls to a quarter"),
-            1,
-            (
-                "The same alpha is divided by a larger r. The factor would stay if alpha had grown sixteenfold, "
-                "as r has.",
-                "16 / 8 = 2 becomes 16 / 128 = 0.125: each direction is heard less, but there are more of them.",
-                "That is the rule alpha / √r.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("06", __file__)

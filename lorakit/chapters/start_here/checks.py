@@ -7,7 +7,7 @@ import torch
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.text_to_sql import normal, run_sql
 from lorakit.show.exercises import check, check_examples, expect
-from lorakit.show.quiz import Question, Quiz
+from lorakit.show.quiz import read_quiz
 
 CITIES = Example(
     prompt="table: city (name, country, population)\nquestion: which city has more than 3000000 people?\nsql:",
@@ -90,50 +90,4 @@ adapter_bytes = check_examples(
 )
 
 
-quiz = Quiz(
-    "00",
-    [
-        Question(
-            "After `lk.set_adapter(model, None)` the model cannot answer the questions any more. Why?",
-            (
-                "What it learnt lies in A and B alone, and they are switched off",
-                "Training A and B made the base forget what it knew about SQL",
-                "`None` deletes A and B, and they must be loaded from the file again",
-            ),
-            0,
-            (
-                "The base's weights never changed: without B A it is the model it was, bit for bit.",
-                "It forgot nothing: none of its weights changed. It never could answer these questions.",
-                "It is still in memory: `lk.set_adapter(model, 'sql')` brings it back in microseconds.",
-            ),
-        ),
-        Question(
-            "Right after `lk.inject`, before any training, the outputs were those of the base, bit for bit. How?",
-            (
-                "A and B are drawn so small that rounding hides them",
-                "B starts at zero, so B A is exactly zero",
-                "The adapter is switched off until the first step",
-            ),
-            1,
-            (
-                "A is drawn at an ordinary size, and B is exactly zero: there is nothing for rounding to hide.",
-                "A is random, B is zero: training starts exactly from the pretrained model. Chapter 03 takes it apart.",
-                "It is on, and it computes. What it adds is exactly zero.",
-            ),
-        ),
-        Question(
-            "What does `lk.merge` change?",
-            (
-                "W₀ is overwritten, and without its file the base cannot be had back",
-                "B A is stored in place of A and B, so the adapter's file gets smaller",
-                "Each layer computes with one matrix, W₀ + s B A, at the base's speed",
-            ),
-            2,
-            (
-                "lorakit keeps W₀: after `lk.unmerge` the outputs were those from before, bit for bit.",
-                "The file is not touched. And B A written out is d × k: larger than A and B together, not smaller.",
-                "The same outputs up to rounding, and no extra work, as chapter 09 measures.",
-            ),
-        ),
-    ],
-)
+quiz = read_quiz("00", __file__)
