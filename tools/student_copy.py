@@ -4,7 +4,7 @@
 
 FOLDER is `student` beside `notebooks`, where the same relative paths hold; it is kept out of git. The code cells are
 those of the course, so the copy runs and checks as the original does. What the checks compare with stands in
-lorakit/chapters/<chapter>/checks.py: the copy hides the answers from view, it does not lock them away.
+lorakit/chapters/<chapter>: the copy hides the answers from view, it does not lock them away.
 """
 
 import argparse
