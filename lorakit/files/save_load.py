@@ -158,7 +158,7 @@ def _without_the_base(model: nn.Module, tensors: dict[str, Tensor], own: dict[st
     Raises LoRAError where they are not this base's, and for what LoRA here does not adapt.
     """
     ends = [getattr(model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
-    base = {f"{path}.weight": m.weight for path, m in base_modules(model) if any(m is end for end in ends)}
+    base = {f"{path}.weight": m.weight for path, m in base_modules(model) if m in ends and "weight" in m._parameters}
     adapted = {key.partition(".lora_")[0] for key in own if ".lora_" in key}
     base |= {f"{path}.base_layer.weight": m.weight for path, m in base_modules(model) if path in adapted}
     kept = dict(tensors)
