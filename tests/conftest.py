@@ -19,8 +19,6 @@ if GUARD not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [GUARD, os.environ.get("PYTHONPATH")]))
 from outside import guard  # noqa: E402
 
-from tests.support.tiny_gpt2 import make_tiny_model  # noqa: E402
-
 guard()
 
 
@@ -47,14 +45,16 @@ def tiny_tokenizer():
 
 
 @pytest.fixture
-def tiny_model():
+def tiny_model(make_tiny):
     """A fresh, seeded GPT-2 of 2 layers and width 32 in eval mode, with dropout, context 128."""
-    return make_tiny_model()
+    return make_tiny()
 
 
 @pytest.fixture(scope="session")
 def make_tiny():
     """The function behind `tiny_model`, for tests that need several."""
+    from tests.support.tiny_models import make_tiny_model
+
     return make_tiny_model
 
 

@@ -199,11 +199,7 @@ Killed at any instant, a folder that lorakit saves to holds the old adapter (or 
 processes that save an adapter to one folder take turns. A disk that fails in the middle of training costs the
 checkpoint and not the run: training goes on and says so; only where the last checkpoint cannot be written either does
 it raise, at the end, with the history.""",
-        (
-            "tests/robustness/test_kill.py",
-            "tests/robustness/test_disk*.py",
-            "tests/robustness/test_hostile_writers.py",
-        ),
+        ("tests/robustness/test_kill.py", "tests/robustness/test_disk.py"),
         kills,
     ),
     Promise(

@@ -1,8 +1,7 @@
 """At the end of a full run, what it did and the worst errors it measured go to data/results."""
 
-from tests.support import measured
 from tests.support.architectures import ARCHITECTURES
-from tests.support.figures import record
+from tests.support.figures import WORST, record
 from tests.support.properties import MORE, PROPERTIES
 
 passed: list[str] = []
@@ -27,5 +26,5 @@ def pytest_sessionfinish(session):
         properties=len(PROPERTIES),
         tests=len(set(passed)),
         cases=len(passed),
-        worst={name: float(f"{value:.3g}") for name, value in sorted(measured.WORST.items())},
+        worst={name: float(f"{value:.3g}") for name, value in sorted(WORST.items())},
     )

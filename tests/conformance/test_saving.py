@@ -7,13 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 import lorakit as lk
-from tests.files.test_save_load import CONFIG, WEIGHTS, edit_weights, refused
 from tests.support.architectures import ARCHITECTURES, KINDS, adapted, base, train, untrained
+from tests.support.saving import CONFIG, WEIGHTS, edit_weights, refused
 from tests.support.tiny_models import fill, logits, same_bits
-
-
-def heads(kind):
-    return dict(modules_to_save=ARCHITECTURES[kind].head)
 
 
 @pytest.mark.parametrize("use_rslora", [False, True], ids=["alpha/r", "alpha/sqrt(r)"])
@@ -32,7 +28,7 @@ def test_an_adapter_loads_bit_for_bit_whatever_the_seed(kind, use_rslora, tmp_pa
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_trained_tensor_comes_back_bit_for_bit(kind, tmp_path):
-    model = untrained(kind, **heads(kind))
+    model = untrained(kind, modules_to_save=ARCHITECTURES[kind].head)
     train(model, torch.optim.Adam, lr=0.01)
     trained = {path: p.detach() for path, p in model.named_parameters() if p.requires_grad}
     lk.save_adapter(model, tmp_path)
@@ -40,16 +36,13 @@ def test_every_trained_tensor_comes_back_bit_for_bit(kind, tmp_path):
     got = {path: p.detach() for path, p in back.named_parameters() if p.requires_grad}
     assert got.keys() == trained.keys()
     assert all(same_bits(got[path], value) for path, value in trained.items())
-    assert sum(value.numel() for value in trained.values()) <= sum(
-        value.numel() for value in load_file(tmp_path / WEIGHTS).values()
-    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_adapters_name_never_reaches_the_file(kind, tmp_path):
     expected = None
     for name in ("sql", "default", "lora", "lora_A", "weight", "base_layer", "model", "q"):
-        model = untrained(kind, name, **heads(kind))
+        model = untrained(kind, name, modules_to_save=ARCHITECTURES[kind].head)
         fill(model, name)
         lk.save_adapter(model, tmp_path / name)
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == [CONFIG, WEIGHTS]
@@ -87,11 +80,6 @@ def add(tensors):
     tensors["base_model.model.elsewhere.lora_A.weight"] = torch.ones(3, 24)
 
 
-def rename(tensors):
-    key = sorted(tensors)[0]
-    tensors[key.replace("base_model.model.", "base_model.model.more.")] = tensors.pop(key)
-
-
 def widen(tensors):
     key = next(key for key in sorted(tensors) if ".lora_B." in key)
     tensors[key] = torch.cat([tensors[key], tensors[key][:1]])
@@ -104,7 +92,6 @@ def poison(tensors):
 DAMAGE = {
     "missing": (drop, "missing|does not fit"),
     "unexpected": (add, "unexpected"),
-    "elsewhere": (rename, "unexpected"),
     "misshapen": (widen, "shape"),
     "not finite": (poison, "not finite"),
 }
@@ -113,7 +100,7 @@ DAMAGE = {
 @pytest.mark.parametrize(("damage", "says"), DAMAGE.values(), ids=DAMAGE.keys())
 @pytest.mark.parametrize("kind", KINDS)
 def test_loading_accounts_for_every_key_and_changes_nothing_when_it_refuses(kind, damage, says, tmp_path):
-    model = untrained(kind, **heads(kind))
+    model = untrained(kind, modules_to_save=ARCHITECTURES[kind].head)
     lk.save_adapter(model, tmp_path)
     edit_weights(tmp_path, damage)
     refused(base(kind), tmp_path, says)

@@ -5,12 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.pytorch_utils import Conv1D
 
 import lorakit as lk
 from lorakit import LoRAConfig
-from tests.support.tiny_models import build, fill, gpt2, ids, llama
+from tests.support.tiny_models import Ops, fill, gpt2, ids, llama
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
@@ -224,16 +223,6 @@ def test_dropout_acts_on_the_adapters_input_only_and_not_in_eval():
         assert torch.equal(model(x), base), "dropout touched the base's path"
 
 
-class Ops(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.append(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("conv", [False, True], ids=["Linear", "Conv1D"])
 def test_a_layer_costs_few_operations(conv):
     """Views counted. PEFT: 14 forward and 22 backward for a frozen Linear's 4 + 5."""
@@ -315,9 +304,3 @@ def test_a_subclass_of_linear_keeps_its_own_forward():
         2 * nn.functional.linear(x, model[0].weight, model[0].bias) + x @ model[0].adapters["default"].delta_weight().T
     )
     torch.testing.assert_close(model(x), expected)
-
-
-def test_two_models_share_no_state():
-    one, two = build("gpt2"), build("gpt2")
-    lk.inject(one, LoRAConfig(r=2))
-    assert lk.adapter_names(two) == [] and type(two.transformer.h[0].attn.c_attn).__name__ == "Conv1D"

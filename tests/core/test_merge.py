@@ -1,4 +1,7 @@
-"""Merging: the same function at the base's cost, undone bit for bit (invariants 3 and 4)."""
+"""Merging and what it must not do: errors, half-done merges, state dicts (invariants 3 and 4).
+
+That merged equals unmerged within one rounding, and that unmerging is exact: tests/conformance/test_merging.py.
+"""
 
 import copy
 
@@ -8,86 +11,22 @@ from torch import nn
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
-from tests.core.test_layer import DTYPES, box, exact
-from tests.support.tiny_models import CASE_IDS, CASES, assert_same, build, fill, llama, logits, same_bits, snapshot
+from tests.support.tiny_models import assert_same, build, fill, llama, logits, same_bits, snapshot, two_adapters
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
-def two_adapters(kind, targets, dtype=torch.float32):
-    model = build(kind).to(dtype)
-    for number, name in enumerate(("a", "b")):
-        lk.inject(model, LoRAConfig(r=2 + number, targets=targets), name=name)
-        fill(model, name, seed=number)
-    return model
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
-def test_unmerge_restores_everything_bit_for_bit(kind, targets, dtype):
-    """Trap 3: subtracting drifts; 20 % of PEFT's bf16 weights differ after one round trip."""
-    model = two_adapters(kind, targets, dtype)
-    before = snapshot(model)
-    for name in ("a", "b", "a"):
-        lk.set_adapter(model, name)
-        lk.merge(model)
-        assert lk.is_merged(model)
-        lk.unmerge(model)
-        assert not lk.is_merged(model)
-    lk.set_adapter(model, "b")
-    assert_same(before, snapshot(model))
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("fields", [dict(), dict(slices="q"), dict(slices="qv"), dict(conv=True, slices="kv")], ids=str)
-def test_merged_equals_unmerged_within_the_bound_of_rounding(fields, dtype):
-    """Unmerged is within `exact`'s bound of the formula; merging rounds W once more, which is eps / 2 of |W| |x|."""
-    for seed in range(5):
-        model = box(24, 72, 4, dtype=dtype, seed=seed, **fields).eval()
-        x = torch.randn(50, 24).to(dtype)
-        expected, bound = exact(model, x)
-        with torch.no_grad():
-            apart = model(x).double()
-            lk.merge(model)
-            merged = model(x).double()
-        assert ((apart - expected).abs() <= bound).all()
-        assert ((merged - expected).abs() <= bound).all()
-        assert ((merged - apart).abs() <= 2 * bound).all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
-def test_merging_a_model_errs_no_more_than_its_dtype_does(kind, targets, dtype):
-    """The yardstick is measured: how far this dtype's unmerged logits are from float64's.
-
-    Merged and unmerged are two evaluations of one function with about the same number of roundings, so each is about
-    one yardstick away from the truth; 4 allows for both and for luck.
-    """
-    model = two_adapters(kind, targets, dtype)
-    truth = copy.deepcopy(model).double()
-    truth = logits(truth) if dtype != torch.float64 else None
-    apart = logits(model).double()
-    lk.merge(model)
-    merged = logits(model).double()
-    if truth is None:
-        torch.testing.assert_close(merged, apart, rtol=1e-12, atol=1e-12)
-    else:
-        yardstick = (apart - truth).abs().max() + torch.finfo(dtype).eps * truth.abs().max()
-        assert (merged - truth).abs().max() <= 4 * yardstick
-        assert (merged - apart).abs().max() <= 4 * yardstick
-
-
-def test_merge_forms_the_sum_in_float32_and_rounds_once():
-    model = box(24, 24, 4, dtype=torch.bfloat16)
-    layer, adapter = model.c_attn, model.c_attn.adapters["default"]
-    W0 = layer.weight.detach().clone()
+def test_the_sum_is_formed_in_float32_and_rounded_once():
+    model = two_adapters("plain", ("q",), torch.bfloat16)
+    layer = model.q_proj
+    W0, adapter = layer.weight.detach().clone(), layer.active
     lk.merge(model)
     expected = torch.addmm(W0.float(), adapter.lora_B, adapter.lora_A, alpha=adapter.scaling).bfloat16()
     assert same_bits(layer.weight.detach(), expected)
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 def test_unmerge_is_exact_after_a_move(dtype, device):
     model = two_adapters("gpt2", ("q", "v"), dtype)
     before = snapshot(model)
@@ -243,41 +182,11 @@ def test_merging_into_a_computed_weight_is_refused(old):
     assert same_bits(logits(model), plain)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_merge_that_is_not_finite_is_refused_whole(value):
-    """Trap 13: elsewhere the layers before the bad one stay merged, or NaN goes in silently."""
-    model = two_adapters("gpt2", ("q", "v"))
-    model.transformer.h[1].attn.c_attn.adapters["b"].lora_B.data[3, 1] = value
-    before = snapshot(model)
-    with pytest.raises(LoRAError, match=r"h\.1\.attn\.c_attn"):
-        lk.merge(model)
-    assert_same(before, snapshot(model))
-
-
 def test_a_merge_that_overflows_half_precision_is_refused():
     model = two_adapters("gpt2", ("q", "v"), torch.float16)
     fill(model, "b", size=3e3)
     before = snapshot(model)
     with pytest.raises(LoRAError, match="not finite in torch.float16"):
-        lk.merge(model)
-    assert_same(before, snapshot(model))
-
-
-def test_running_out_of_memory_while_merging_changes_nothing(monkeypatch):
-    from lorakit.core import merge as file
-
-    model, made = two_adapters("gpt2", ("q", "v")), []
-    real = file._merged_weight
-
-    def fails_the_second_time(path, layer):
-        if made:
-            raise MemoryError
-        made.append(path)
-        return real(path, layer)
-
-    monkeypatch.setattr(file, "_merged_weight", fails_the_second_time)
-    before = snapshot(model)
-    with pytest.raises(MemoryError):
         lk.merge(model)
     assert_same(before, snapshot(model))
 
@@ -293,12 +202,3 @@ def test_strength_is_merged_as_set():
     apart = logits(model)
     lk.merge(model)
     torch.testing.assert_close(logits(model), apart, rtol=1e-4, atol=1e-5)
-
-
-def test_a_merged_layer_runs_the_bases_own_operation():
-    model = two_adapters("gpt2", ("q", "v"))
-    lk.merge(model)
-    merged, plain = logits(model), build("gpt2")
-    for path, layer in model._lorakit.layers.items():
-        plain.get_submodule(path).weight.data = layer.weight.data
-    assert same_bits(merged, logits(plain))

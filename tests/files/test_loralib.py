@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
-from tests.files.test_save_load import refused
+from tests.support.saving import refused
 from tests.support.tiny_models import build, logits
 
 

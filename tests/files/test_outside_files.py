@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import lorakit as lk
 from lorakit import LoRAError
-from tests.core.test_outside import adapted, llama, logits, shaken
+from tests.support.llama import adapted, llama, logits, shaken
 
 WEIGHTS = "adapter_model.safetensors"
 

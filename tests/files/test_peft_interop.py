@@ -12,19 +12,10 @@ from safetensors.torch import load_file, save_file
 
 import lorakit as lk
 from lorakit import LoRAConfig
-from tests.files.test_save_load import CONFIG, WEIGHTS, adapted, edit_config, refused
+from tests.support.saving import CONFIG, WEIGHTS, adapted, edit_config, randomise, refused
 from tests.support.tiny_models import build, gpt2, ids, logits
 
 CLOSE = dict(rtol=0, atol=1e-5)
-
-
-def randomise(model, seed=3):
-    """Random A, B and saved heads, as if trained."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        if "lora_" in name or "modules_to_save" in name:
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.data.copy_(0.3 * noise / parameter.shape[-1] ** 0.5)
 
 
 def by_peft(kind, folder, name="default", **fields):
@@ -128,8 +119,6 @@ UNSUPPORTED = {
     "use_dora": dict(use_dora=True),
     "bias": dict(bias="lora_only"),
     "lora_bias": dict(lora_bias=True),
-    "trainable_token_indices": dict(trainable_token_indices={"wte": [1, 2]}, target_modules=["c_attn"]),
-    "lora_embedding": dict(target_modules=["c_attn", "wte"]),
     "layer_replication": dict(layer_replication=[[0, 2], [1, 2]]),
     "target_parameters": dict(target_modules=["c_attn"], target_parameters=["mlp.c_fc.weight"]),
 }

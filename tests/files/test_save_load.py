@@ -1,60 +1,28 @@
 """Saving is atomic, loading accounts for every key, nothing is ever unpickled (invariants 7 and 8)."""
 
-import json
 import os
 import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
-from tests.support.tiny_models import CASE_IDS, CASES, assert_same, build, fill, logits, same_bits, snapshot
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-
-def adapted(kind="gpt2", seed=1, base_seed=0, **fields):
-    model = build(kind, seed=base_seed)
-    lk.inject(model, LoRAConfig(**{"r": 2, "alpha": 7, **fields}), name="sql")
-    fill(model, "sql", seed=seed)
-    return model
-
-
-def refused(model, folder, says, **options):
-    before = snapshot(model)
-    with pytest.raises(LoRAError, match=says):
-        lk.load_adapter(model, folder, "new", **options)
-    assert_same(before, snapshot(model))
-
-
-def assert_same_files(one, other):
-    """The same tensors, metadata and config; the bytes may differ, since safetensors orders metadata at random."""
-    assert (one / CONFIG).read_text() == (other / CONFIG).read_text()
-    with safe_open(one / WEIGHTS, "pt") as first, safe_open(other / WEIGHTS, "pt") as second:
-        assert first.metadata() == second.metadata() and set(first.keys()) == set(second.keys())
-        assert all(same_bits(first.get_tensor(key), second.get_tensor(key)) for key in first.keys())  # noqa: SIM118
-
-
-def edit_config(folder, **fields):
-    path = Path(folder) / CONFIG
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-def edit_weights(folder, change, note=True):
-    path = Path(folder) / WEIGHTS
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, metadata=metadata if note else {"format": "pt"})
+from tests.support.saving import (
+    CONFIG,
+    FIRST,
+    WEIGHTS,
+    adapted,
+    assert_same_files,
+    contents,
+    edit_config,
+    edit_weights,
+    refused,
+    two_versions,
+    version_in,
+)
+from tests.support.tiny_models import CASE_IDS, CASES, build, logits, same_bits
 
 
 @pytest.mark.parametrize("use_rslora", [False, True], ids=["alpha/r", "rslora"])
@@ -76,15 +44,6 @@ def test_a_saved_adapter_comes_back_bit_for_bit(kind, targets, use_rslora, tmp_p
     lk.save_adapter(other, tmp_path / "twice")
     first, second = (load_file(folder / WEIGHTS) for folder in (tmp_path, tmp_path / "twice"))
     assert all(same_bits(first[key], second[key]) for key in first) and first.keys() == second.keys()
-
-
-def test_ranks_and_alphas_by_pattern_come_back(tmp_path):
-    patterns = dict(rank_pattern={r"h\.1\.attn\.c_attn": 5, "c_fc": 3}, alpha_pattern={"mlp.c_fc": 11})
-    model = adapted(targets=("q", "v", "mlp"), **patterns)
-    lk.save_adapter(model, tmp_path)
-    other = build("gpt2")
-    lk.load_adapter(other, tmp_path)
-    assert same_bits(logits(model), logits(other))
 
 
 def test_a_pattern_is_pinned_where_one_path_is_the_end_of_another(tmp_path):
@@ -202,7 +161,6 @@ def put(key, value):
     return lambda tensors: tensors.update({key: value})
 
 
-FIRST = "base_model.model.transformer.h.0.attn.c_attn.lora_{}.weight"
 DAMAGE = {
     "a missing B": (drop("h.1.attn.c_attn.lora_B"), r"missing: transformer\.h\.1\.attn\.c_attn\.lora_B"),
     "a missing layer": (drop("h.1."), r"missing: transformer\.h\.1\.attn\.c_attn"),
@@ -278,82 +236,32 @@ def test_a_pickle_is_never_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 20) | st.floats(allow_nan=False) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
-    max_leaves=4,
-)
-
-
-@pytest.fixture(scope="module")
-def peft_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("peft")
-    lk.save_adapter(adapted(targets=("c_attn",)), folder)
-    edit_weights(folder, lambda tensors: None, note=False)
-    return folder, (folder / CONFIG).read_text(), adapted(seed=4)
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), value=json_values)
-def test_any_config_loads_or_is_refused_with_a_lora_error(peft_folder, data, value):
-    folder, text, model = peft_folder
-    field = data.draw(st.sampled_from(sorted(json.loads(text))))
-    (folder / CONFIG).write_text(json.dumps({**json.loads(text), field: value}))
-    state = (lk.adapter_names(model), lk.active_adapter(model))
-    try:
-        lk.load_adapter(model, folder, "new")
-    except LoRAError:
-        assert (lk.adapter_names(model), lk.active_adapter(model)) == state
-    else:
-        lk.delete_adapter(model, "new")
-        lk.set_adapter(model, "sql")
-
-
 # Atomicity
 
 
-def folder_holds(folder, versions):
-    """Which of two versions the folder holds, whole; fails if it is neither."""
-    model = build("gpt2")
-    lk.load_adapter(model, folder)
-    found = [name for name, expected in versions.items() if same_bits(logits(model), expected)]
-    assert len(found) == 1
-    return found[0]
-
-
-def two_versions():
-    """Two adapters of different rank, alpha and targets, so that halves of them never fit together."""
-    return {"old": adapted(seed=1), "new": adapted(seed=2, r=3, alpha=5, targets=("c_attn", "mlp"))}
-
-
 @pytest.mark.parametrize("first", [False, True], ids=["replacing", "first save"])
-@pytest.mark.parametrize("call", ["os.fsync 1", "os.fsync 2", "os.replace 1", "os.replace 2"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["disk", "Ctrl-C"])
-def test_an_error_at_any_step_of_saving_leaves_a_whole_adapter(error, call, first, tmp_path, monkeypatch):
-    models = two_versions()
+@pytest.mark.parametrize(("name", "count"), [("fsync", 1), ("fsync", 2), ("replace", 1), ("replace", 2)])
+def test_ctrl_c_at_any_step_of_saving_leaves_a_whole_adapter(name, count, first, tmp_path, monkeypatch):
+    """Errors of the disk, at every step: tests/robustness/test_disk.py. SIGKILL: test_kill.py."""
+    models, calls, real = two_versions(), [], getattr(os, name)
     if not first:
         lk.save_adapter(models["old"], tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    name, count = call.split()
-    calls, real = [], getattr(os, name.removeprefix("os."))
+    before = contents(tmp_path)
 
-    def fails(*args, **kwargs):
+    def interrupted(*args):
         calls.append(args)
-        if len(calls) == int(count):
-            raise error
-        return real(*args, **kwargs)
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        return real(*args)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(name, fails)
-        with pytest.raises(LoRAError if isinstance(error, OSError) else KeyboardInterrupt):
-            lk.save_adapter(models["new"], tmp_path)
-    if call == "os.replace 2":  # the weights are new and carry their own config
-        assert folder_holds(tmp_path, {name: logits(model) for name, model in models.items()}) == "new"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, name, interrupted)
+        lk.save_adapter(models["new"], tmp_path)
+    if (name, count) == ("replace", 2):  # the weights are new and carry their own config
+        assert version_in(tmp_path, {name: logits(model) for name, model in models.items()}) == "new"
         assert not list(tmp_path.glob(".*"))
     else:
-        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    lk.save_adapter(models["new"], tmp_path)
-    assert folder_holds(tmp_path, {"new": logits(models["new"])}) == "new"
+        assert contents(tmp_path) == before
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path):
@@ -364,50 +272,3 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(LoRAError, match=r"h\.0\.attn\.c_attn\.lora_A"):
         lk.save_adapter(model, tmp_path)
     assert (tmp_path / WEIGHTS).read_bytes() == before
-
-
-def test_a_folder_that_cannot_be_written_is_a_lora_error(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(LoRAError, match="cannot write"):
-        lk.save_adapter(adapted(), tmp_path / "file" / "folder")
-
-
-def test_what_a_killed_process_left_is_gone_after_the_next_save(tmp_path):
-    for name in (WEIGHTS, CONFIG):
-        (tmp_path / f".{name}.tmp").write_text("half")
-    lk.save_adapter(adapted(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {WEIGHTS, CONFIG}
-
-
-KILLED = """
-import os, random, signal, sys, time
-import torch
-torch.set_num_threads(1)
-from tests.files.test_save_load import folder_holds, lk, logits, two_versions
-models = two_versions()
-expected = {name: logits(model) for name, model in models.items()}
-folder, rounds = sys.argv[1], 10
-lk.save_adapter(models["old"], folder)
-random.seed(0)
-for _ in range(rounds):
-    child = os.fork()
-    if child == 0:
-        while True:
-            for model in models.values():
-                lk.save_adapter(model, folder)
-    time.sleep(random.uniform(0.005, 0.06))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    print(folder_holds(folder, expected), len(os.listdir(folder)))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_killed_at_any_instant_the_folder_holds_the_old_or_the_new_adapter(tmp_path):
-    paths = [str(Path(__file__).parents[2]), *sys.path]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.splitlines()) == 10

@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import time
-import warnings
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -23,10 +22,11 @@ from safetensors.torch import load
 import lorakit as lk
 from tests.support import fuzz_mutations as mutations
 from tests.support.figures import record, size
-from tests.support.fuzz_originals import CONFIG, WEIGHTS, Original, originals
+from tests.support.fuzz_originals import Original, originals
+from tests.support.saving import CONFIG, WEIGHTS
 from tests.support.tiny_models import assert_same, build, fill, logits, same_bits, snapshot
 
-CASES = size(bounded=1_000, full=20_000)
+CASES = size(bounded=600, full=20_000)
 SLOWEST = 5.0  # seconds that one load may take, on a machine with other work to do
 PREFIX = "base_model.model."
 NAMES = ["../other", "/etc", "", ".", "a/b", "a\0b", "x" * 5000, "forward", "é", None, 3]
@@ -36,11 +36,9 @@ class Bench:
     """A model of each kind with one adapter of its own, and what each whole original loads as."""
 
     def __init__(self, place: Path):
-        self.place, self.folder = place, place / "adapter"
-        self.originals = originals()
+        self.folder, self.originals = place / "adapter", originals(canary=place / "canary")
         self.models, self.before, self.outputs, self.whole = {}, {}, {}, {}
         for name, original in self.originals.items():
-            original.canary = str(place / "canary")
             if original.kind not in self.models:
                 model = lk.inject(build(original.kind), lk.LoRAConfig(r=2, targets=("o", "mlp")), "old")
                 fill(model, "old", seed=3)
@@ -52,13 +50,8 @@ class Bench:
             self.unload(original)
 
     def load(self, original: Original, name="new") -> None:
-        file = original.writer == "loralib"
-        lk.load_adapter(
-            self.models[original.kind],
-            self.folder / original.weights if file else self.folder,
-            name,
-            **original.options,
-        )
+        place = self.folder / original.weights if original.writer == "loralib" else self.folder
+        lk.load_adapter(self.models[original.kind], place, name, **original.options)
 
     def unload(self, original: Original) -> None:
         lk.delete_adapter(self.models[original.kind], "new")
@@ -98,21 +91,18 @@ def as_written(original: Original, files: dict, model) -> bool:
     loaded = held(model)
     if original.writer == "loralib":
         said = torch.load(io.BytesIO(files[original.weights]), weights_only=True)
-        expected = {
-            path: (said[f"{path}.lora_A"].float(), said[f"{path}.lora_B"].float(), *loaded[path][2:]) for path in loaded
-        }
-        return equal(loaded, expected) and all(values[2] == 3.0 for values in loaded.values())
+        expected = {path: (said[f"{path}.lora_A"].float(), said[f"{path}.lora_B"].float()) for path in loaded}
+        loaded = {path: values[:2] for path, values in loaded.items() if values[2] == 3.0}
+        return equal(loaded, expected)
     fields, said = json.loads(files[CONFIG]), load(files[WEIGHTS])
     said = {key.removeprefix(PREFIX).replace(".default.weight", ".weight"): value for key, value in said.items()}
     expected = {}
     for key in [key for key in said if ".lora_A." in key]:
         path = key.removesuffix(".lora_A.weight")
         A, B = said.pop(key), said.pop(key.replace("lora_A", "lora_B"))
-        r, alpha = A.shape[0], fields.get("lora_alpha", 8)
-        for pattern, value in (fields.get("alpha_pattern") or {}).items():
-            if re.match(rf"(.*\.)?({pattern})$", path):
-                alpha = value
-                break
+        patterns = (fields.get("alpha_pattern") or {}).items()
+        fitting = (value for pattern, value in patterns if re.match(rf"(.*\.)?({pattern})$", path))
+        r, alpha = A.shape[0], next(fitting, fields.get("lora_alpha", 8))
         scaling = alpha / r**0.5 if fields.get("use_rslora") else alpha / r
         expected[path] = (A.float(), B.float(), pytest.approx(scaling, rel=1e-12), (), r)
     for path, module in model._lorakit.parts_of("new", model._lorakit.saved).items():
@@ -148,9 +138,8 @@ def damage(bench: Bench, rng: Random) -> tuple[str, Original, dict, str]:
     files, done = dict(original.files), []
     for _ in range(2 if rng.random() < 0.15 else 1):
         mutation = rng.choice(mutations.ANY + (mutations.FILES if original.writer == "loralib" else mutations.FOLDERS))
-        extra = (list(bench.originals.values()),) if mutation is mutations.anothers_file else ()
         with contextlib.suppress(*((Exception,) if done else ())):  # a second one may find nothing left to damage
-            mutation(rng, files, original, *extra)
+            mutation(rng, files, original)
             done.append(mutation.__name__)
     return name, original, files, " + ".join(done)
 
@@ -184,20 +173,8 @@ def one_case(bench: Bench, case: int) -> tuple[str, str, float]:
     return kind, outcome, seconds
 
 
-@contextlib.contextmanager
-def watchdog(seconds: int):
-    """A load that waits for ever shall fail, not hang."""
-
-    def late(*_):
-        raise TimeoutError(f"not done after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+def late(*_):
+    raise TimeoutError("a load that waits for ever")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="pipes, links and an alarm: POSIX")
@@ -208,31 +185,26 @@ def test_every_damaged_adapter_is_refused_or_loads_exactly_what_it_says(tmp_path
     only = os.environ.get("LORAKIT_FUZZ_CASE")
     start_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kinds, outcomes, slowest = Counter(), Counter(), 0.0
-    for case in [int(only)] if only else range(CASES):
-        try:
-            with watchdog(60), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                kind, outcome, seconds = one_case(bench, case)
-        except Exception as error:
-            pytest.fail(
-                f"case {case} ({damage(bench, Random(f'lorakit {case}'))[::3]}): {type(error).__name__}: {error}"
-            )
-        kinds.update(kind.split(" + "))
-        outcomes[outcome] += 1
-        slowest = max(slowest, seconds)
+    handler = signal.signal(signal.SIGALRM, late)
+    try:
+        for case in [int(only)] if only else range(CASES):
+            signal.alarm(60)
+            kind, outcome, seconds = one_case(bench, case)
+            kinds.update(kind.split(" + "))
+            outcomes[outcome] += 1
+            slowest = max(slowest, seconds)
+    except Exception as error:
+        what = damage(bench, Random(f"lorakit {case}"))[::3]
+        pytest.fail(f"case {case} ({what}): {type(error).__name__}: {error}")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start_kib) / 1024
     if only:
         return
     assert outcomes["refused"] > CASES / 2 and outcomes["harmless"] > CASES / 50, outcomes  # the damage is real
     assert grown < 512, f"{grown:.0f} MiB more than before"
-    record(
-        "hostile",
-        cases=CASES,
-        refused=outcomes["refused"],
-        harmless=outcomes["harmless"],
-        as_written=outcomes["as written"],
-        kinds=dict(sorted(kinds.items())),
-        slowest_s=round(slowest, 3),
-        peak_mib=round(grown, 1),
-    )
-    print(dict(outcomes), dict(kinds), f"slowest {slowest:.3f} s, {grown:.1f} MiB")
+    found = {outcome.replace(" ", "_"): outcomes[outcome] for outcome in ("refused", "harmless", "as written")}
+    found |= {"kinds": dict(sorted(kinds.items())), "slowest_s": round(slowest, 3), "peak_mib": round(grown, 1)}
+    record("hostile", cases=CASES, **found)
+    print(found)

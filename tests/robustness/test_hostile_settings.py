@@ -1,6 +1,5 @@
 """Settings, keys and tensors that cannot be meant: refused by name, in bounded time, in a message one can read."""
 
-import json
 import time
 
 import pytest
@@ -9,16 +8,26 @@ from safetensors.torch import save_file
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
-from tests.files.test_save_load import CONFIG, FIRST, WEIGHTS, adapted, edit_config, edit_weights, refused
-from tests.robustness.test_hostile_files import as_version_1, header_of, put_header
-from tests.support.tiny_models import assert_same, build, logits, same_bits, snapshot
+from tests.support.saving import (
+    CONFIG,
+    FIRST,
+    WEIGHTS,
+    adapted,
+    as_version_1,
+    edit_config,
+    edit_weights,
+    join,
+    refused,
+    split,
+)
+from tests.support.tiny_models import build, logits, same_bits
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder as PEFT writes it: no note, no checksum, so that nothing but its own sense is checked."""
     lk.save_adapter(adapted(targets=("c_attn",)), tmp_path)
-    edit_weights(tmp_path, lambda tensors: None, note=False)
+    edit_weights(tmp_path, note=False)
     return tmp_path
 
 
@@ -44,13 +53,9 @@ NONSENSE = {
 @pytest.mark.parametrize("field", NONSENSE)
 def test_a_setting_that_cannot_be_meant_is_refused(field, folder):
     text, model = (folder / CONFIG).read_text(), build("gpt2")
-    before = snapshot(model)
     for value in NONSENSE[field]:
-        (folder / CONFIG).write_text(json.dumps({**json.loads(text), field: value}))
-        with pytest.raises(LoRAError) as error:
-            lk.load_adapter(model, folder)
-        assert len(str(error.value)) <= 2000, field
-        assert_same(before, snapshot(model))
+        edit_config(folder, **{field: value})
+        refused(model, folder, "")
     (folder / CONFIG).write_text(text)
     lk.load_adapter(model, folder)
 
@@ -88,25 +93,17 @@ def test_slices_that_a_projection_does_not_have_are_refused(pieces, tmp_path):
     path, square = "transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj"
     as_version_1(tmp_path)
     lk.load_adapter(build("gpt2"), tmp_path)
-    as_version_1_again(tmp_path, slices={path: pieces})
+    as_version_1(tmp_path, slices={path: pieces})
     refused(build("gpt2"), tmp_path, "slices|cannot be used")
-    as_version_1_again(tmp_path, slices={square: ["q"]})
+    as_version_1(tmp_path, slices={square: ["q"]})
     refused(build("gpt2"), tmp_path, "slices")
-
-
-def as_version_1_again(folder, **changes):
-    header, data = header_of(folder / WEIGHTS)
-    note = {**json.loads(header["__metadata__"]["lorakit"]), **changes}
-    header["__metadata__"]["lorakit"] = json.dumps(note)
-    put_header(folder / WEIGHTS, header, data)
 
 
 @pytest.mark.parametrize("note", ["[1]", "{}", '{"config": 3}', "[" * 5000, "x", "\x1b"])
 def test_a_note_that_says_nothing_sensible_is_refused(note, tmp_path):
     lk.save_adapter(adapted(), tmp_path)
-    header, data = header_of(tmp_path / WEIGHTS)
-    header["__metadata__"] = {"lorakit": note}
-    put_header(tmp_path / WEIGHTS, header, data)
+    header, data = split((tmp_path / WEIGHTS).read_bytes())
+    (tmp_path / WEIGHTS).write_bytes(join(header | {"__metadata__": {"lorakit": note}}, data))
     refused(build("gpt2"), tmp_path, "damaged")
 
 
@@ -155,12 +152,9 @@ MONSTERS = ["a." * 200_000, ".lora_A" * 60_000, "a" * 500_000, "\x1b[2J\x07" * 1
 def test_a_monstrous_key_is_refused_quickly_and_shown_in_part(key, folder):
     edit_weights(folder, lambda tensors: tensors.update({key: torch.zeros(1)}), note=False)
     edit_config(folder, modules_to_save=["ln_f"])
-    model = build("gpt2")
     start = time.perf_counter()
-    with pytest.raises(LoRAError, match="unexpected") as error:
-        lk.load_adapter(model, folder)
+    refused(build("gpt2"), folder, "unexpected")
     assert time.perf_counter() - start < 2
-    assert len(str(error.value)) <= 2000 and str(error.value).isprintable()
 
 
 # Modules saved whole
@@ -186,11 +180,9 @@ def test_a_head_too_large_for_the_bases_precision_is_refused_and_nothing_half_do
 
 def test_every_element_type_that_safetensors_knows_loads_right_or_is_refused(folder):
     """float4 and float8 among them: what torch cannot turn into float32 must not surface as torch's own error."""
-    header, data = header_of(folder / WEIGHTS)
-    sizes = dict(
-        F4=0.5, F8_E4M3=1, F8_E5M2=1, F8_E8M0=1, F8_E4M3FNUZ=1, BOOL=1, U8=1, I8=1, I16=2, U16=2, F16=2, BF16=2
-    )
-    sizes |= dict(I32=4, U32=4, F32=4, F64=8, I64=8, U64=8, C64=8)
+    header, _ = split((folder / WEIGHTS).read_bytes())
+    sizes = dict.fromkeys(("F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "BOOL", "U8", "I8"), 1) | {"F4": 0.5}
+    sizes |= dict(I16=2, U16=2, F16=2, BF16=2, I32=4, U32=4, F32=4, F64=8, I64=8, U64=8, C64=8)
     loads = []
     for kind, size in sizes.items():
         out, at = {}, 0
@@ -199,7 +191,7 @@ def test_every_element_type_that_safetensors_knows_loads_right_or_is_refused(fol
                 length = int(torch.Size(header[key]["shape"]).numel() * size)
                 out[key] = {**header[key], "dtype": kind, "data_offsets": [at, at + length]}
                 at += length
-        put_header(folder / WEIGHTS, out, bytes(at))
+        (folder / WEIGHTS).write_bytes(join(out, bytes(at)))
         try:
             lk.load_adapter(build("gpt2"), folder)
             loads.append(kind)

@@ -1,4 +1,4 @@
-"""Killed at any instant (SIGKILL), what lies on the disk is the old state or the new one, whole."""
+"""Killed at any instant (SIGKILL), or written by two at once, a folder holds the old state or the new one, whole."""
 
 import os
 from collections import Counter
@@ -13,13 +13,14 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked ch
 HERE = Path(__file__).parents[1] / "support"
 
 
-KILLS = size(20, 200)
+KILLS = size(12, 200)
+SAVES = size(25, 1500)  # of each of two processes at once
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """The figures that killing.py prints; it fails, and so do these tests, at the first mixture that it meets."""
-    found = figures_of(HERE / "killing.py", tmp_path_factory.mktemp("killed"), KILLS)
+    found = figures_of(HERE / "killing.py", tmp_path_factory.mktemp("killed"), KILLS, SAVES)
     record("kills", kills=KILLS, **found)
     return found
 
@@ -50,13 +51,12 @@ def test_a_training_run_resumes_to_the_same_numbers_whenever_it_is_killed(found)
     assert found["checkpoint"]["after"] == ["checkpoint.safetensors"], "the next save cleans up"
 
 
-def test_a_run_that_starts_afresh_replaces_the_old_checkpoint_in_one_step(found):
-    steps = found["restart"]["steps"]
-    assert steps.keys() == {"2", "3", "4"}, "a lower, the same and a higher step than the one that lies there"
-    for states in steps.values():
-        assert states["old"] and states.keys() <= {"old", "new"}, "nothing comes after the rename"
-
-
 def test_histories_and_records_of_sweeps_are_whole_whenever_their_writing_is_killed(found):
     assert found["records"]["history"]["old"]  # what comes after the rename changes nothing
     assert found["records"]["sweep"]["old"]
+
+
+def test_two_savers_and_a_reader_in_one_folder_never_meet_a_mixture(found):
+    crowd = found["crowd"]
+    assert crowd["seen"]["old"] and crowd["seen"]["new"] and crowd["seen"].keys() <= {"old", "new", "nothing"}
+    assert crowd["files"] == ["adapter_config.json", "adapter_model.safetensors"]

@@ -1,7 +1,6 @@
 """Thousands of switches, loads, merges and mixed batches leave no object and no memory behind."""
 
 import gc
-import threading
 from collections import Counter
 
 import psutil
@@ -10,7 +9,7 @@ import torch
 
 import lorakit as lk
 from tests.support.figures import SOAK, record, size
-from tests.support.tiny_models import assert_same, build, fill, ids, logits, snapshot
+from tests.support.tiny_models import assert_same, build, fill, logits, snapshot
 
 CONFIG = lk.LoRAConfig(r=4, targets=("all-linear",))
 FIGURES = {}
@@ -60,14 +59,6 @@ def mix(model, folder):
         pass
 
 
-def switch_while_another_thread_is_inside(model, folder):
-    reader = threading.Thread(target=logits, args=(model, ids(rows=1, tokens=2)))
-    reader.start()
-    lk.set_adapter(model, "two")
-    lk.set_adapter(model, "one")
-    reader.join()
-
-
 def save(model, folder):
     lk.save_adapter(model, folder.parent / "again")
 
@@ -86,11 +77,10 @@ def refused(model, folder):
 
 
 CYCLES = {  # (bounded, full); a cycle of `switch` is two switches
-    switch: (1000, 5000),
-    load_and_delete: (100, 1000),
-    merge_and_unmerge: (50, 1000),
-    mix: (50, 1000),
-    switch_while_another_thread_is_inside: (50, 1000),
+    switch: (300, 5000),
+    load_and_delete: (40, 1000),
+    merge_and_unmerge: (40, 1000),
+    mix: (40, 1000),
     save: (20, 200),
     inject_and_eject: (20, 300),
     refused: (50, 500),
@@ -110,11 +100,8 @@ def test_many_cycles_leave_nothing_behind(cycle, served):
         cycle(model, folder)
     grown = census() - objects
     megabytes = resident() - memory
-    FIGURES[cycle.__name__] = {
-        "cycles": cycles,
-        "objects_more": sum(grown.values()),
-        "mib_more": round(megabytes, 2),
-    }
+    figures = {"cycles": cycles, "objects_more": sum(grown.values()), "mib_more": round(megabytes, 2)}
+    FIGURES[cycle.__name__] = figures
     record("leaks", cycles=FIGURES)
     # Objects: one in twenty cycles is seen. Memory: where it lies outside of objects, from about 1.5 kB a cycle in the
     # full size; the allocator itself keeps up to 2 MiB. (A load leaves about 1 kB here: safe_open.get_tensor of

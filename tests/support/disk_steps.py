@@ -46,6 +46,15 @@ def watched(folder: Path, watch: Callable[[str], None]) -> Iterator[None]:
         _watch, os.fsync = None, _fsync
 
 
+def fail_with(code: int) -> Callable[[], None]:
+    """What `watched` calls to make an operation fail as the system would: full, read-only, not permitted."""
+
+    def fail() -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 class At:
     """Counts the changes and calls `act` before the n-th (from 1; 0: never); `done` names all that were seen."""
 

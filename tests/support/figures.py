@@ -4,17 +4,15 @@
 writes the figures to data/results/reliability_<name>.json, from which docs/reliability.md is generated.
 """
 
-import json
 import os
-import platform
-from datetime import date
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
-RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
+from lorakit.lab.places import RESULTS
+from lorakit.lab.record import versions, write
+
 SOAK = os.environ.get("LORAKIT_SOAK", "") not in ("", "0")
+WORST: dict[str, float] = {}  # the worst errors seen by the tests that allow one
 
 
 def size(bounded: int, full: int) -> int:
@@ -24,16 +22,18 @@ def size(bounded: int, full: int) -> int:
 
 def record(name: str, **figures) -> None:
     """Keep what a full run measured, with device, versions, command and date; a bounded run keeps nothing."""
-    if not SOAK:
-        return
-    packages = ("torch", "transformers", "safetensors", "peft")
-    found = {
-        "command": "make soak",
-        "device": f"{platform.machine()}, {os.cpu_count()} cores",
-        "threads": torch.get_num_threads(),
-        "date": date.today().isoformat(),
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in packages},
-        **figures,
-    }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"reliability_{name}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if SOAK:
+        found = {"versions": versions("safetensors", "peft"), **figures}
+        write(RESULTS / f"reliability_{name}.json", found, command="make soak")
+
+
+def note(name: str, value: float) -> None:
+    """Keep the largest value seen under this name."""
+    WORST[name] = max(WORST.get(name, 0.0), float(value))
+
+
+def assert_close(name: str, got: torch.Tensor, expected: torch.Tensor, bound: float) -> None:
+    """The largest difference, as a share of the largest value expected, is noted and no larger than the bound."""
+    error = float((got - expected).abs().max() / expected.abs().max())
+    note(f"{name}, relative", error)
+    assert error <= bound, f"{name}: {error:.2g}"

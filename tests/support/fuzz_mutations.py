@@ -6,7 +6,6 @@ A file's content is bytes, or one of the strings "folder", "pipe", "link:TARGET"
 import io
 import json
 import pickle
-import struct
 import zipfile
 from pathlib import Path
 from random import Random
@@ -14,25 +13,20 @@ from random import Random
 import torch
 from safetensors.torch import load, save
 
-from tests.support.fuzz_originals import CONFIG, TORCH, WEIGHTS, torch_bytes
+from tests.support.fuzz_originals import TORCH
+from tests.support.saving import CONFIG, WEIGHTS, join, split, torch_bytes
 
-FREE = {"base_model_name_or_path": "another/name", "revision": "main", "inference_mode": False, "lora_dropout": 0.25}
-NUMBERS = [0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, 1e-320, 1e-40, 3.5e38]
-VALUES = [*NUMBERS, True, False, None, "", "2", "c_attn", "a" * 10_000, [], [1], ["c_attn"], [None], [[]], {}, {"a": 1}]
-VALUES += [
-    {"c_attn": 3},
-    {"(": 3},
-    {"q_proj": -1},
-    [True],
-    ["\0"],
-    "../x",
-    "\x1b[2J",
-]
+FREE = {"base_model_name_or_path": "another/name", "revision": "main", "inference_mode": False}
+VALUES = [0, -1, 1, 2, 3, 7, 2**31, 2**63, 10**400, 0.5, -0.0, 1e308, 1e-320, 1e-40, 3.5e38, True, False, None, "", "2"]
+VALUES += ["c_attn", "a" * 10_000, "../x", "\x1b[2J", [], [1], ["c_attn"], [None], [[]], [True], ["\0"]]
+VALUES += [{}, {"a": 1}, {"c_attn": 3}, {"(": 3}, {"q_proj": -1}]
 DTYPES = ["BOOL", "F4", "F6_E2M3", "F8_E4M3", "F8_E5M2", "F8_E8M0", "U8", "I8", "I16", "U16", "F16", "BF16", "I32"]
 DTYPES += ["U32", "F32", "C64", "F64", "I64", "U64", "F128", "f32"]
-KEYS = ["", ".", "..", "../../x", "/etc/passwd", "\0", "a" * 100_000, "a." * 50_000, "lora_A.weight", "__metadata__"]
-KEYS += ["base_model.model.", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", "\x1b[31m", "\u202e"]
+KEYS = [".", "..", "../../x", "/etc/passwd", "\0", "a" * 100_000, "a." * 50_000, "lora_A.weight", "\x1b[31m", "\u202e"]
+KEYS += ["base_model.model.", "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"]
 KEYS += ["base_model.model.encoder.layer.0.attention.self.query.lora_B.weight", "h.0.attn.c_attn.lora_A.weight"]
+NOTES = ["", "{}", "[]", "null", "1", "[" * 5000, '{"config": 1}', '{"slices": {"x": ["q"]}}', "a" * 5000, "0" * 64]
+PIECES = [["q"], ["v", "q"], ["q", "q"], ["x"], [], "qv", ["q", "k", "v"], 3, [None]]
 
 
 class Canary:
@@ -46,14 +40,15 @@ class Canary:
 
 def truncate(rng: Random, files: dict, original) -> None:
     name = _any(rng, files)
-    files[name] = files[name][: rng.randrange(len(files[name]))] if files[name] else b""
+    files[name] = files[name][: rng.randrange(len(files[name]) or 1)]
 
 
 def extend(rng: Random, files: dict, original) -> None:
     files[_any(rng, files)] += rng.choice([b"\0", b" ", b"\n", b"}", rng.randbytes(rng.randrange(1, 200))])
 
 
-def flip_bits_anywhere(rng: Random, files: dict, original) -> None:
+def flip_bits(rng: Random, files: dict, original) -> None:
+    """Anywhere in any file."""
     name = _any(rng, files)
     files[name] = _flip(rng, files[name], 0, len(files[name]))
 
@@ -72,136 +67,99 @@ def flip_bits_of_the_tensors(rng: Random, files: dict, original) -> None:
 
 def overwrite_a_range(rng: Random, files: dict, original) -> None:
     name = _any(rng, files)
-    data = bytearray(files[name])
-    if data:
-        start, length = rng.randrange(len(data)), rng.choice([1, 2, 4, 8, 64, 512])
-        other = rng.randrange(len(data))
-        new = rng.choice([bytes(length), b"\xff" * length, rng.randbytes(length), bytes(data[other : other + length])])
-        data[start : start + length] = new
+    data = bytearray(files[name] or b" ")
+    start, other, length = rng.randrange(len(data)), rng.randrange(len(data)), rng.choice([1, 2, 4, 8, 64, 512])
+    copied = bytes(data[other : other + length])
+    data[start : start + length] = rng.choice([bytes(length), b"\xff" * length, rng.randbytes(length), copied])
     files[name] = bytes(data)
 
 
 def header_length(rng: Random, files: dict, original) -> None:
     length = rng.choice([0, 1, 7, 2**20, 10**8, 10**8 + 1, 2**31, 2**40, 2**63, 2**64 - 1, rng.randrange(2**16)])
-    files[original.weights] = struct.pack("<Q", length) + files[original.weights][8:]
+    files[WEIGHTS] = length.to_bytes(8, "little") + files[WEIGHTS][8:]
 
 
 def header_entry(rng: Random, files: dict, original) -> None:
-    header, data = _split(files[WEIGHTS])
+    header, data = split(files[WEIGHTS])
     keys = [key for key in header if key != "__metadata__"]
-    key = rng.choice(keys)
-    entry, size = header[key], len(data)
-    match rng.randrange(8):
-        case 0:
-            entry["dtype"] = rng.choice(DTYPES)
-        case 1:
-            big = [[2**63, 2], [2**40], [], [0], [-1], entry["shape"][::-1], [*entry["shape"], 1], ["2"], None, "x"]
-            entry["shape"] = rng.choice(big)
-        case 2:
-            at = [[0, 2**40], [2**40, 2**41], [0, 0], [size, 0], [0, size], [-1, 3], [0], "x", [0, 2**64], [0.5, 1]]
-            entry["data_offsets"] = rng.choice(at)
-        case 3:
-            header[rng.choice([*KEYS, *keys])] = header.pop(key)
-        case 4:
-            del header[key]
-        case 5:
-            header[rng.choice(KEYS)] = {"dtype": "F32", "shape": [0], "data_offsets": [size, size]}
-        case 6:
-            other = rng.choice(keys)
-            entry["data_offsets"], header[other]["data_offsets"] = header[other]["data_offsets"], entry["data_offsets"]
-        case 7:
-            header[key] = rng.choice(VALUES)
-    files[WEIGHTS] = _join(header, data)
+    key, other, size = rng.choice(keys), rng.choice(keys), len(data)
+    entry, there = header[key], header[other]
+    shapes = [[2**63, 2], [2**40], [], [0], [-1], entry["shape"][::-1], [*entry["shape"], 1], ["2"], None, "x"]
+    places = [[0, 2**40], [2**40, 2**41], [0, 0], [size, 0], [0, size], [-1, 3], [0], "x", [0, 2**64], [0.5, 1]]
+    nothing = {"dtype": "F32", "shape": [0], "data_offsets": [size, size]}
+    changes = [
+        {key: entry | {"dtype": rng.choice(DTYPES)}},
+        {key: entry | {"shape": rng.choice(shapes)}},
+        {key: entry | {"data_offsets": rng.choice(places)}},
+        {key: entry | {"data_offsets": there["data_offsets"]}, other: there | {"data_offsets": entry["data_offsets"]}},
+        {key: rng.choice(VALUES)},
+        {key: None, rng.choice([*KEYS, "", *keys]): entry},  # renamed
+        {rng.choice([*KEYS, "", "__metadata__"]): nothing},
+        {key: None},  # gone
+    ]
+    changed = header | rng.choice(changes)
+    files[WEIGHTS] = join({name: value for name, value in changed.items() if value is not None}, data)
 
 
 def header_text(rng: Random, files: dict, original) -> None:
     """The same entries, said twice, or nested without end, or not quite JSON."""
-    header, data = _split(files[WEIGHTS])
+    header, data = split(files[WEIGHTS])
     text = json.dumps(header)
-    key = rng.choice(list(header))
-    twice = text[:-1] + f", {json.dumps(key)}: {json.dumps(header[rng.choice(list(header))])}}}"
+    twice = f"{text[:-1]}, {json.dumps(rng.choice(list(header)))}: {json.dumps(header[rng.choice(list(header))])}}}"
     texts = [twice, "[" * 5000, '{"a":' * 5000, text.replace("0", "NaN", 1), text[:-1], text + "x", "{}", "[]", "null"]
-    header_bytes = rng.choice(texts).encode()
-    files[WEIGHTS] = struct.pack("<Q", len(header_bytes)) + header_bytes + data
+    files[WEIGHTS] = join(rng.choice(texts).encode(), data)
 
 
 def note(rng: Random, files: dict, original) -> None:
     """What stands beside the tensors: edited, cut, said twice, removed."""
-    header, data = _split(files[WEIGHTS])
+    header, data = split(files[WEIGHTS])
     metadata = header.setdefault("__metadata__", {"format": "pt"})
     said = json.loads(metadata.get("lorakit", "{}"))
-    match rng.randrange(6):
-        case 0:
-            metadata.pop(rng.choice(list(metadata)))
-        case 1:
-            metadata[rng.choice(["lorakit", "lorakit_sha256", "format"])] = rng.choice(
-                [
-                    "",
-                    "{}",
-                    "[]",
-                    "null",
-                    "1",
-                    "[" * 5000,
-                    '{"config": 1}',
-                    '{"slices": {"x": ["q"]}}',
-                    "a" * 5000,
-                    "0" * 64,
-                ]
-            )
-        case 2:
-            said[rng.choice(["version", "config", "slices", "base", "replaces", "before"])] = rng.choice(VALUES)
-            metadata["lorakit"] = json.dumps(said)
-        case 3:
-            path = "transformer.h.0.attn.c_attn"
-            pieces = rng.choice([["q"], ["v", "q"], ["q", "q"], ["x"], [], "qv", ["q", "k", "v"], 3, [None]])
-            said["slices"] = {**_dict(said.get("slices")), rng.choice([path, "nowhere", ""]): pieces}
-            metadata["lorakit"] = json.dumps(said)
-        case 4:
-            config = _dict(said.get("config"))
-            config[rng.choice(sorted(config) or ["r"])] = rng.choice(VALUES)
-            metadata["lorakit"] = json.dumps({**said, "config": config})
-        case 5:
-            metadata[rng.choice(["x", "Lorakit", "peft", "lora_adapter_metadata"])] = "{}"
-    files[WEIGHTS] = _join(header, data)
+    slices, config = (dict(value) if isinstance(value := said.get(name), dict) else {} for name in ("slices", "config"))
+    slices[rng.choice(["transformer.h.0.attn.c_attn", "nowhere", ""])] = rng.choice(PIECES)
+    config[rng.choice(sorted(config) or ["r"])] = rng.choice(VALUES)
+    field = rng.choice(["version", "config", "slices", "base", "replaces", "before"])
+    changes = [
+        {rng.choice(list(metadata)): None},
+        {rng.choice(["lorakit", "lorakit_sha256", "format"]): rng.choice(NOTES)},
+        {"lorakit": json.dumps(said | {field: rng.choice(VALUES)})},
+        {"lorakit": json.dumps(said | {"slices": slices})},
+        {"lorakit": json.dumps(said | {"config": config})},
+        {rng.choice(["x", "Lorakit", "peft", "lora_adapter_metadata"]): "{}"},
+    ]
+    changed = metadata | rng.choice(changes)
+    header["__metadata__"] = {name: value for name, value in changed.items() if value is not None}
+    files[WEIGHTS] = join(header, data)
 
 
 def tensors(rng: Random, files: dict, original) -> None:
     """Whole tensors changed and written again, as a program would that went wrong."""
-    header, _ = _split(files[WEIGHTS])
-    held = load(files[WEIGHTS])
-    key = rng.choice(sorted(held))
-    value = held[key]
-    match rng.randrange(12):
-        case 0:
-            held[key] = value.clone()
-            held[key].view(-1)[rng.randrange(value.numel())] = rng.choice([float("nan"), float("inf"), -float("inf")])
-        case 1:
-            kinds = [torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.float8_e5m2]
-            held[key] = value.to(rng.choice(kinds))
-        case 2:
-            held[key] = value.to(rng.choice([torch.bfloat16, torch.float16, torch.float64]))
-        case 3:
-            held[key] = value.t().contiguous() if value.dim() == 2 else value[:-1]
-        case 4:
-            held[key] = rng.choice([value[None], value[:1].contiguous(), value[:0], torch.cat([value, value])])
-        case 5:
-            del held[key]
-        case 6:
-            held[rng.choice([k for k in KEYS if k])] = torch.zeros(rng.choice([(1,), (2, 24), (0,)]))
-        case 7:
-            held[key.replace(".weight", rng.choice([".default.weight", ".other.weight"]))] = value + 1
-        case 8:
-            held = {k.replace(".weight", ".default.weight") if ".lora_" in k else k: v for k, v in held.items()}
-        case 9:
-            other = rng.choice(sorted(held))
-            held[key], held[other] = held[other].clone(), value.clone()
-        case 10:
-            held[key] = value.double() * 1e300
-        case 11:
-            held = {
-                k.replace(*rng.choice([("h.0", "h.5"), ("layers.0", "layers.9"), (".model.", ".")])): v
-                for k, v in held.items()
-            }
+    header, held = split(files[WEIGHTS])[0], load(files[WEIGHTS])
+    key, other = rng.choice(sorted(held)), rng.choice(sorted(held))
+    value, poisoned = held[key], held[key].clone()
+    poisoned.view(-1)[rng.randrange(value.numel())] = rng.choice([float("nan"), float("inf"), -float("inf")])
+    kinds = [torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn, torch.float8_e5m2]
+    shapes = [
+        value[None],
+        value[:1],
+        value[:0],
+        torch.cat([value, value]),
+        value.t() if value.dim() == 2 else value[:-1],
+    ]
+    moved = rng.choice([("h.0", "h.5"), ("layers.0", "layers.9"), (".model.", ".")])
+    held = rng.choice([
+        held | {key: poisoned},
+        held | {key: value.to(rng.choice(kinds))},
+        held | {key: value.to(rng.choice([torch.bfloat16, torch.float16, torch.float64]))},
+        held | {key: value.double() * 1e300},
+        held | {key: rng.choice(shapes)},
+        held | {key: held[other], other: value},
+        held | {rng.choice(KEYS): torch.zeros(rng.choice([(1,), (2, 24), (0,)]))},
+        held | {key.replace(".weight", rng.choice([".default.weight", ".other.weight"])): value + 1},
+        {name: kept for name, kept in held.items() if name != key},
+        {k.replace(".weight", ".default.weight") if ".lora_" in k else k: v for k, v in held.items()},
+        {k.replace(*moved): v for k, v in held.items()},
+    ])  # fmt: skip
     metadata = header.get("__metadata__") if rng.random() < 0.8 else {"format": "pt"}
     files[WEIGHTS] = save({k: v.clone().contiguous() for k, v in held.items()}, metadata)
 
@@ -209,38 +167,18 @@ def tensors(rng: Random, files: dict, original) -> None:
 def config_field(rng: Random, files: dict, original) -> None:
     fields = json.loads(files[CONFIG])
     name = rng.choice([*fields, "use_dora", "lora_bias", "layers_to_transform", "exclude_modules", "surprise"])
-    if rng.random() < 0.15 and name in fields:
-        del fields[name]
-    else:
-        fields[name] = rng.choice(VALUES)
+    gone = rng.random() < 0.15
+    fields = {key: value for key, value in fields.items() if key != name} | ({} if gone else {name: rng.choice(VALUES)})
     files[CONFIG] = json.dumps(fields).encode()
 
 
 def config_text(rng: Random, files: dict, original) -> None:
     text = files[CONFIG].decode()
-    twice = text.rstrip()[:-1] + ', "r": 2}'
-    deep = "[" * 100_000 + "]" * 100_000
-    nested = text.rstrip()[:-1] + ', "x": ' + "[" * 900 + "]" * 900 + "}"
-    texts = [
-        twice,
-        deep,
-        nested,
-        "{" * 5000,
-        "",
-        "null",
-        "3",
-        "[]",
-        "{}",
-        text.replace("2", "NaN", 1),
-        text + "}",
-        " " * 5_000_000,
-    ]
-    texts += [
-        text.replace("6", "Infinity", 1),
-        text.replace('"r": 2', '"r": 1' + "0" * 5000),
-        "\ufeff" + text,
-        "\ud800",
-    ]
+    more = text.rstrip()[:-1]
+    texts = [more + ', "r": 2}', "[" * 100_000 + "]" * 100_000, more + ', "x": ' + "[" * 900 + "]" * 900 + "}"]
+    texts += ["{" * 5000, "", "null", "3", "[]", "{}", text + "}", " " * 5_000_000, "\ufeff" + text, "\ud800"]
+    swaps = [("2", "NaN"), ("6", "Infinity"), ('"r": 2', '"r": 1' + "0" * 5000)]
+    texts += [text.replace(old, new, 1) for old, new in swaps]
     files[CONFIG] = rng.choice(texts).encode("utf-8", "surrogatepass")
 
 
@@ -260,23 +198,18 @@ def linked(rng: Random, files: dict, original) -> None:
 def harmless(rng: Random, files: dict, original) -> None:
     """The same, said in another order or with other spaces, and fields that change nothing."""
     if CONFIG in files:
-        fields = {**json.loads(files[CONFIG])}
-        for name in rng.sample(sorted(FREE), rng.randrange(len(FREE) + 1)):
-            if name in fields and name != "lora_dropout":
-                fields[name] = FREE[name]
-        names = rng.sample(sorted(fields), len(fields))
-        shuffled = {name: fields[name] for name in names}
+        fields = json.loads(files[CONFIG])
+        fields |= {name: FREE[name] for name in rng.sample(sorted(FREE), rng.randrange(4)) if name in fields}
+        shuffled = {name: fields[name] for name in rng.sample(sorted(fields), len(fields))}
         files[CONFIG] = json.dumps(shuffled, indent=rng.choice([None, 1, 4])).encode() + rng.choice([b"", b"\n\n"])
     if WEIGHTS in files and rng.random() < 0.5:
-        header, _ = _split(files[WEIGHTS])
-        held = load(files[WEIGHTS])
-        files[WEIGHTS] = save({key: held[key] for key in rng.sample(sorted(held), len(held))}, header["__metadata__"])
+        metadata, held = split(files[WEIGHTS])[0]["__metadata__"], load(files[WEIGHTS])
+        files[WEIGHTS] = save({key: held[key] for key in rng.sample(sorted(held), len(held))}, metadata)
 
 
-def anothers_file(rng: Random, files: dict, original, others=()) -> None:
+def anothers_file(rng: Random, files: dict, original) -> None:
     """One file of this adapter with the other of another."""
-    other = rng.choice([o for o in others if o is not original])
-    name = rng.choice(sorted(files))
+    other, name = rng.choice(original.others), rng.choice(sorted(files))
     files[name] = other.files.get(name, other.files.get(WEIGHTS, b""))
 
 
@@ -284,29 +217,24 @@ def pickled(rng: Random, files: dict, original) -> None:
     """A pickle that would run code, under every name a reader might open."""
     bomb = Canary()
     bomb.path = original.canary
-    data = rng.choice(
-        [pickle.dumps(bomb), torch_bytes({"x": bomb}), torch_bytes({"x": bomb}, _use_new_zipfile_serialization=False)]
-    )
-    files[original.weights] = data
-    files["adapter_model.bin"] = data
+    old = torch_bytes({"x": bomb}, _use_new_zipfile_serialization=False)
+    files[original.weights] = rng.choice([pickle.dumps(bomb), torch_bytes({"x": bomb}), old])
+    files["adapter_model.bin"] = files[original.weights]
 
 
 def archive(rng: Random, files: dict, original) -> None:
     """torch.save's zip: compressed, with entries missing, renamed, twice, or of another size."""
     with zipfile.ZipFile(io.BytesIO(files[TORCH])) as old:
-        entries = [[info.filename, old.read(info)] for info in old.infolist()]
-    match rng.randrange(5):
-        case 0:
-            del entries[rng.randrange(len(entries))]
-        case 1:
-            entries[rng.randrange(len(entries))][0] = rng.choice(["../x", "/x", "x", "archive/data.pkl", "a" * 300])
-        case 2:
-            entries[rng.randrange(len(entries))][1] += rng.choice([b"\0", bytes(10**6)])
-        case 3:
-            entry = rng.choice(entries)
-            entry[1] = entry[1][: rng.randrange(len(entry[1]) + 1)]
-        case 4:
-            entries.append([rng.choice(entries)[0], b""])
+        entries = [(info.filename, old.read(info)) for info in old.infolist()]
+    which = rng.randrange(len(entries))
+    name, data = entries[which]
+    entries[which : which + 1] = rng.choice([
+        [],
+        [(rng.choice(["../x", "/x", "x", "archive/data.pkl", "a" * 300]), data)],
+        [(name, data + rng.choice([b"\0", bytes(10**6)]))],
+        [(name, data[: rng.randrange(len(data) + 1)])],
+        [(name, data), (name, b"")],
+    ])  # fmt: skip
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as new:
         for name, data in entries:
@@ -321,8 +249,7 @@ def torch_tensors(rng: Random, files: dict, original) -> None:
     value = held[key]
     choices = [
         value.to(torch.complex64), value.long(), value.to(torch.float8_e4m3fn), value.to_sparse(), value.to("meta"),
-        value[:1].expand(value.shape), torch.zeros(1).expand(10**9, 10**3), value.t(), value[None],
-        value * float("nan"),
+        value[:1].expand(value.shape), torch.zeros(1).expand(10**9, 10**3), value.t(), value[None], value * torch.nan,
         torch.nn.Parameter(value), value.double(), value.bfloat16(), [value], {"x": value}, None, 3, "x", value.bool(),
         torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), torch.nested.nested_tensor([value, value[:1]]),
     ]  # fmt: skip
@@ -332,21 +259,9 @@ def torch_tensors(rng: Random, files: dict, original) -> None:
     files[TORCH] = torch_bytes(held, _use_new_zipfile_serialization=rng.random() < 0.8)
 
 
-ANY = [truncate, extend, flip_bits_anywhere, flip_bits_of_the_header, flip_bits_of_the_tensors, overwrite_a_range]
+ANY = [truncate, extend, flip_bits, flip_bits_of_the_header, flip_bits_of_the_tensors, overwrite_a_range]
 ANY += [no_file, linked, pickled, harmless, anothers_file]
-FOLDERS = [
-    header_length,
-    header_entry,
-    header_entry,
-    header_text,
-    note,
-    note,
-    tensors,
-    tensors,
-    config_field,
-    config_field,
-    config_text,
-]
+FOLDERS = [header_length, header_text, config_text, *2 * [header_entry, note, tensors, config_field]]
 FILES = [archive, torch_tensors]
 
 
@@ -359,17 +274,3 @@ def _flip(rng: Random, data: bytes, start: int, end: int) -> bytes:
     for _ in range(rng.choice([1, 1, 1, 2, 8]) if end > start else 0):
         changed[rng.randrange(start, end)] ^= 1 << rng.randrange(8)
     return bytes(changed)
-
-
-def _dict(value) -> dict:
-    return dict(value) if isinstance(value, dict) else {}
-
-
-def _split(data: bytes) -> tuple[dict, bytes]:
-    end = 8 + int.from_bytes(data[:8], "little")
-    return json.loads(data[8:end]), data[end:]
-
-
-def _join(header: dict, data: bytes) -> bytes:
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + data

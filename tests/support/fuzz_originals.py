@@ -1,18 +1,17 @@
 """The adapters that are damaged: several architectures, written by lorakit, by PEFT and by loralib's rules."""
 
-import io
 import tempfile
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import peft
-import torch
 
 import lorakit as lk
-from tests.support.tiny_models import build, fill
+from tests.support.saving import WEIGHTS, adapted, contents, randomise, torch_bytes
+from tests.support.tiny_models import build
 
-CONFIG, WEIGHTS, TORCH = "adapter_config.json", "adapter_model.safetensors", "lora.pt"
+TORCH = "lora.pt"
 
 
 @dataclass
@@ -24,6 +23,7 @@ class Original:
     files: dict[str, bytes]
     options: dict = field(default_factory=dict)  # of load_adapter
     canary: str = ""  # the file that a pickle among the damage would make
+    others: list["Original"] = field(default_factory=list, repr=False)
 
     @property
     def weights(self) -> str:
@@ -43,51 +43,28 @@ THEIRS = {
 }
 
 
-def originals() -> dict[str, Original]:
+def originals(canary: Path) -> dict[str, Original]:
     made = {}
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, (kind, settings) in OURS.items():
-            made[f"lorakit: {name}"] = Original(kind, "lorakit", _by_lorakit(kind, settings, Path(place) / name))
+            lk.save_adapter(adapted(kind, seed=7, **settings), folder := Path(place) / f"lorakit {name}")
+            made[f"lorakit: {name}"] = Original(kind, "lorakit", _files(folder))
         for name, (kind, settings) in THEIRS.items():
-            made[f"peft: {name}"] = Original(kind, "peft", _by_peft(kind, settings, Path(place) / f"peft {name}"))
+            model = peft.get_peft_model(build(kind), peft.LoraConfig(r=2, lora_alpha=6, **settings))
+            randomise(model)
+            model.save_pretrained(folder := Path(place) / f"peft {name}")
+            made[f"peft: {name}"] = Original(kind, "peft", _files(folder))
     config = lk.LoRAConfig(r=2, alpha=6, targets=("q", "v"))
-    made["loralib: gpt2"] = Original("gpt2", "loralib", _by_loralib("gpt2", config), dict(config=config))
+    layers = adapted("gpt2", alpha=6, targets=("q", "v"))._lorakit.layers
+    tensors = {
+        f"{path}.{ab}": getattr(a.active, ab).detach() for path, a in layers.items() for ab in ("lora_A", "lora_B")
+    }
+    made["loralib: gpt2"] = Original("gpt2", "loralib", {TORCH: torch_bytes(tensors)}, dict(config=config))
+    for each in made.values():
+        each.canary, each.others = str(canary), [other for other in made.values() if other is not each]
     return made
 
 
-def _by_lorakit(kind: str, settings: dict, folder: Path) -> dict[str, bytes]:
-    model = lk.inject(build(kind), lk.LoRAConfig(r=2, **settings), "made")
-    fill(model, "made", seed=7)
-    lk.save_adapter(model, folder)
-    return read(folder)
-
-
-def _by_peft(kind: str, settings: dict, folder: Path) -> dict[str, bytes]:
-    wrapped = peft.get_peft_model(build(kind), peft.LoraConfig(r=2, lora_alpha=6, **settings))
-    generator = torch.Generator().manual_seed(8)
-    for name, parameter in wrapped.named_parameters():
-        if "lora_" in name:
-            parameter.data.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-    wrapped.save_pretrained(folder)
-    return read(folder)
-
-
-def _by_loralib(kind: str, config: lk.LoRAConfig) -> dict[str, bytes]:
-    model = lk.inject(build(kind), config, "made")
-    fill(model, "made", seed=9)
-    tensors = {}
-    for path, layer in model._lorakit.layers.items():
-        for ab in ("lora_A", "lora_B"):
-            tensors[f"{path}.{ab}"] = getattr(layer.adapters["made"], ab).detach().clone()
-    return {TORCH: torch_bytes(tensors)}
-
-
-def torch_bytes(what, **options) -> bytes:
-    out = io.BytesIO()
-    torch.save(what, out, **options)
-    return out.getvalue()
-
-
-def read(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: data for path, data in contents(folder).items() if path.suffix != ".md"}

@@ -1,10 +1,9 @@
-"""Kill a process that saves, and look at what it left: `python killing.py <folder> <kills>` prints figures as JSON.
+"""Kill a process that saves, and look at what it left: `python killing.py <folder> <kills> <saves>` prints JSON.
 
 A process of its own, started without a GPU and with one thread: its children are forked, so that a trial costs
 milliseconds instead of an import, and only a process without threads can be forked safely.
 """
 
-import functools
 import json
 import mmap
 import os
@@ -15,14 +14,21 @@ import statistics
 import struct
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
+import lorakit as lk
+import lorakit.lab.checkpoint as files
+from lorakit.lab.history import History
+from lorakit.lab.json_lines import append, read
 from tests.support.disk_steps import At, watched
+from tests.support.saving import CONFIG, two_versions, version_in
+from tests.support.tiny_models import build, logits, same_tensors
+from tests.support.training_runs import fresh, run, tensors_of
 
 PATIENCE = 60  # seconds for a child that should have ended long ago
 
@@ -42,11 +48,6 @@ class Progress:
     def newer_than(self, number: int) -> Callable[[], bool]:
         return lambda: self.get()[0] > number
 
-    def around(self, save: Callable[[], object], number: int) -> None:
-        self.put(number, number - 1)
-        save()
-        self.put(number, number)
-
 
 def fork(work: Callable[[], None]) -> int:
     """The process id of a child that does this work and then ends, without any of its parent's clean-up."""
@@ -58,8 +59,6 @@ def fork(work: Callable[[], None]) -> int:
         work()
         code = 0
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
         sys.stderr.flush()
@@ -103,89 +102,51 @@ def kill_at_each_step(folder: Path, prepare: Callable[[], None], save: Callable[
     raise AssertionError("a save with a thousand steps?")
 
 
-def temporaries(folder: Path) -> int:
-    return sum(path.name.endswith(".tmp") or path.name == ".making" for path in folder.iterdir())
-
-
-# --- an adapter -------------------------------------------------------------------------------------------------
-
-
 class Adapters:
-    """Two adapters that differ in everything, the files of each, and a fresh base to load what is found into."""
+    """The old and the new adapter, saved, and which of them another folder holds."""
 
     def __init__(self, home: Path) -> None:
-        import lorakit as lk
-        from tests.support.tiny_models import build, fill
+        self.models, self.reader = two_versions(), build("gpt2")
+        self.outputs = {name: logits(model) for name, model in self.models.items()}
+        self.settings = {name: (self.save(home / name, name) / CONFIG).read_bytes() for name in self.models}
 
-        self.lk, self.home = lk, home
-        self.source = build("gpt2")
-        configs = {
-            "old": lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")),
-            "new": lk.LoRAConfig(r=3, alpha=9, targets=("c_attn", "mlp"), modules_to_save=("ln_f",)),
-        }
-        for seed, (name, config) in enumerate(configs.items()):
-            lk.inject(self.source, config, name=name)
-            fill(self.source, name, seed=seed)
-        self.fresh = build("gpt2")
-        self.wanted, self.settings_with = {}, {}
-        for name in configs:
-            lk.save_adapter(self.source, home / name, name=name)
-            self.wanted[name] = self.contents(home / name)
-            with safe_open(home / name / "adapter_model.safetensors", framework="pt") as file:
-                self.settings_with[frozenset(file.keys())] = (home / name / "adapter_config.json").read_bytes()
-
-    def save(self, folder: Path, name: str) -> None:
-        self.lk.save_adapter(self.source, folder, name=name)
-
-    def contents(self, folder: Path) -> dict:
-        """All that loading the folder gives: every tensor and setting of the adapter."""
-        self.lk.load_adapter(self.fresh, folder, name="x")
-        found = {path: p.detach().clone() for path, p in self.fresh.named_parameters() if "x.lora_" in path}
-        found |= {f"saved {path}": p.clone() for path, p in self.fresh.transformer.ln_f.state_dict().items()}
-        layers = self.fresh._lorakit.layers
-        found["settings"] = {path: (a.r, a.alpha, a.scaling, a.slices) for path, layer in layers.items()
-                             for a in layer.adapters.values()}  # fmt: skip
-        self.lk.eject(self.fresh)
-        return found
+    def save(self, folder: Path, name: str) -> Path:
+        return lk.save_adapter(self.models[name], folder, name="sql")
 
     def which(self, folder: Path) -> str:
-        """ "old" or "new", whichever the folder holds in every bit; an AssertionError for anything else."""
-        found = self.contents(folder)
-        same = [name for name, wanted in self.wanted.items() if equal(found, wanted)]
-        assert len(same) == 1, "the folder holds neither adapter"
-        return same[0]
+        """ "old" or "new", whichever loads in every bit, or "nothing"; an AssertionError for anything else."""
+        try:
+            return version_in(folder, self.outputs, self.reader)
+        except lk.LoRAError as error:
+            assert "no adapter in" in str(error), error
+            return "nothing"
 
     def between_renames(self, folder: Path) -> bool:
         """Are the weights of one adapter there with the settings of the other?"""
-        with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
-            keys = file.keys()
-        return self.settings_with[frozenset(keys)] != (folder / "adapter_config.json").read_bytes()
+        return self.settings[self.which(folder)] != (folder / CONFIG).read_bytes()
 
 
-def equal(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(
-        torch.equal(value, other[key]) if isinstance(value, torch.Tensor) else value == other[key]
-        for key, value in one.items()
-    )
+def left_by_killed(folder: Path) -> int:
+    return sum(path.name.endswith(".tmp") for path in folder.iterdir())
 
 
 def adapter(home: Path, kills: int) -> dict:
     """`save_adapter` in a loop, killed at random instants; and killed before each change it makes to the folder."""
-    adapters, folder, progress = Adapters(home), home / "adapter", Progress()
-    names = ("old", "new")
-    times = []
+    adapters, folder, progress, names, times = Adapters(home), home / "adapter", Progress(), ("old", "new"), []
     for number in range(11):
         started = time.perf_counter()
         adapters.save(folder, names[number % 2])
         times.append(time.perf_counter() - started)
-    number, found = 10, Counter()
+    found = Counter()
     for _ in range(kills):
         progress.put(number, number)
 
         def work(number=number) -> None:
             while True:
                 number += 1
-                progress.around(functools.partial(adapters.save, folder, names[number % 2]), number)
+                progress.put(number, number - 1)
+                adapters.save(folder, names[number % 2])
+                progress.put(number, number)
 
         kill_after(work, progress.newer_than(number), random.uniform(0, 3 * statistics.median(times)))
         begun, ended = progress.get()
@@ -194,9 +155,9 @@ def adapter(home: Path, kills: int) -> dict:
         name = adapters.which(folder)
         number = next(n for n in (ended, begun) if names[n % 2] == name)  # fails if it is neither
         found["old" if number < begun else "new"] += begun != ended
-    left = temporaries(folder)
+    left = left_by_killed(folder)
     adapters.save(folder, "old")
-    found |= {"left": left, "left after one more save": temporaries(folder)}
+    found |= {"left": left, "left after one more save": left_by_killed(folder)}
 
     def prepare() -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -220,37 +181,26 @@ def first_adapter(home: Path, kills: int) -> dict:
     def prepare() -> None:
         shutil.rmtree(folder.parent, ignore_errors=True)
 
-    def state() -> str:
-        try:
-            return adapters.which(folder)
-        except adapters.lk.LoRAError as error:
-            assert "no adapter in" in str(error), error
-            return "nothing"
+    def work() -> None:
+        progress.put(1, 0)
+        adapters.save(folder, "new")
+        progress.put(1, 1)
+        signal.pause()
 
     for _ in range(kills):
         prepare()
         progress.put(0, 0)
-        kill_after(
-            lambda: (progress.around(lambda: adapters.save(folder, "new"), 1), signal.pause()),
-            progress.newer_than(0),
-            random.uniform(0, 1.5 * duration),
-        )
+        kill_after(work, progress.newer_than(0), random.uniform(0, 1.5 * duration))
         found["inside"] += progress.get() == (1, 0)
-        found[state()] += 1
+        found[adapters.which(folder)] += 1
     for _ in kill_at_each_step(folder.parent, prepare, lambda: adapters.save(folder, "new")):
-        steps[state()] += 1
+        steps[adapters.which(folder)] += 1
     return {"random": found, "steps": steps}
-
-
-# --- a training run ---------------------------------------------------------------------------------------------
 
 
 def checkpoint(home: Path, kills: int) -> dict:
     """A real `fit` that writes a checkpoint after each step, killed at random instants and resumed."""
-    import lorakit.lab.checkpoint as files
-    from tests.support.training_runs import fit_module, fresh, run, tensors_of
-
-    folder, progress, saves, real = home / "run", Progress(), {}, fit_module.save_checkpoint
+    folder, progress, saves, real = home / "run", Progress(), {}, files.save_checkpoint
     options = {"checkpoint": folder, "checkpoint_every": 1, "schedule": "constant", "steps": 16, "resume": True}
 
     def kept(folder, parameters, optimizer, state) -> None:
@@ -260,39 +210,38 @@ def checkpoint(home: Path, kills: int) -> dict:
         if step == 2:
             shutil.copytree(folder, home / "start")
 
-    fit_module.save_checkpoint = kept
-    whole = run(fresh(), **options)
-    began, times = time.perf_counter(), []
-
     def marked(folder, parameters, optimizer, state) -> None:
-        progress.around(lambda: real(folder, parameters, optimizer, state), len(state["rows"]))
+        step = len(state["rows"])
+        progress.put(step, step - 1)
+        real(folder, parameters, optimizer, state)
+        progress.put(step, step)
 
     def look() -> int:
         """The step that lies in the folder, all of it checked."""
-        model, optimizer = fresh(), None
-        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        parameters = {name: p for name, p in fresh().named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(parameters.values())
-        state = files.load_checkpoint(folder, parameters, optimizer, whole.settings, {})
-        step = len(state["rows"])
-        assert equal(tensors_of(parameters, optimizer), saves[step]), f"the tensors are not those of step {step}"
-        assert [row["loss"] for row in state["rows"]] == whole.losses[:step]
-        return step
+        rows = files.load_checkpoint(folder, parameters, optimizer, whole.settings, {})["rows"]
+        assert same_tensors(tensors_of(parameters, optimizer), saves[len(rows)]), "not the tensors of its step"
+        assert [row["loss"] for row in rows] == whole.losses[: len(rows)]
+        return len(rows)
 
     def reset() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(home / "start", folder)
 
-    fit_module.save_checkpoint = marked
+    files.save_checkpoint = kept
+    whole = run(fresh(), **options)
+    files.save_checkpoint = marked
     reset()
+    began = time.perf_counter()
     run(fresh(), **options)
-    times.append((time.perf_counter() - began) / 14)
-    found, step = Counter(), 16
+    duration, found, step = (time.perf_counter() - began) / 14, Counter(), 16
     for _ in range(kills):
         if step > 9:
             reset()
             step = 2
         progress.put(step, step)
-        pause = random.uniform(0, 3 * times[0])
+        pause = random.uniform(0, 3 * duration)
         kill_after(lambda: (run(fresh(), **options), signal.pause()), progress.newer_than(step), pause)
         begun, ended = progress.get()
         step = look()
@@ -300,58 +249,14 @@ def checkpoint(home: Path, kills: int) -> dict:
         found["inside"] += begun != ended
         found["between saves" if begun == ended else "old" if step < begun else "new"] += 1
     left = sorted(path.name for path in folder.iterdir())
-    fit_module.save_checkpoint = real
+    files.save_checkpoint = real
     assert run(fresh(), **options).losses == whole.losses, "the run that was killed so often ends elsewhere"
     after = [path.name for path in folder.iterdir()]
-    return {"random": found, "left": left, "after": after, "milliseconds": 1e3 * times[0]}
-
-
-def restart(home: Path, kills: int) -> dict:
-    """A run is started afresh where another one's checkpoint lies, at a lower, the same and a higher step."""
-    import lorakit.lab.checkpoint as files
-    from tests.support.training_runs import fresh, run, state_of, tensors_of
-
-    folder, states, steps = home / "run", {}, {}
-    for name, lr in (("old", 1e-2), ("new", 2e-2)):
-        model = fresh()
-        history = run(model, steps=3, lr=lr, checkpoint=home / name)
-        states[name] = state_of(model, home / name, history)
-    for step in (2, 3, 4):
-        found = steps[step] = Counter()
-
-        def prepare() -> None:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(home / "old", folder)
-
-        def save(step=step) -> None:
-            parameters, optimizer, state = states["new"]
-            rows = [{**state["rows"][0], "step": number} for number in range(1, 1 + step)]
-            files.save_checkpoint(folder, parameters, optimizer, {**state, "rows": rows})
-
-        for _, what in kill_at_each_step(folder, prepare, save):
-            matches = []
-            for name, (parameters, optimizer, state) in states.items():
-                empty = {key: torch.nn.Parameter(torch.zeros_like(value)) for key, value in parameters.items()}
-                moments = torch.optim.AdamW(empty.values())
-                try:
-                    files.load_checkpoint(folder, empty, moments, state["settings"], {})
-                except files.LoRAError as error:
-                    assert "lr was" in str(error), f"before {what}: {error}"
-                    continue
-                assert equal(tensors_of(empty, moments), tensors_of(parameters, optimizer))
-                matches.append(name)
-            assert len(matches) == 1, f"before {what}: {matches}"
-            found[matches[0]] += 1
-        save()  # what the last kill left is no obstacle, and goes
-        assert len(list(folder.iterdir())) == 1
-    return {"steps": steps}
+    return {"random": found, "left": left, "after": after, "milliseconds": 1e3 * duration}
 
 
 def records(home: Path, kills: int) -> dict:
     """A history and a sweep's file, killed before each change."""
-    from lorakit.lab.history import History
-    from lorakit.lab.json_lines import append, read
-
     old, new = History(rows=[{"step": 1, "loss": 0.5}]), History(rows=[{"step": n, "loss": 0.25} for n in range(999)])
     found = {"history": Counter(), "sweep": Counter()}
     file = home / "history.json"
@@ -372,14 +277,29 @@ def records(home: Path, kills: int) -> dict:
     return found
 
 
+def crowd(home: Path, saves: int) -> dict:
+    """Two processes save that often to one folder, while this one loads from it: always one whole adapter."""
+    adapters, folder, seen = Adapters(home), home / "shared", Counter()
+
+    def saver(name: str) -> None:
+        for _ in range(saves):
+            adapters.save(folder, name)
+
+    children = {fork(lambda name=name: saver(name)) for name in adapters.models}
+    while children:
+        child, status = os.waitpid(-1, os.WNOHANG)
+        assert status == 0, "a save failed"
+        children.discard(child)
+        seen[adapters.which(folder)] += 1
+    return {"seen": seen, "files": sorted(path.name for path in folder.iterdir())}
+
+
 if __name__ == "__main__":
-    home, kills = Path(sys.argv[1]), int(sys.argv[2])
+    home, kills, saves = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(1)
     random.seed(0)
     found = {}
-    for trial in (adapter, first_adapter, checkpoint, restart, records):
-        started = time.perf_counter()
+    for trial in (adapter, first_adapter, checkpoint, records, crowd):
         (home / trial.__name__).mkdir(parents=True)
-        found[trial.__name__] = trial(home / trial.__name__, kills)
-        print(trial.__name__, f"{time.perf_counter() - started:.1f} s", file=sys.stderr)
+        found[trial.__name__] = trial(home / trial.__name__, saves if trial is crowd else kills)
     print(json.dumps(found))

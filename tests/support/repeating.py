@@ -30,7 +30,7 @@ def numbers(name: str) -> dict:
     """Losses, gradient norms, trained tensors, scores and answers of a run, as text that shows every bit."""
     options = dict(RUNS[name])
     model = fresh(full=options.pop("full", False))
-    history = run(model, steps=6, eval_every=3, **options)
+    history = run(model, steps=4, eval_every=2, **options)
     scores = lab.evaluate(model, Bytes(), TASK, "test", loss=True)
     rows = [{key: float(value).hex() for key, value in row.items() if key != "tokens_per_s"} for row in history.rows]
     return {"rows": rows, "trained": digest(trained(model)), "scores": repr(scores)}

@@ -5,6 +5,7 @@ from functools import cache
 import torch
 import transformers as tf
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import lorakit as lk
 
@@ -84,6 +85,15 @@ def gpt2(**changes) -> nn.Module:
     settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40)
     off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
     return tf.GPT2LMHeadModel(tf.GPT2Config(**{**settings, **off, **changes}))
+
+
+def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128) -> nn.Module:
+    """The GPT-2 behind the fixture `tiny_model`: 2 layers, width 32, a vocabulary of 256 bytes and an end of text."""
+    off = dict(resid_pdrop=dropout, embd_pdrop=dropout, attn_pdrop=dropout, bos_token_id=256, eos_token_id=256)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = tf.GPT2Config(vocab_size=257, n_positions=context, n_embd=32, n_layer=2, n_head=2, **off)
+        return tf.GPT2LMHeadModel(config).eval()
 
 
 def gpt2_classifier() -> nn.Module:
@@ -237,6 +247,27 @@ def fill(model: nn.Module, name: str, seed: int = 1, size: float = 0.3) -> None:
             parameter.data.copy_(size * noise / parameter.shape[-1] ** 0.5)
 
 
+def two_adapters(kind: str, targets: tuple[str, ...], dtype: torch.dtype = torch.float32, **changes) -> nn.Module:
+    """Adapters "a" and "b", of ranks 2 and 3, on the same projections; "b" is active."""
+    model = build(kind, **changes).to(dtype)
+    for number, name in enumerate(("a", "b")):
+        lk.inject(model, lk.LoRAConfig(r=2 + number, targets=targets), name=name)
+        fill(model, name, seed=number)
+    return model
+
+
+class Ops(TorchDispatchMode):
+    """The names of the operations that torch is asked for within the block, views counted."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+
 def snapshot(model: nn.Module) -> dict:
     """Everything a verb could change: tensors, classes, trainability, mode, and lorakit's own state."""
     return {
@@ -264,3 +295,7 @@ def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     return torch.equal(a.contiguous().reshape(-1).view(torch.uint8), b.contiguous().reshape(-1).view(torch.uint8))
+
+
+def same_tensors(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(same_bits(value, other[key]) for key, value in one.items())

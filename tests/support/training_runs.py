@@ -1,15 +1,10 @@
 """A short training run of a tiny model with dropout, the same each time it is asked for."""
 
-import importlib
-from pathlib import Path
-
 import torch
 
 import lorakit as lk
 from lorakit import lab
 from tests.support.tiny_models import build
-
-fit_module = importlib.import_module("lorakit.lab.checkpoint")  # where `save_checkpoint` is looked up
 
 EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefghijk"]
 TASK = lab.Task("repeat", EXAMPLES, EXAMPLES[:3], EXAMPLES[3:5], "share", lambda a, e: {"share": 0.5}, 4)
@@ -63,14 +58,3 @@ def tensors_of(parameters: dict, optimizer) -> dict[str, torch.Tensor]:
     for name, parameter in parameters.items():
         found |= {f"{name}|{key}": value.clone() for key, value in optimizer.state.get(parameter, {}).items()}
     return found
-
-
-def state_of(model, folder: Path, history):
-    """What a checkpoint of a finished run is made of: parameters, an optimizer with its moments, plain data."""
-    from lorakit.lab.checkpoint import load_checkpoint
-
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values())
-    load_checkpoint(folder, parameters, optimizer, history.settings, {})
-    state = {"settings": history.settings, "rows": history.rows, "seconds": 1.0, "scaler": {}, "base": {}}
-    return parameters, optimizer, state

@@ -8,7 +8,7 @@ from tests.support.processes import launch
 
 WORK = """
 import json, sys
-from tests.support.tiny_gpt2 import make_tiny_model
+from tests.support.tiny_models import make_tiny_model
 from transformers import AutoTokenizer
 import lorakit as lk
 from lorakit import lab

@@ -83,7 +83,7 @@ OPTIONS = dict(batch_size=6, accumulate=2, warmup=0, schedule="constant", progre
 
 def adapted(seed: int = 0, targets=("q", "v", "o")):
     """A tiny GPT-2 (tied embeddings) with an adapter on a fused slice and on a whole Conv1D; no dropout."""
-    from tests.support.tiny_gpt2 import make_tiny_model
+    from tests.support.tiny_models import make_tiny_model
 
     model = make_tiny_model(dropout=0.0)
     lk.inject(model, lk.LoRAConfig(r=2, alpha=4, targets=targets), name="a", seed=seed)
