@@ -1,7 +1,10 @@
 """Pick a model, a batch and a length: what each method adds to the base's time, recorded, or measured here."""
 
+import pandas as pd
+
+from lorakit.chapters.merge_and_latency.contenders import contenders, gpt2_of_size, measure
+from lorakit.chapters.merge_and_latency.grid import KEY, cell_of, frame
 from lorakit.chapters.merge_and_latency.plots import LOOKS, NAMES
-from lorakit.chapters.merge_and_latency.recorded import Cell, Recording
 from lorakit.show.button import ButtonExplorer
 from lorakit.show.explorer import Choice, Steps
 from lorakit.show.style import BLACK, GREY
@@ -15,88 +18,85 @@ class LatencyExplorer(ButtonExplorer):
     size = (10, 3.4)
     label, icon = "measure this here", "clock-o"
 
-    def __init__(self, recording: Recording, title: str, seconds: float):
-        if not recording.cells:
-            raise ValueError("the recording has no cells: record some first")
-        self.recording, self.seconds = recording, seconds
-        self.live: dict[tuple, Cell] = {}
-        largest = max(100 * cell.added(method) for cell in recording.cells for method in LOOKS)
-        self.most = max(20, 2 * largest)  # %, the edge of the picture: a slower machine's stars fit too
-        sizes = tuple(dict.fromkeys(cell.size for cell in recording.cells))
-        start = recording.cells[0]
+    def __init__(self, grid: pd.DataFrame, title: str, seconds: float):
+        self.cells = {key: rows.set_index("method") for key, rows in grid.groupby(KEY, sort=False)}
+        self.live, self.seconds = {}, seconds
+        self.most = max(20, 2 * grid["added"].max())  # %, the edge of the picture: a slower machine's stars fit too
+        options = {name: tuple(sorted(set(grid[name].tolist()))) for name in ("size", "batch", "length")}
         controls = {
-            "size": Choice("model", sizes, start.size),
-            "phase": Choice("doing", tuple(PHASES), next(name for name, p in PHASES.items() if p == start.phase)),
-            "batch": Steps("batch", tuple(sorted({cell.batch for cell in recording.cells})), start.batch),
-            "length": Steps("length", tuple(sorted({cell.length for cell in recording.cells})), start.length),
+            "size": Choice("model", options["size"], options["size"][0]),
+            "phase": Choice("doing", tuple(PHASES), "reading a prompt"),
+            "batch": Steps("batch", options["batch"], options["batch"][0]),
+            "length": Steps("length", options["length"], options["length"][0]),
         }
         super().__init__(title, controls)
 
     def compute(self, size: str, phase: str, batch: int, length: int) -> dict:
-        """The recorded cell that is nearest to the choice ("cell"), whether it is the one asked for, and a live one."""
+        """The cell asked for and measured here, if it was ("asked", "live"); the nearest recorded one ("key", "cell").
+
+        A cell has a row for each method.
+        """
         asked = (size, PHASES[phase], batch, length)
-        cells = self.recording.of(size, PHASES[phase]) or list(self.recording.cells)
-        cell = min(cells, key=lambda c: abs(c.batch - batch) / batch + abs(c.length - length) / length)
-        return {"asked": asked, "cell": cell, "exact": cell.key == asked, "live": self.live.get(asked)}
+        keys = [key for key in self.cells if key[:2] == asked[:2]]
+        key = min(keys, key=lambda key: abs(key[2] - batch) / batch + abs(key[3] - length) / length)
+        return {"asked": asked, "live": self.live.get(asked), "key": key, "cell": self.cells[key]}
 
     def draw(self, figure, data):
         ax = figure.subplots()
         self.band = ax.axvspan(-1, 1, color=GREY, alpha=0.3, linewidth=0)
-        self.bars, self.stars, self.words = {}, {}, {}
-        for place, (method, (colour, _)) in enumerate(LOOKS.items()):
-            self.bars[method] = ax.barh([place], [1], color=colour, height=0.6)[0]
-            (self.stars[method],) = ax.plot([], [], "*", color=BLACK, markersize=15)
-            self.words[method] = ax.text(0, place, "", va="center", fontsize=13)
+        self.bars = ax.barh(range(len(LOOKS)), 1, color=[colour for colour, _ in LOOKS.values()], height=0.6).patches
+        (self.stars,) = ax.plot([], [], "*", color=BLACK, markersize=15)
+        self.words = [ax.text(0, place, "", va="center", fontsize=13) for place in range(len(LOOKS))]
         ax.axvline(0, color=BLACK, linewidth=1)
         ax.set(yticks=range(len(LOOKS)), yticklabels=[NAMES[m] for m in LOOKS], xlim=(-self.most / 5, self.most * 1.2))
         ax.set(xlabel="added to the base's time (%); grey: the noise floor; ★: measured here")
         ax.invert_yaxis()
         self.move(data)
-        return [self.band, *self.bars.values(), *self.stars.values(), *self.words.values()]
+        return [self.band, *self.bars, self.stars, *self.words]
 
     def move(self, data):
-        noise = 100 * data["cell"].noise
+        noise = data["cell"]["noise"].iloc[0]
         self.band.set(x=-noise, width=2 * noise)
-        for place, method in enumerate(LOOKS):
-            added = 100 * data["cell"].added(method)
-            self.bars[method].set_width(min(max(added, -self.most / 6), self.most))
-            self.words[method].set(x=max(min(added, self.most), 0) + self.most / 40, text=f"{added:+.1f} %")
-            live = data["live"]
-            there = [min(max(100 * live.added(method), -self.most / 6), self.most)] if live else []
-            self.stars[method].set_data(there, [place] * len(there))
+        added = data["cell"].loc[list(LOOKS), "added"]
+        for bar, word, value in zip(self.bars, self.words, added, strict=True):
+            bar.set_width(self.inside(value))
+            word.set(x=max(self.inside(value), 0) + self.most / 40, text=f"{value:+.1f} %")
+        live = [] if data["live"] is None else data["live"].loc[list(LOOKS), "added"].map(self.inside)
+        self.stars.set_data(live, range(len(live)))
+
+    def inside(self, added: float) -> float:
+        """Where it is shown: within the picture."""
+        return min(max(added, -self.most / 6), self.most)
 
     def describe(self, data):
-        cell = data["cell"]
-        doing = "reading" if cell.phase == "prefill" else "writing behind"
-        near = "recorded" if data["exact"] else "not recorded; the nearest"
-        each = " a token" if cell.phase == "decode" else ""
-        line = f"{near}: {cell.size}, {doing} {cell.batch} × {cell.length} tokens: the base takes "
-        line += f"{cell.jobs['base'].ms:.1f} ms{each}; noise ± {100 * cell.noise:.1f} %"
-        slower = [NAMES[method] for method in LOOKS if cell.verdicts[method] == "slower"]
-        words = f"slower than the base beyond the noise: {', '.join(slower) or 'none'}"
-        if live := data["live"]:
-            words += f"\n★ measured here: the base {live.jobs['base'].ms:.1f} ms, noise ± {100 * live.noise:.1f} %"
-        return f"{line}\n{words}"
-
-    # -- the button
+        (size, phase, batch, length), cell, live = data["key"], data["cell"], data["live"]
+        doing = "reading" if phase == "prefill" else "writing behind"
+        near = "recorded" if data["key"] == data["asked"] else "not recorded; the nearest"
+        each = " a token" if phase == "decode" else ""
+        base = cell.loc["base"]
+        line = f"{near}: {size}, {doing} {batch} × {length} tokens: the base takes "
+        line += f"{base['ms']:.1f} ms{each}; noise ± {base['noise']:.1f} %"
+        slower = cell.index[cell["verdict"] == "slower"].map(NAMES)
+        line += f"\nslower than the base beyond the noise: {', '.join(slower) or 'none'}"
+        if live is not None:
+            base = live.loc["base"]
+            line += f"\n★ measured here: the base {base['ms']:.1f} ms, noise ± {base['noise']:.1f} %"
+        return line
 
     def act(self) -> None:
         """Measure the chosen cell here and now, for about `seconds`; its ratios are added as stars."""
-        from lorakit.chapters.merge_and_latency.contenders import contenders, gpt2_of_size
-        from lorakit.chapters.merge_and_latency.grid import measure
-
         asked = self.data["asked"]
-        models = contenders(gpt2_of_size(asked[0]))
-        self.live[asked] = Cell.of(*asked, measure(models, *asked[1:], repeats=4, seconds=self.seconds))
+        found = measure(contenders(gpt2_of_size(asked[0])), *asked[1:], repeats=4, seconds=self.seconds)
+        self.live[asked] = frame([cell_of(asked, found)]).set_index("method")
         self.set()
 
     def busy(self) -> str:
         return "measuring ..."
 
 
-def latency_explorer(recording: Recording, title: str = "What does it add?", seconds: float = 10) -> LatencyExplorer:
-    """Widget: model, phase, batch, length → what each method adds to the base's time, as recorded.
+def latency_explorer(grid: pd.DataFrame, title: str = "What does it add?", seconds: float = 10) -> LatencyExplorer:
+    """Widget: model, phase, batch, length → what each method adds to the base's time, as recorded (`grid.recorded`).
 
     The button times the chosen cell on this machine for about `seconds`, and adds stars.
     """
-    return LatencyExplorer(recording, title, seconds)
+    return LatencyExplorer(grid, title, seconds)

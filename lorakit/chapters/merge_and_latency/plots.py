@@ -1,10 +1,17 @@
-"""Pictures of recorded latencies: what each method adds to the base's time, beside the noise floor."""
+"""Pictures and tables of chapter 09: what merging changes in the numbers, and what each method adds to the base's time.
 
-from collections.abc import Sequence
+The times are a grid as `grid.recorded` gives it.
+"""
 
-from lorakit.chapters.merge_and_latency.recorded import Cell, Recording
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lorakit.chapters.merge_and_latency.grid import KEY, PAPER
 from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, CourseFigure, figure
+from lorakit.study.merge_error import Drift, LayerError
 
+MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
 LOOKS = {
     "merged": (GREY, "o-"),
     "unmerged": (BLUE, "s-"),
@@ -19,67 +26,82 @@ NAMES = {
     "pfeiffer": "Pfeiffer adapters",
     "prefix": "prefix tuning",
 }
-# Hu et al. 2021, Table 1: GPT-2 medium on a Quadro RTX 8000, (batch, length) → (ms of fine-tuning/LoRA, what AdapterL
-# and AdapterH add in %).
-PAPER = {(32, 512): (1449.4, 2.2, 3.0), (16, 256): (338.0, 5.0, 8.4), (1, 128): (19.8, 20.7, 30.3)}
+# Hu et al. 2021, Table 1: GPT-2 medium on a Quadro RTX 8000; what AdapterL and AdapterH add in % in the cells PAPER.
+ADAPTER_L, ADAPTER_H = (2.2, 5.0, 20.7), (3.0, 8.4, 30.3)
 
 
-def range_words(cells: Sequence[Cell], method: str) -> str:
-    """ "+3 to +18 %": what the method adds, over the cells."""
-    added = [100 * cell.added(method) for cell in cells]
-    return f"{min(added):+.0f} to {max(added):+.0f} %"
+def drift_figure(drifts: Mapping[str, Sequence[Drift]], title: str, typical: float) -> CourseFigure:
+    """How far the worst weight is off, over merges that were taken back by subtraction; `typical`: a weight's size."""
+    fig, ax = figure(title, size=(10, 4))
+    for (name, rows), (colour, marker) in zip(drifts.items(), MARKS, strict=False):
+        ax.plot([d.rounds for d in rows], [d.largest for d in rows], f"{marker}-", color=colour, label=name)
+    ax.axhline(typical, color=GREY, linestyle="--", label="a typical weight")
+    ax.set(xscale="log", yscale="log", xlabel="rounds of + ΔW − ΔW", ylabel="largest error of a weight")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
 
 
-def added_figure(recording: Recording, size: str, phase: str = "prefill") -> CourseFigure:
+def bounds_figure(errors: Mapping[str, Sequence[LayerError]]) -> CourseFigure:
+    """By dtype: the measured error of every merged weight and of its layer's output, below the bound derived for it."""
+    tables = {dtype: pd.DataFrame(rows) for dtype, rows in errors.items()}
+    tightest = max((t[what] / t[f"{what}_bound"]).max() for t in tables.values() for what in ("weight", "output"))
+    word = f"no error exceeds its bound (the nearest comes to {tightest:.0%} of it)"
+    if tightest > 1:
+        word = "an error exceeds its bound"
+    fig, axes = figure(f"Merged against exact: {word}", columns=2, size=(10, 3.8), sharey=True)
+    for ax, what in zip(axes, ("weight", "output"), strict=True):
+        for (name, table), (colour, marker) in zip(tables.items(), MARKS, strict=False):
+            ax.plot(table.index, table[what], marker, color=colour, label=name)
+            ax.plot(table.index, table[f"{what}_bound"], "_", color=colour, markersize=16)
+        ax.set(yscale="log", xlabel="layer", xticks=table.index)
+        ax.set_title(f"the {what}")
+    axes[0].set(ylabel="relative error")
+    axes[1].legend(title="dots: measured\nbars: bound", loc="center left", bbox_to_anchor=(1, 0.5))
+    return fig
+
+
+def added_figure(grid: pd.DataFrame, size: str, phase: str = "prefill") -> CourseFigure:
     """What every method adds to the base's time over the tokens that go through at once; grey band: the noise."""
-    cells = recording.of(size, phase)
-    first, last = cells[0], cells[-1]
+    methods = dict(list(grid.query("size == @size and phase == @phase").groupby("method")))
+    cells, houlsby = methods["base"], methods["houlsby"]
     what = "reading a prompt" if phase == "prefill" else "writing a token"
-    title = (
-        f"{size}, {what}: Houlsby adds {100 * first.added('houlsby'):.0f} % at {_tokens(first)}, "
-        f"{100 * last.added('houlsby'):.0f} % at {_tokens(last)}"
-    )
-    fig, ax = figure(title, size=(10, 4.2))
+    least, most = (f"{row.added:.0f} % at {_tokens(row.tokens)}" for row in houlsby.iloc[[0, -1]].itertuples())
+    fig, ax = figure(f"{size}, {what}: Houlsby adds {least}, {most}", size=(10, 4.2))
     places = range(len(cells))
-    noise = [100 * cell.noise for cell in cells]
-    ax.fill_between(places, [-n for n in noise], noise, color=GREY, alpha=0.25, linewidth=0, label="noise floor")
+    ax.fill_between(places, -cells["noise"], cells["noise"], color=GREY, alpha=0.25, linewidth=0, label="noise floor")
     for method, (colour, look) in LOOKS.items():
-        ratios = [cell.jobs[method] for cell in cells]
-        middle = [100 * (job.ratio - 1) for job in ratios]
-        below = [max(m - 100 * (job.interval[0] - 1), 0) for m, job in zip(middle, ratios, strict=True)]
-        above = [max(100 * (job.interval[1] - 1) - m, 0) for m, job in zip(middle, ratios, strict=True)]
-        ax.errorbar(places, middle, yerr=[below, above], fmt=look, color=colour, capsize=3, label=NAMES[method])
-    labels = [f"{c.batch} ×\n{c.length}" if phase == "prefill" else f"{c.batch}" for c in cells]
-    ax.set(xticks=list(places), xticklabels=labels, ylabel="added to the base's time (%)")
+        rows = methods[method]
+        ends = [rows["added"] - rows["low"], rows["high"] - rows["added"]]
+        ax.errorbar(places, rows["added"], yerr=ends, fmt=look, color=colour, capsize=3, label=NAMES[method])
+    labels = [f"{c.batch} ×\n{c.length}" if phase == "prefill" else f"{c.batch}" for c in cells.itertuples()]
+    ax.set(xticks=places, xticklabels=labels, ylabel="added to the base's time (%)")
     ax.set_xlabel("batch × length, by the number of tokens" if phase == "prefill" else "rows that write at once")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
-def _tokens(cell: Cell) -> str:
-    tokens = cell.tokens
+def _tokens(tokens: int) -> str:
     return f"{tokens:,} tokens" if tokens > 1 else "1 token"
 
 
-def paper_table(recording: Recording) -> str:
-    """The paper's Table 1 and the same cells here, where they were measured."""
-    lines = [
-        f"{'batch × length':16}{'paper, AdapterL':>17}{'AdapterH':>10}{'here, Pfeiffer':>16}{'Houlsby':>9}{'noise':>8}"
-    ]
-    for (batch, length), (_, lighter, houlsby) in PAPER.items():
-        cell = recording.cell("355M", "prefill", batch, length)
-        line = f"{f'{batch} × {length}':16}{lighter:+16.1f}%{houlsby:+9.1f}%"
-        if cell:
-            here = [100 * cell.added(name) for name in ("pfeiffer", "houlsby")]
-            line += f"{here[0]:+15.1f}%{here[1]:+8.1f}%{100 * cell.noise:7.1f}%"
-        lines.append(line if cell else f"{line}{'not measured on this device':>33}")
-    return "\n".join(lines)
+def paper_table(grid: pd.DataFrame) -> pd.DataFrame:
+    """The paper's Table 1 and the same cells here, in % of the base's time; where they were not measured it says so."""
+    here = grid.pivot(index=KEY, columns="method", values=["added", "noise"]).reindex(PAPER)
+    table = {
+        "paper: AdapterL": ADAPTER_L, "AdapterH": ADAPTER_H, "here: Pfeiffer": here["added", "pfeiffer"].array,
+        "Houlsby": here["added", "houlsby"].array, "noise": here["noise", "base"].array,
+    }  # fmt: skip
+    index = pd.Index([f"{batch} × {length}" for *_, batch, length in PAPER], name="batch × length")
+    return pd.DataFrame(table, index).round(1).astype(object).fillna("not measured")
 
 
-def verdict_table(cells: Sequence[Cell], method: str) -> str:
-    """How often a method was slower than the base beyond the noise, faster, or neither."""
-    found = [cell.verdicts[method] for cell in cells]
-    return ", ".join(f"{found.count(word)} × {word}" for word in ("slower", "noise", "faster") if word in found)
+def verdict_table(grid: pd.DataFrame) -> pd.DataFrame:
+    """By phase and method: how much it adds in %, from the least to the most; how many cells have which verdict."""
+    names = {"prefill": "reading", "decode": "writing"}
+    rows = grid.query("method != 'base'").replace({"phase": names, "method": NAMES})
+    methods = rows.groupby(["phase", "method"], sort=False)
+    added = methods["added"].agg(**{"from %": "min", "to %": "max"}).round().astype(int)
+    return added.join(methods["verdict"].value_counts().unstack(fill_value=0).filter(["slower", "noise", "faster"]))
 
 
 def switch_figure(milliseconds: dict[str, float]) -> CourseFigure:
