@@ -1,6 +1,6 @@
 """Run the chapters as students do: cells twice, all again, after Ctrl-C, and back up. Prints what goes wrong.
 
-    python tools/cell_order.py [NAME …] [--modes twice back interrupt] [--json FILE]
+    python tools/cell_order.py [NAME …] [--modes twice back interrupt]
 
     twice      every cell twice in a row, then all of them once more in the same kernel
     back       after that: every quick cell that changes no model, as if it alone were run again after all the others;
@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import configparser
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -25,7 +24,8 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
@@ -74,7 +74,8 @@ class Report:
 def sanitizers() -> list[tuple[re.Pattern, str]]:
     """nbval's own file of what may differ."""
     parser = configparser.RawConfigParser()
-    parser.read(ROOT / "tests" / "nbval_sanitize.cfg", encoding="utf-8")
+    with (ROOT / "tests" / "support" / "nbval_sanitize.cfg").open(encoding="utf-8") as file:
+        parser.read_file(file)
     return [(re.compile(parser[part]["regex"]), parser[part]["replace"]) for part in parser.sections()]
 
 
@@ -102,12 +103,10 @@ def losses(outputs: list) -> list[str]:
 
 def first_difference(saved: dict, got: dict) -> str:
     for kind in saved.keys() | got.keys():
-        old, new = (str(side.get(kind, ["nothing"])[0]) for side in (saved, got))
-        for a, b in zip(old.splitlines() or [""], new.splitlines() or [""], strict=False):
+        old, new = ("\n".join(map(str, side.get(kind, ["nothing"]))).splitlines() for side in (saved, got))
+        for a, b in zip_longest(old, new, fillvalue=""):
             if a != b:
                 return f"{kind}: {a[:100]!r} became {b[:100]!r}"
-        if saved.get(kind) != got.get(kind):
-            return f"{kind}: {len(saved.get(kind, []))} outputs became {len(got.get(kind, []))}, or lines came or went"
     return ""
 
 
@@ -229,35 +228,25 @@ def own_place() -> Iterator[Path]:
 
 
 async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
-    """Put one notebook through the modes; prints findings as they come."""
-    notebook = nbformat.read(path, as_version=4)
-    report = Report(path.name, cells=sum(cell.cell_type == "code" for cell in notebook.cells))
-    started = time.perf_counter()
+    """Put one notebook through the modes, "twice" always; prints findings as they come."""
+    report, started, first = Report(path.name), time.perf_counter(), None
     with own_place() as place:
         settings = {"LORAKIT_WORKBOOK": f"{place}/workbook", "LORAKIT_BUDGET": "fast", "HF_HUB_OFFLINE": "1"}
-        environment = os.environ | settings | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        }  # fmt: skip
-        seconds: dict[int, float] = {}
-        known: dict[int, list[str]] = {}
-        for group in (("twice", "back"), ("interrupt",)):
-            wanted = [mode for mode in group if mode in modes]
-            if not wanted:
-                continue
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        for fresh_kernel in range(1 + ("interrupt" in modes)):
             chapter = Chapter(nbformat.read(path, as_version=4), place / "notebooks", report)
+            report.cells = len(chapter.numbers)
             try:
-                async with chapter.client.async_setup_kernel(env=environment):
-                    if "interrupt" in wanted:
-                        if not seconds:  # how long cells take, and what they lose, has to be seen once
-                            raise ValueError("interrupt needs twice before it")
-                        await interrupted(chapter, seconds, known)
+                async with chapter.client.async_setup_kernel(env=os.environ | settings | {"PYTHONPATH": paths}):
+                    if fresh_kernel:
+                        await interrupted(chapter, first.seconds, first.losses)
                     else:
                         await twice(chapter)
-                        if "back" in wanted:
+                        if "back" in modes:
                             await back(chapter)
             except (DeadKernelError, AssertionError) as error:  # nbclient's own clean-up asserts that one lives
-                report.findings.append(Finding(-1, "/".join(wanted), f"the kernel died: {error}"))
-            seconds, known = chapter.seconds, chapter.losses
+                report.findings.append(Finding(-1, "", f"the kernel died: {error}"))
+            first = chapter
     report.seconds = round(time.perf_counter() - started, 1)
     return report
 
@@ -265,20 +254,17 @@ async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="a path or the start of a file name in notebooks/; none: all")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--json", type=Path, help="where to put the reports")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="twice is always one of them")
     args = parser.parse_args()
-    reports = []
+    findings = 0
     for path in chosen(args.names):
         print(path.name, flush=True)
         report = asyncio.run(run(path, tuple(args.modes)))
-        reports.append(asdict(report))
+        findings += len(report.findings)
         counts = ", ".join(f"{mode} {count}" for mode, count in report.runs.items())
         ends = f"said which cell {report.told}, found {len(report.findings)}, {report.seconds:.0f} s"
         print(f"  {report.cells} cells, runs: {counts}, interrupts {report.interrupts}, {ends}", flush=True)
-        if args.json:
-            args.json.write_text(json.dumps(reports, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return 1 if any(report["findings"] for report in reports) else 0
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":
