@@ -94,8 +94,8 @@ def _in_blocks(model: Decoder, step: Training, gradients: int) -> dict[str, tupl
 
     one_block = model.block_parameters * item if step.full else gradients // model.layers
     product = d * m * item if step.full else 0  # the gradient of one matrix of the MLP
-    both = 0 if step.full or not step.trains("mlp") else wide  # the gradient by way of W0 and that by way of A
-    through_mlp = wide + gelu + max(both, wide if model.gelu_parts > 1 else 0)
+    # The gradient by way of A comes before that by way of W0, and lets go of the input: so the two take no more than one.
+    through_mlp = wide + gelu + (wide if model.gelu_parts > 1 else 0)
     for index in (model.layers - 1, 0):
         below = kept_in_blocks(model, step, index + 1)
         if step.recompute:  # all of this block at once, again
