@@ -94,7 +94,7 @@ def _in_blocks(model: Decoder, step: Training, gradients: int) -> dict[str, tupl
 
     one_block = model.block_parameters * item if step.full else gradients // model.layers
     product = d * m * item if step.full else 0  # the gradient of one matrix of the MLP
-    # The gradient by way of A comes before that by way of W0, and lets go of the input: so the two take no more than one.
+    # The gradient by way of A comes first and lets go of the input: with that by way of W0 it takes no more than one.
     through_mlp = wide + gelu + (wide if model.gelu_parts > 1 else 0)
     for index in (model.layers - 1, 0):
         below = kept_in_blocks(model, step, index + 1)
