@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import blocks, refuse_lora, remove_hooks, sublayer, train_only, trained
+from lorakit.rivals.parts import blocks, refuse_lora, sublayer
 
 PLACES = {"houlsby": ("attention", "mlp"), "pfeiffer": ("mlp",)}
 NAME = "bottleneck"  # the submodule of a sublayer that holds its adapter
@@ -63,33 +63,18 @@ def attach(model: nn.Module, size: int, placement: str = "houlsby", seed: int = 
         raise LoRAError(f"placement must be one of {', '.join(PLACES)}, got {placement!r}")
     if size < 1:
         raise LoRAError(f"size must be at least 1, got {size}")
-    if _attached(model):
-        raise LoRAError("the model has bottleneck adapters already: detach them first")
+    if any(isinstance(module, Bottleneck) for module in model.modules()):
+        raise LoRAError("the model has bottleneck adapters already: load the base anew")
     refuse_lora(model)
     sublayers = [sublayer(block, place) for block in blocks(model)[1] for place in PLACES[placement]]
-    width, before = model.config.hidden_size, trained(model)
-    generator = torch.Generator().manual_seed(seed)
+    width, generator = model.config.hidden_size, torch.Generator().manual_seed(seed)
     adapters = [Bottleneck(width, size, next(place.parameters()), generator) for place in sublayers]
     model.requires_grad_(False)
     for place, adapter in zip(sublayers, adapters, strict=True):
         adapter.train(place.training)
-        adapter.trained_before = before
         place.add_module(NAME, adapter)
         # The hook finds the adapter through the module it is called with, so that a deepcopy calls its own.
         place.register_forward_hook(_through)
-
-
-def detach(model: nn.Module) -> None:
-    """Take the bottlenecks out, as if nothing had happened. Raises LoRAError where there are none, or LoRA as well."""
-    sublayers = _attached(model)
-    if not sublayers:
-        raise LoRAError("the model has no bottleneck adapters")
-    refuse_lora(model)
-    before = getattr(sublayers[0], NAME).trained_before
-    for place in sublayers:
-        remove_hooks(place, _through)
-        delattr(place, NAME)
-    train_only(model, before)
 
 
 def _through(sublayer: nn.Module, args, output):
@@ -98,7 +83,3 @@ def _through(sublayer: nn.Module, args, output):
     if isinstance(output, tuple):
         return adapter(output[0]), *output[1:]
     return adapter(output)
-
-
-def _attached(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if isinstance(module._modules.get(NAME), Bottleneck)]

@@ -1,6 +1,4 @@
-"""What several of the methods look for in a model, and how they leave it as it was."""
-
-from collections.abc import Callable
+"""What several of the methods look for in a model."""
 
 from torch import nn
 
@@ -24,26 +22,6 @@ def sublayer(block: nn.Module, place: str) -> nn.Module:
         if name in block._modules:
             return block._modules[name]
     raise LoRAError(f"a {type(block).__name__} has no {place} called {' or '.join(NAMES[place])}")
-
-
-def trained(model: nn.Module) -> frozenset[str]:
-    """The names of the parameters that require gradients."""
-    return frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
-
-
-def train_only(model: nn.Module, names: frozenset[str]) -> None:
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in names)
-
-
-def remove_hooks(module: nn.Module, *functions: Callable) -> None:
-    """Take these functions off as forward hooks: by function and not by handle, since a copy's handle names the
-    original's hook."""
-    for hooks in (module._forward_pre_hooks, module._forward_hooks):
-        for key in [key for key, hook in hooks.items() if hook in functions]:
-            del hooks[key]
-            module._forward_pre_hooks_with_kwargs.pop(key, None)
-            module._forward_hooks_with_kwargs.pop(key, None)
 
 
 def refuse_lora(model: nn.Module) -> None:

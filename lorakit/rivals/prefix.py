@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import remove_hooks, train_only, trained
 
 NAME = "prefix"  # the submodule of the model that holds the prefix while it is attached
 STD = 0.02  # of random keys and values
@@ -56,7 +55,7 @@ def attach(
     """
     config = getattr(model, "config", None)
     if getattr(model, NAME, None) is not None:
-        raise LoRAError("the model has a prefix already: detach it first")
+        raise LoRAError("the model has a prefix already: load the base anew")
     if config is None or "past_key_values" not in inspect.signature(model.forward).parameters:
         raise LoRAError(f"{type(model).__name__} takes no past_key_values, so it cannot have a prefix")
     context = config.max_position_embeddings
@@ -73,7 +72,6 @@ def attach(
         prefix.numbers.data.copy_(_numbers_of(model, start))
     like = next(model.parameters())
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32  # as LoRA's matrices
-    prefix.trained_before = trained(model)
     model.requires_grad_(False)
     model.add_module(NAME, prefix.to(like.device, dtype).train(model.training))
     model.register_forward_pre_hook(_in_front, with_kwargs=True)
@@ -82,21 +80,13 @@ def attach(
 
 def fold(model: nn.Module) -> None:
     """Compute the MLP's prefix once and throw the MLP away: the same outputs, the parameters of a plain prefix."""
-    prefix = _prefix(model)
+    prefix = getattr(model, NAME)
     if prefix.mlp is None:
         raise LoRAError("the prefix has no MLP: there is nothing to fold")
     with torch.no_grad():
         numbers = prefix.mlp(prefix.embedding)
     prefix.embedding = prefix.mlp = None
     prefix.numbers = nn.Parameter(numbers)
-
-
-def detach(model: nn.Module) -> None:
-    """Take the prefix off, as if nothing had happened."""
-    prefix = _prefix(model)
-    remove_hooks(model, _in_front, _behind)
-    delattr(model, NAME)
-    train_only(model, prefix.trained_before)
 
 
 def usable_context(model: nn.Module) -> int:
@@ -165,10 +155,3 @@ def _numbers_of(model: nn.Module, ids: Tensor) -> Tensor:
     cache = model(input_ids=ids[None].to(model.device), use_cache=True).past_key_values
     both = [torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]  # (2, heads, length, head size)
     return torch.stack(both).permute(3, 0, 1, 2, 4).flatten(1)
-
-
-def _prefix(model: nn.Module) -> Prefix:
-    prefix = getattr(model, NAME, None)
-    if not isinstance(prefix, Prefix):
-        raise LoRAError("the model has no prefix")
-    return prefix

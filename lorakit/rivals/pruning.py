@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import blocks, remove_hooks, sublayer
+from lorakit.rivals.parts import blocks, sublayer
 
 NAME = "_pruning"  # on every block: (what all blocks share, the block's number)
 
@@ -30,6 +30,7 @@ class Pruning:
 
     keep: tuple[float, ...]
     caching: tuple[bool, bool]
+    hooks: list
     real: Tensor | None = None
     kept: Tensor | None = None
     states: Tensor | None = None
@@ -61,13 +62,15 @@ def attach(model: nn.Module, keep: tuple[float, ...]) -> None:
             'call model.set_attn_implementation("eager") first'
         )
     attentions = [sublayer(block, "attention") for block in every]
-    shared = Pruning(keep, (model.config.use_cache, model.generation_config.use_cache))
+    shared = Pruning(keep, (model.config.use_cache, model.generation_config.use_cache), hooks=[])
     model.config.use_cache = model.generation_config.use_cache = False
     for number, (block, attention) in enumerate(zip(every, attentions, strict=True)):
         block.__dict__[NAME] = attention.__dict__[NAME] = (shared, number)
-        block.register_forward_pre_hook(_select, with_kwargs=True)
-        attention.register_forward_hook(_watch)
-        block.register_forward_hook(_collect)
+        shared.hooks += [
+            block.register_forward_pre_hook(_select, with_kwargs=True),
+            attention.register_forward_hook(_watch),
+            block.register_forward_hook(_collect),
+        ]
 
 
 def detach(model: nn.Module) -> None:
@@ -76,10 +79,11 @@ def detach(model: nn.Module) -> None:
     if shared is None:
         raise LoRAError("no token pruning is attached to the model")
     model.config.use_cache, model.generation_config.use_cache = shared.caching
+    for hook in shared.hooks:
+        hook.remove()
     for block in blocks(model)[1]:
         for module in (block, sublayer(block, "attention")):
             del module.__dict__[NAME]
-            remove_hooks(module, _select, _watch, _collect)
 
 
 def blocks_seen(model: nn.Module) -> Tensor:

@@ -6,7 +6,7 @@ Nothing is added to the model: it costs what it did at inference, but each task 
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import blocks, train_only
+from lorakit.rivals.parts import blocks
 from lorakit.study.head import head_modules
 
 
@@ -64,5 +64,6 @@ def _train(model: nn.Module, names: list[str]) -> list[str]:
     for name in names:
         if not (kind := parameters[name]).is_floating_point():
             raise LoRAError(f"{name} is {kind.dtype}, which cannot have gradients: load the model without quantization")
-    train_only(model, frozenset(names))
+    for name, parameter in parameters.items():
+        parameter.requires_grad_(name in names)
     return names

