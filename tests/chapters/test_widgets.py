@@ -3,17 +3,23 @@
 import pytest
 import torch
 
+from lorakit.chapters.against_the_others.explorer import RivalsExplorer
+from lorakit.chapters.against_the_others.table import rivals_table
 from lorakit.chapters.fine_tune.explorer import memory_explorer
-from lorakit.chapters.inside_gpt2.explorer import target_picker
-from lorakit.chapters.lora_layer.explorer import alpha_rank_explorer
+from lorakit.chapters.inside_gpt2.explorer import TargetPicker
+from lorakit.chapters.lora_layer.explorer import AlphaRankExplorer
 from lorakit.chapters.matrix_rank.explorer import rank_explorer
+from lorakit.chapters.rank_and_alpha.explorer import sweep_explorer
+from lorakit.lab import records
 
 WEIGHT = torch.randn(24, 36, generator=torch.Generator().manual_seed(0))
 WIDGETS = {  # name → how to make it, and a control with another value
     "image": (lambda: rank_explorer(WEIGHT.sigmoid(), "An image"), {"rank": 2}),
     "weight": (lambda: rank_explorer(WEIGHT, "A weight"), {"rank": 2}),
-    "alpha": (alpha_rank_explorer, {"r": 64}),
-    "targets": (target_picker, {"r": 256}),
+    "alpha": (AlphaRankExplorer, {"r": 64}),
+    "targets": (TargetPicker, {"r": 256}),
+    "rivals": (lambda: RivalsExplorer(rivals_table()), {"cost": "context left", "method": "prefix"}),
+    "sweeps": (lambda: sweep_explorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 16}),
     "memory": (memory_explorer, {"model": "gpt2-xl", "r": 64}),
 }
 

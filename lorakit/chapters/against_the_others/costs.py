@@ -7,7 +7,6 @@ as a sweep prepares it (`lab.methods`), so what is measured is what was trained.
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from lorakit.chapters.against_the_others.pruned import pruned_scores
 from lorakit.chapters.against_the_others.table import page, rivals_table
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import merge
+from lorakit.files.note import checksum_of
 from lorakit.lab.bases.load import load_base
 from lorakit.lab.kinds import COSTS, KINDS
 from lorakit.lab.methods import Prepared, prepare
@@ -27,14 +27,14 @@ from lorakit.lab.sweep import Run
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.task import Task, collate, encode_all
 from lorakit.rivals.prefix import usable_context
-from lorakit.study.latency import Comparison, compare, decode, prefill
+from lorakit.study.latency import compare, decode, prefill
 from lorakit.study.memory_measured import Measured, count_bytes, make_optimizer, measure_step, step_once
 
 JOBS = {"prefill": prefill, "decode": decode}
 Batch = Mapping[str, torch.Tensor]
 
 
-def questions(tokenizer, task: Task, rows: int = 32) -> dict[str, torch.Tensor]:
+def questions(tokenizer, task: Task, rows: int) -> dict[str, torch.Tensor]:
     """The first training examples as a batch of tensors, each (rows, longest)."""
     return collate(encode_all(task.train[:rows], tokenizer), tokenizer.pad_token_id)
 
@@ -56,8 +56,8 @@ def step_memory(run: Run, batch: Batch, device=None) -> tuple[int, Measured]:
     return measured.peak + beside, measured
 
 
-def base_unchanged(run: Run, batch: Batch, steps: int = 2, lr: float = 1e-3, device=None) -> bool:
-    """Whether real steps leave every bit of the base's weights as it was, by SHA-256 before and after.
+def base_unchanged(run: Run, batch: Batch, lr: float = 1e-3, device=None) -> bool:
+    """Whether two real steps leave every bit of the base's weights as it was, by SHA-256 before and after.
 
     Where a student is trained, the base is its teacher, and that stays; but the student is what answers. Raises
     LoRAError if nothing trained at all.
@@ -67,30 +67,28 @@ def base_unchanged(run: Run, batch: Batch, steps: int = 2, lr: float = 1e-3, dev
     prepared = prepare(base, run)
     before = digest(held)
     model = prepared.model.train()
-    started = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    started = digest(trained)
     optimizer = make_optimizer(model, "adamw", lr)
-    for _ in range(steps):
+    for _ in range(2):
         step_once(lambda: prepared.objective(model, batch)[0], optimizer)
-    if all(torch.equal(model.get_parameter(name), old) for name, old in started.items()):
-        raise LoRAError(f"{run}: {steps} steps moved nothing, so they prove nothing")
+    if digest(trained) == started:
+        raise LoRAError(f"{run}: two steps moved nothing, so they prove nothing")
     return digest(held) == before
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over the bits of the tensors, in the order of their names."""
-    found = hashlib.sha256()
-    for name in sorted(tensors):
-        found.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+    """SHA-256 over the bits of the tensors."""
+    return checksum_of({name: tensor.detach().cpu() for name, tensor in tensors.items()}, "")
 
 
-def deployed(run: Run, device=None, seed: int = 0) -> nn.Module:
+def deployed(run: Run, device=None) -> nn.Module:
     """The model that answers once training has ended, in eval mode, without what only training needed.
 
     What trains and began at zero gets small random values, so that no product with zeros is timed.
     """
     _, prepared = fresh(run, device)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in prepared.model.parameters():
             if p.requires_grad and not p.any():
@@ -117,12 +115,7 @@ def trainable(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def as_times(found: Mapping[str, Comparison], name: str) -> dict[str, tuple[float, float, float]]:
-    """By job: the ratio to the base and its 95 % interval."""
-    return {job: (c.jobs[name].ratio, *c.jobs[name].interval) for job, c in found.items()}
-
-
-def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 64) -> dict:
+def measure_costs(repeats: int, device=None, rows: int = 32, length: int = 64) -> dict:
     """Every kind's costs as plain data; `lab.kinds.costs` reads it. Minutes on two cores."""
     base, tokenizer = load_base("nano", device=device)
     batch = questions(tokenizer, TASKS["text_to_sql"](), rows)
@@ -133,6 +126,10 @@ def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 
         share_weights(model, base)
     jobs = {job: {name: make(model, 1, length) for name, model in models.items()} for job, make in JOBS.items()}
     times = {job: compare(each, repeats, device=base.device) for job, each in jobs.items()}
+
+    def over_base(name):  # by job: the ratio to the base and its 95 % interval
+        return {job: (c.jobs[name].ratio, *c.jobs[name].interval) for job, c in times.items()}
+
     costs = {
         key: {
             "trained": trainable(fresh(kind.run, device)[1].model),
@@ -141,7 +138,7 @@ def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 
             "memory": step_memory(kind.run, batch, device)[0],
             "context": usable_context(models[key]),
             "unchanged": base_unchanged(kind.run, batch, device=device),
-            **as_times(times, key),
+            **over_base(key),
         }
         for key, kind in KINDS.items()
     }
@@ -152,7 +149,7 @@ def measure_costs(repeats: int = 40, device=None, rows: int = 32, length: int = 
         "rounds": repeats,
         "base_ms": {job: 1e3 * c.jobs["base"].median for job, c in times.items()},
         "noise": {job: c.noise for job, c in times.items()},
-        "merged": as_times(times, "merged"),
+        "merged": over_base("merged"),
         "rows": costs,
     }
 

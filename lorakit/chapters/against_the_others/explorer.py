@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from lorakit.chapters.against_the_others.plots import BAR, MEASURES, apart, seen_well
-from lorakit.chapters.against_the_others.table import percent, rivals_table
+from lorakit.chapters.against_the_others.table import percent
 from lorakit.show.explorer import Choice, Explorer
 from lorakit.show.style import BLACK, BLUE, ORANGE
 
@@ -67,11 +67,14 @@ class Scale:
 
 
 class RivalsExplorer(Explorer):
-    """See `rivals_explorer`."""
+    """Widget: a cost across and accuracy up, a dot with its seeds' range for each method; one method in words.
+
+    table  as `rivals_table` makes it
+    """
 
     size = (10, 4.6)
 
-    def __init__(self, table: pd.DataFrame, title: str):
+    def __init__(self, table: pd.DataFrame):
         self.table = table
         self.names = table["method"]
         controls = {
@@ -79,7 +82,7 @@ class RivalsExplorer(Explorer):
             "split": Choice("accuracy on", tuple(SPLITS), next(iter(SPLITS))),
             "method": Choice("method", tuple(self.names), self.names["lora"]),
         }
-        super().__init__(title, controls)
+        super().__init__("What does accuracy cost?", controls)
 
     def compute(self, cost: str, split: str, method: str) -> dict:
         """The cost's column, the chosen key, and by key the cost `x` and the accuracy `y` with its seeds' range."""
@@ -132,8 +135,3 @@ class RivalsExplorer(Explorer):
 
     def describe(self, data):
         return facts(self.table, data["chosen"])
-
-
-def rivals_explorer(table: pd.DataFrame | None = None, title: str = "What does accuracy cost?") -> RivalsExplorer:
-    """Widget: a cost across and accuracy up, a dot with its seeds' range for each method; one method in words."""
-    return RivalsExplorer(rivals_table() if table is None else table, title)

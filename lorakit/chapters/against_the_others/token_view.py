@@ -1,6 +1,7 @@
 """Tokens as boxes: what a prefix takes of the context, and before which block each token of a prompt was dropped."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle
@@ -12,33 +13,19 @@ FONT = dict(family="DejaVu Sans Mono", fontsize=13)
 WIDE = 84  # characters in a line of tokens
 
 
-def shares(prefix: int, prompt: int, answer: int, context: int) -> dict[str, int]:
-    """How the positions of a context are used, what does not fit being left out; the parts add up to `context`."""
-    left, used = context, {}
-    for name, size in (("prefix", prefix), ("answer", answer), ("prompt", prompt)):
-        used[name] = min(size, left)
-        left -= used[name]
-    return {"prefix": used["prefix"], "prompt": used["prompt"], "answer": used["answer"], "free": left}
-
-
-def no_longer_fit(lengths: Sequence[int], prefix: int, answer: int, context: int) -> int:
-    """How many prompts of these lengths (tokens) have no room for `answer` tokens behind them any more."""
-    return sum(length + answer > context - prefix for length in lengths)
-
-
 def context_figure(lengths: Sequence[int], prefixes: Sequence[int], answer: int, context: int) -> CourseFigure:
     """A bar of the context for each prefix length, with the longest prompt; behind it how many prompts do not fit."""
-    lost = [no_longer_fit(lengths, prefix, answer, context) for prefix in prefixes]
+    lost = [sum(prefix + length + answer > context for length in lengths) for prefix in prefixes]
     first = next((prefix for prefix, n in zip(prefixes, lost, strict=True) if n), None)
     none = f"No prompt is lost up to a prefix of {max(prefixes)} tokens"
     fig, ax = figure(
         none if first is None else f"Of the prefixes tried, {first} is the first that costs prompts", size=(10, 3.8)
     )
     for y, (prefix, n) in enumerate(zip(prefixes, lost, strict=True)):
-        left = 0
-        for name, size in shares(prefix, max(lengths), answer, context).items():
-            ax.barh(y, size, left=left, color=PARTS[name], height=0.72, label=None if y else name)
-            left += size
+        prompt = min(max(lengths), context - prefix - answer)  # what fits
+        sizes = (prefix, prompt, answer, context - prefix - prompt - answer)
+        for (name, colour), size, left in zip(PARTS.items(), sizes, accumulate(sizes, initial=0), strict=False):
+            ax.barh(y, size, left=left, color=colour, height=0.72, label=None if y else name)
         words = "all fit" if not n else f"{n} of {len(lengths)} lost"
         ax.text(context + 3, y, words, va="center", fontsize=13)
     ax.set_yticks(range(len(prefixes)), [f"prefix {prefix}" for prefix in prefixes])

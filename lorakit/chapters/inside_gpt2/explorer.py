@@ -33,15 +33,20 @@ def count_choice(shape: Decoder, targets, r: int, fused: bool = False) -> dict:
 
 
 class TargetPicker(Explorer):
-    """See `target_picker`."""
+    """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes.
+
+    `.data` is what `count_choice` returns.
+    """
 
     size = (9, 3.9)
 
-    def __init__(self, title: str, model: str):
+    def __init__(self, model: str = "gpt2"):
         self.shapes = known_shapes()
         controls = {"model": Choice("model", tuple(self.shapes), model), "r": Steps("rank r", RANKS, 8)}
         controls |= {target: Toggle(target, target in ("q", "v")) for target in TARGETS}
-        super().__init__(title, controls | {"fused": Toggle("one adapter over the whole c_attn", False)})
+        super().__init__(
+            "What does adapting it cost?", controls | {"fused": Toggle("one adapter over the whole c_attn", False)}
+        )
 
     def compute(self, model: str, r: int, fused: bool, **chosen) -> dict:
         return count_choice(self.shapes[model], [t for t in TARGETS if chosen[t]], r, fused)
@@ -78,11 +83,3 @@ class TargetPicker(Explorer):
             f"({data['percent']:.3g} %), {shape.parameters / data['total']:,.0f} × fewer\n"
             f"adapter file: {readable(data['fp16'], 'B')} in fp16, {readable(data['fp32'], 'B')} in fp32" + note
         )
-
-
-def target_picker(model: str = "gpt2", title: str = "What does adapting it cost?") -> TargetPicker:
-    """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes.
-
-    `.data` is what `count_choice` returns.
-    """
-    return TargetPicker(title, model)

@@ -1,7 +1,5 @@
 """Sliders for alpha and r: the factor in front of B A, and how much the update then moves the output."""
 
-from torch import Tensor
-
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import BLUE, ORANGE
 from lorakit.study.scaling import example_factors, scaling, unit_size
@@ -12,41 +10,38 @@ KINDS = {"random: they partly cancel": "random", "aligned: one Adam step, they a
 
 
 class AlphaRankExplorer(Explorer):
-    """See `alpha_rank_explorer`."""
+    """Widget: r, alpha and use_rslora → the scaling, ‖ΔW‖ and the change of the output, with curves over r.
+
+    It compares two examples: directions at random, and directions that one Adam step has aligned.
+    """
 
     size = (9.5, 3.7)
 
-    def __init__(self, title: str, given: tuple[Tensor, Tensor, Tensor] | None):
-        examples = {label: [example_factors(kind, seed=seed) for seed in range(24)] for label, kind in KINDS.items()}
-        draws = {"given": [given]} if given else examples
-        self.ranks = tuple(r for r in RANKS if r <= min(A.shape[0] for many in draws.values() for _, A, _ in many))
-        self.units = {label: {r: unit_size(many, r) for r in self.ranks} for label, many in draws.items()}
+    def __init__(self):
+        self.units = {}
+        for label, kind in KINDS.items():
+            draws = [example_factors(kind, seed=seed) for seed in range(24)]
+            self.units[label] = {r: unit_size(draws, r) for r in RANKS}
         controls = {
-            "r": Steps("rank r", self.ranks, min(8, self.ranks[-1])),
+            "r": Steps("rank r", RANKS, 8),
             "alpha": Steps("alpha", ALPHAS, 16),
             "use_rslora": Toggle("use_rslora: divide by √r instead of r", False),
+            "directions": Choice("r directions", tuple(KINDS), next(iter(KINDS))),
         }
-        if not given:
-            controls["directions"] = Choice("r directions", tuple(KINDS), next(iter(KINDS)))
-        super().__init__(title, controls)
+        super().__init__("What alpha and r do to the size of the update", controls)
 
-    def compute(self, r: int, alpha: float, use_rslora: bool, directions: str = "given") -> dict:
+    def compute(self, r: int, alpha: float, use_rslora: bool, directions: str) -> dict:
         """The update's size now ("now"), and its curves over every rank for both rules ("curves")."""
         units = self.units[directions]
-        curves = {rule: [units[q].scaled(scaling(alpha, q, rule)) for q in self.ranks] for rule in (False, True)}
+        curves = {rule: [units[q].scaled(scaling(alpha, q, rule)) for q in RANKS] for rule in (False, True)}
         now = units[r].scaled(scaling(alpha, r, use_rslora))
         return {"r": r, "alpha": alpha, "use_rslora": use_rslora, "now": now, "curves": curves}
 
     def draw(self, figure, data):
         left, right = figure.subplots(1, 2)
-        ticks = {
-            "xticks": self.ranks,
-            "xticklabels": self.ranks,
-            "xlabel": "rank r",
-            "xlim": (0.85, self.ranks[-1] / 0.85),
-        }
+        ticks = dict(xticks=RANKS, xticklabels=RANKS, xlabel="rank r", xlim=(0.85, RANKS[-1] / 0.85))
         top = ALPHAS[-1] * 1.5
-        left.set(xscale="log", yscale="log", ylim=(1 / self.ranks[-1] / 1.5, top), **ticks)
+        left.set(xscale="log", yscale="log", ylim=(1 / RANKS[-1] / 1.5, top), **ticks)
         moves = [
             size.output_change * scaling(a, r, rule)
             for units in self.units.values()
@@ -72,8 +67,8 @@ class AlphaRankExplorer(Explorer):
     def move(self, data):
         for rule, sizes in data["curves"].items():
             left, right = (self.lines[ax, rule] for ax in self.axes)
-            left.set_data(self.ranks, [size.scaling for size in sizes])
-            right.set_data(self.ranks, [size.output_change for size in sizes])
+            left.set_data(RANKS, [size.scaling for size in sizes])
+            right.set_data(RANKS, [size.output_change for size in sizes])
             chosen = rule == data["use_rslora"]
             for line in (left, right):
                 line.set(linewidth=3.2 if chosen else 1.8, linestyle="-" if chosen else "--")
@@ -89,15 +84,5 @@ class AlphaRankExplorer(Explorer):
         return (
             f"scaling = {alpha} / {root}{r} = {now.scaling:.4g} · ‖ΔW‖ = {now.norm:.3g} · output moves by "
             f"{now.output_change:.3g} (inputs have size 1)\n"
-            f"from r = {self.ranks[0]} to r = {self.ranks[-1]} this rule multiplies the output's move by {change:.2g}"
+            f"from r = {RANKS[0]} to r = {RANKS[-1]} this rule multiplies the output's move by {change:.2g}"
         )
-
-
-def alpha_rank_explorer(B: Tensor | None = None, A: Tensor | None = None, x: Tensor | None = None, title=None):
-    """Widget: r, alpha and use_rslora → the scaling, ‖ΔW‖ and the change of the output, with curves over r.
-
-    With B (d, R), A (R, k) and inputs x (n, k) it cuts *your* adapter to its first r directions; without, it compares
-    two examples: directions at random, and directions that one Adam step has aligned.
-    """
-    given = None if B is None else (B.detach().float(), A.detach().float(), x.detach().float())
-    return AlphaRankExplorer(title or "What alpha and r do to the size of the update", given)

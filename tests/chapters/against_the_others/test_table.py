@@ -41,14 +41,6 @@ def test_runs_of_other_sizes_steps_or_targets_do_not_count():
     assert of_kinds(run, replace(run, seed=1, task="python", batch_size=16))["seed"].tolist() == [0]
 
 
-def test_records_older_than_a_field_are_read():
-    old = rivals_rows.row(KINDS["lora"].run)
-    for name in ("size", "hidden"):
-        del old["run"][name]
-    runs = records.frame([rivals_rows.row(KINDS["prefix_mlp"].run), old])
-    assert table.of_kinds(runs)["key"].tolist() == ["prefix_mlp", "lora"]
-
-
 def test_validation_chooses_the_rate_and_test_has_no_say():
     runs = table.of_kinds(rivals_rows.runs(["houlsby"]))  # on test the other rate is ten points better
     assert runs.query("best")[["lr", "seed"]].to_numpy().tolist() == [[0.01, 0], [0.01, 1], [0.01, 2]]
@@ -93,12 +85,6 @@ def test_the_page_has_every_row_rounded_by_name(rivals):
         "50.0 (1 seed)"
     )
     assert "noise ± 2.0%; LoRA once merged 1.00\ndevice: cpu, threads: 2" in table.measured_on(rivals_rows.costs())
-
-
-def test_missing_costs_say_how_to_make_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(kinds, "COSTS", tmp_path / "none.json")
-    with pytest.raises(lk.LoRAError, match="costs makes it"):
-        kinds.read_costs()
 
 
 @pytest.fixture(scope="module")

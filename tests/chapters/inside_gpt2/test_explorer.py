@@ -2,7 +2,7 @@
 
 import pytest
 
-from lorakit.chapters.inside_gpt2.explorer import count_choice, target_picker
+from lorakit.chapters.inside_gpt2.explorer import TargetPicker, count_choice
 from lorakit.study.parameters import SHAPES
 
 
@@ -26,4 +26,4 @@ def test_fusing_replaces_the_slices_where_there_is_a_fused_projection(model, tar
 
 
 def test_it_says_what_to_do_when_nothing_is_chosen():
-    assert "tick a target" in str(target_picker().set(q=False, v=False))
+    assert "tick a target" in str(TargetPicker().set(q=False, v=False))
