@@ -13,9 +13,9 @@ def kept() -> list[Run]:
     ]
 
 
-def name(run: Run) -> str:
+def name_of(run: Run) -> str:
     task = "sql" if run.task == "text_to_sql" else run.task
     return f"{task}-r{run.r}-seed{run.seed}"
 
 
-EXPERIMENTS = [Experiment("adapters", "the adapters in data/adapters", kept, keep=name)]
+EXPERIMENTS = [Experiment("adapters", "the adapters in data/adapters", kept, keep=name_of)]

@@ -1,6 +1,7 @@
 """Pictures of chapter 08: what adapters share, as heat maps and marks; energy and gain against directions kept."""
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from torch import Tensor
 
@@ -59,27 +60,31 @@ def energy_curves(groups: dict[str, list[Tensor]], title: str) -> CourseFigure:
     return fig
 
 
-def shared_marks(rows: dict[str, tuple[list[float], list[float]]], chance: float, title: str) -> CourseFigure:
-    """A row of marks for each comparison: φ(1, 1) of the input and of the output directions, and where chance lies."""
+def shared_marks(shared: pd.DataFrame, chance: float, title: str) -> CourseFigure:
+    """A row of marks for each pair of adapters: φ(1, 1) of the input and of the output directions; where chance lies.
+
+    shared  columns "inputs" and "outputs", a row for each projection; the first level of its index names the pair
+    """
+    pairs = shared.index.get_level_values(0)
+    names = pairs.unique()
     fig, ax = figure(title, size=(9, 3.8))
-    for y, (inputs, outputs) in enumerate(rows.values()):
-        look = {"ms": 9, "alpha": 0.7, "ls": "none"}
-        ax.plot(inputs, [y + 0.12] * len(inputs), "o", color=PALETTE[0], label=None if y else "inputs", **look)
-        ax.plot(outputs, [y - 0.12] * len(outputs), "s", color=PALETTE[1], label=None if y else "outputs", **look)
+    for side, up, mark, colour in (("inputs", 0.12, "o", PALETTE[0]), ("outputs", -0.12, "s", PALETTE[1])):
+        ax.plot(shared[side], names.get_indexer(pairs) + up, mark, color=colour, ms=9, alpha=0.7, label=side)
     ax.axvline(chance, color=BLACK, lw=1.2, ls=":", label="chance")
-    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.5), xlim=(-0.02, 1))
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5), xlim=(-0.02, 1))
     ax.set_xlabel("φ(1, 1) of ΔW, a mark for each projection")
     ax.legend(loc="lower right")
     return fig
 
 
-def gain_curves(gains: dict[str, list[list[float]]], ks, title: str) -> CourseFigure:
-    """The share of a task's gain that k directions bring, a line for each adapter: `gains[task]` holds them, 0..1."""
+def gain_curves(gains: dict[str, pd.DataFrame], title: str) -> CourseFigure:
+    """The share of a task's gain (0..1) that k directions bring: by task, adapters × k."""
     fig, ax = figure(title)
-    for (task, lines), colour in zip(gains.items(), PALETTE, strict=False):
-        for number, line in enumerate(lines):
-            ax.plot([100 * x for x in line], "o-", color=colour, label=None if number else task)
-    ax.set(xticks=range(len(ks)), xticklabels=ks, xlabel="directions kept, k", ylim=(0, 105))
+    for (task, table), colour in zip(gains.items(), PALETTE, strict=False):
+        places = range(table.shape[1])
+        for number, line in enumerate(100 * table.to_numpy()):
+            ax.plot(places, line, "o-", color=colour, label=None if number else task)
+    ax.set(xticks=places, xticklabels=table.columns, xlabel="directions kept, k", ylim=(0, 105))
     ax.set_ylabel("gain recovered (%)")
     ax.legend(loc="lower right")
     return fig

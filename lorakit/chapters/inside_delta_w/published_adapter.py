@@ -7,29 +7,26 @@ singular values and similarities, small numbers, are recorded. The file holds no
 scale alpha / r: a factor common to all of its singular values, which no ratio and no direction depends on.
 """
 
-import argparse
 import hashlib
 import http.client
 import io
 import json
-import os
 import sys
 import urllib.request
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.places import RESULTS
+from lorakit.lab.places import RESULTS, data_folder
+from lorakit.lab.record import write
 from lorakit.study.adapter_factors import Update
 from lorakit.study.subspace import similarity
 
 RECORD = RESULTS / "roberta_mnli_spectra.json"
-FILE = "roberta-mnli-lora/roberta_base_lora_mnli.bin"
-URL = "https://github.com/microsoft/LoRA/releases/download/RoBERTa-base/roberta_base_lora_mnli.bin"
+FOLDER, FILE = "roberta-mnli-lora", "roberta_base_lora_mnli.bin"
+URL = f"https://github.com/microsoft/LoRA/releases/download/RoBERTa-base/{FILE}"
 SHA256 = "343c48c79db5dd6190696e5fcbd547f58862a3e162b6cdc12337b41acc894116"
-LAYERS, RANK, WIDTH = 12, 8, 768
 PROJECTIONS = {"q": "query", "v": "value"}
 
 
@@ -41,28 +38,32 @@ def read_published(file: str | Path | None = None, *, download: bool = False) ->
 
     Raises LoRAError where it cannot be had, or is not the published file (by its SHA-256).
     """
-    place = Path(file).expanduser() if file else _data_file()
+    folder = data_folder(FOLDER, None, "")
+    place = Path(file) if file else folder and folder / FILE
     try:
-        if place is None and not download:
+        if place:
+            content = place.read_bytes()
+        elif download:
+            with urllib.request.urlopen(URL, timeout=20) as answer:
+                content = answer.read()
+        else:
             raise FileNotFoundError("LORAKIT_DATA does not hold it, and download is off")
-        content = place.read_bytes() if place else _download()
     except (OSError, http.client.HTTPException) as error:
         raise LoRAError(
-            f"the published adapter cannot be read from {place or URL} ({error}). Put roberta_base_lora_mnli.bin into "
-            "the folder roberta-mnli-lora under LORAKIT_DATA, or give download=True where there is a network. Without "
-            "it, `recorded()` has its spectra."
+            f"the published adapter cannot be read from {place or URL} ({error}). Put {FILE} into the folder {FOLDER} "
+            "under LORAKIT_DATA, or give download=True where there is a network. Without it, `recorded()` has its "
+            "spectra."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
         raise LoRAError(f"{place or URL} is not the file that was recorded: SHA-256 {found}, expected {SHA256}")
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return _updates(state)
+    return _updates(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
 
 
 def _updates(state: dict) -> dict[str, Update]:
     """loralib's keys, `X.lora_A` (r, in) and `X.lora_B` (out, r), as updates of scale 1."""
     updates = {}
-    for layer in range(LAYERS):
+    for layer in range(12):
         for short, name in PROJECTIONS.items():
             key = f"roberta.encoder.layer.{layer}.attention.self.{name}"
             updates[f"{layer}.{short}"] = Update(state[f"{key}.lora_A"].float(), state[f"{key}.lora_B"].float())
@@ -92,65 +93,27 @@ def summarise(updates: dict[str, Update]) -> dict:
     return {"layers": layers, "between": between}
 
 
+def _short(values: torch.Tensor) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
+
+
 def recorded() -> dict:
-    """What `summarise` found in the published file, from data/results. Raises LoRAError where it is missing."""
-    try:
-        return json.loads(RECORD.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise LoRAError(
-            f"{RECORD} is missing: run python -m lorakit.chapters.inside_delta_w.published_adapter"
-        ) from error
+    """What `summarise` found in the published file, from data/results."""
+    return json.loads(RECORD.read_text("utf-8"))
 
 
-def record(file: str | Path | None = None, out: Path = RECORD) -> Path:
+def record(file: str | None = None) -> None:
     """Read the published adapter and write its record."""
-    note = {
+    about = {
         "what": "RoBERTa-base, MNLI, LoRA r = 8 on query and value: singular values of B A (no alpha / r) and of A, "
         "largest first; between: phi(8, 8) of the layers' directions, in inputs (V) and outputs (U)",
         "source": URL,
         "licence": "MIT (microsoft/LoRA); the weights are not included",
         "sha256": SHA256,
-        "command": "python -m lorakit.chapters.inside_delta_w.published_adapter",
-        "device": "cpu",
-        "date": datetime.now(UTC).date().isoformat(),
     }
-    rows = {**note, **summarise(read_published(file, download=True))}
-    lines = [f"{json.dumps(key)}: {_lines(value)}" for key, value in rows.items()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    return out
-
-
-def _lines(value) -> str:
-    """JSON with one row of numbers to a line."""
-    if isinstance(value, list) and value and isinstance(value[0], dict | list):
-        return "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n]"
-    if isinstance(value, dict):
-        return "{\n" + ",\n".join(f"{json.dumps(key)}: {_lines(part)}" for key, part in value.items()) + "\n}"
-    return json.dumps(value)
-
-
-def _short(values: torch.Tensor) -> list[float]:
-    return [float(f"{value:.5g}") for value in values.tolist()]
-
-
-def _data_file() -> Path | None:
-    data = os.environ.get("LORAKIT_DATA")
-    place = Path(data).expanduser() / FILE if data else None
-    return place if place is not None and place.is_file() else None
-
-
-def _download(timeout: float = 20.0) -> bytes:
-    with urllib.request.urlopen(URL, timeout=timeout) as answer:
-        return answer.read()
+    found = summarise(read_published(file, download=True))
+    write(RECORD, about | found, "python -m lorakit.chapters.inside_delta_w.published_adapter")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m lorakit.chapters.inside_delta_w.published_adapter", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("file", nargs="?", help="roberta_base_lora_mnli.bin (default: LORAKIT_DATA, else the network)")
-    try:
-        print(f"written: {record(parser.parse_args().file)}")
-    except LoRAError as error:
-        sys.exit(str(error))
+    record(*sys.argv[1:])

@@ -1,18 +1,34 @@
-"""The record of the published adapter: what it holds, how it is made, and what is said where it cannot be had."""
+"""The records of chapter 08 are whole: the kept adapters cut to k directions, and the adapter that was published."""
 
-import json
-import os
-from pathlib import Path
+import urllib.request
 
 import pytest
 import torch
 
 import lorakit as lk
 from lorakit.chapters.inside_delta_w import published_adapter
+from lorakit.chapters.inside_delta_w.truncation import KEPT, LARGE, recorded, recovered
+from lorakit.lab.places import data_folder
 from lorakit.study.adapter_factors import Update
 
 
-def test_the_record_has_every_layer_with_falling_values():
+def test_every_large_adapter_is_recorded_at_every_k():
+    rows = recorded().set_index(["adapter", "k"])
+    assert set(rows.index) == {(name, k) for name in LARGE for k in KEPT}
+    assert rows["task"].map({"sql": 500, "python": 300}).equals(rows["questions"])
+    loss = rows["loss"].unstack()
+    assert (loss[0] > 2 * loss[64]).all(), "without directions it is the base, with all of them the adapter"
+
+
+def test_recovered_is_one_with_all_directions_and_zero_with_none():
+    gains = recovered(recorded(), "sql")
+    assert (gains[0] == 0).all() and (gains[64] == 1).all()
+    rows = recorded().set_index(["adapter", "k"])["execution"]
+    base, one, whole = rows["sql-r64-seed0"][[0, 1, 64]]
+    assert gains.loc["sql-r64-seed0", 1] == pytest.approx((one - base) / (whole - base))
+
+
+def test_the_published_adapter_is_recorded_layer_by_layer():
     found = published_adapter.recorded()
     assert [(row["layer"], row["projection"]) for row in found["layers"]] == [(i, p) for i in range(12) for p in "qv"]
     for row in found["layers"]:
@@ -25,13 +41,11 @@ def test_the_record_has_every_layer_with_falling_values():
 
 
 @pytest.mark.skipif(
-    not (Path(os.environ.get("LORAKIT_DATA", "/nowhere")) / published_adapter.FILE).is_file(),
-    reason="LORAKIT_DATA holds no published adapter",
+    not data_folder(published_adapter.FOLDER, None, ""), reason="LORAKIT_DATA holds no published adapter"
 )
-def test_the_record_is_what_the_file_gives(tmp_path):
-    out = published_adapter.record(out=tmp_path / "again.json")
-    again = json.loads(out.read_text("utf-8"))
-    assert {**again, "date": None} == {**published_adapter.recorded(), "date": None}
+def test_the_record_is_what_the_published_file_gives():
+    found = published_adapter.summarise(published_adapter.read_published())
+    assert found.items() <= published_adapter.recorded().items()
 
 
 def test_a_summary_of_known_updates():
@@ -45,21 +59,16 @@ def test_a_summary_of_known_updates():
     assert torch.allclose(torch.tensor(found["between"]["v outputs"]), torch.ones(3, 3))
 
 
-def test_without_file_and_network_the_way_out_is_named(monkeypatch):
-    def no_network():
+def test_without_the_published_file_or_with_another_the_way_out_is_named(monkeypatch, tmp_path):
+    def no_network(*args, **how):
         raise OSError("no route to host")
 
     monkeypatch.delenv("LORAKIT_DATA", raising=False)
-    monkeypatch.setattr(published_adapter, "_download", no_network)
-    with pytest.raises(lk.LoRAError, match="(?s)no route to host.*LORAKIT_DATA.*recorded"):
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    with pytest.raises(lk.LoRAError, match=r"(?s)no route to host.*LORAKIT_DATA.*recorded"):
         published_adapter.read_published(download=True)
     with pytest.raises(lk.LoRAError, match="download=True"):
         published_adapter.read_published()
-
-
-def test_another_file_is_refused(tmp_path):
     (tmp_path / "x.bin").write_bytes(b"not it")
     with pytest.raises(lk.LoRAError, match="SHA-256"):
         published_adapter.read_published(tmp_path / "x.bin")
-    with pytest.raises(lk.LoRAError, match="cannot be read"):
-        published_adapter.read_published(tmp_path / "absent.bin")
