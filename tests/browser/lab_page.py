@@ -1,14 +1,21 @@
 """A chapter in a browser: run its cells, find its widgets, move them with the keyboard, see what changes."""
 
 import json
-from dataclasses import dataclass, field
 
-RUN_ALL = """async () => {
-  const app = window.jupyterapp, panel = app.shell.currentWidget;
+OPEN = """async path => {
+  await window.jupyterapp.restored;
+  const panel = await window.jupyterapp.commands.execute('docmanager:open', {path});
   await panel.context.ready; await panel.sessionContext.ready;
-  await app.commands.execute('notebook:run-all-cells');
-  await panel.sessionContext.session.kernel.info;
 }"""
+RUN_ALL = """async () => {
+  await window.jupyterapp.commands.execute('notebook:run-all-cells');
+  await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.info;
+}"""
+CLOSE = """() => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  panel.sessionContext.shutdown().finally(() => panel.dispose()); panel.hide();
+}"""
+GONE = "() => !window.jupyterapp.shell.currentWidget?.sessionContext"
 CELLS = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON().cells"
 READY = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -36,20 +43,22 @@ UNLABELLED = """() => [...document.querySelectorAll(
 HARMLESS = ("favicon", "ResizeObserver loop", "Failed to load resource", "WebGL", "GPU", "gpu", "deprecat", "sourcemap")
 
 
-@dataclass
 class Chapter:
-    """An open notebook. `console` collects the errors that the page reports."""
+    """A Lab in a browser's page, with one notebook open at a time; `console` holds the errors reported meanwhile."""
 
-    page: object
-    console: list[str] = field(default_factory=list)
+    def __init__(self, page, address: str, patience: float) -> None:
+        self.page, self.console = page, []
+        page.on("console", lambda message: self.console.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.console.append(str(error)))
+        page.set_default_timeout(1000 * patience)
+        page.goto(address)
+        page.wait_for_function("() => window.jupyterapp?.shell")
 
-    def open(self, address: str, patience: float) -> "Chapter":
-        self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.console.append(str(error)))
-        self.page.set_default_timeout(1000 * patience)
-        self.page.goto(address)
+    def open(self, path: str) -> None:
+        self.page.wait_for_function(GONE)
+        self.console.clear()
+        self.page.evaluate(OPEN, path)
         self.page.wait_for_function(READY)
-        return self
 
     def run_all(self) -> None:
         self.page.evaluate(RUN_ALL)
@@ -105,6 +114,5 @@ class Chapter:
         return box.locator("img").first.evaluate(PIXELS)
 
     def close(self) -> None:
-        """Shut the kernel down: the next notebook needs the memory."""
-        self.page.evaluate("async () => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
-        self.page.close()
+        """Shut the kernel down, since the next notebook needs the memory; `open` waits until the notebook is gone."""
+        self.page.evaluate(CLOSE)

@@ -32,8 +32,9 @@ class Server:
     token: str
     folder: Path
 
-    def page(self, notebook: str) -> str:
-        return f"{self.address}/lab/tree/notebooks/{notebook}?token={self.token}&reset"
+    @property
+    def lab(self) -> str:
+        return f"{self.address}/lab?token={self.token}&reset"
 
 
 @contextlib.contextmanager

@@ -6,19 +6,20 @@ writes data/results/redraw_browser.json and prints the table. The chapters run f
 """
 
 import argparse
-import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
-from conftest import FLAGS
+import pandas as pd
+from conftest import FLAGS, PROJECTOR
 
+from lorakit.lab.places import RESULTS
+from lorakit.lab.record import write
 from tests.browser.chromium import find
 from tests.browser.lab_page import Chapter
 from tests.browser.lab_server import ROOT, lab_server
 
-FILE = ROOT / "data" / "results" / "redraw_browser.json"
+FILE = RESULTS / "redraw_browser.json"
 
 
 def measure(chapter: Chapter, presses: int) -> list[dict]:
@@ -39,35 +40,20 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     from playwright.sync_api import sync_playwright
 
-    from lorakit.lab.record import versions
-
-    rows = []
-    names = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    rows, names = [], sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
     with tempfile.TemporaryDirectory() as place, lab_server(Path(place), args.budget) as server, sync_playwright() as p:
         browser = p.chromium.launch(executable_path=find(), args=FLAGS)
+        chapter = Chapter(browser.new_page(viewport=PROJECTOR), server.lab, patience=600)
         for name in [n for n in names if not args.chapters or n[:2] in args.chapters]:
-            page = browser.new_page(viewport={"width": 1366, "height": 768})
-            chapter = Chapter(page).open(server.page(name), 600)
+            chapter.open(f"notebooks/{name}")
             chapter.run_all()
-            for row in measure(chapter, args.presses):
-                rows.append({"chapter": name[:2], **row})
-                print(
-                    f"{name[:2]} {row['median_ms']:6.0f} ms (slowest {row['slowest_ms']:.0f})  {row['widget']}",
-                    flush=True,
-                )
+            rows += [{"chapter": name[:2], **row} for row in measure(chapter, args.presses)]
             chapter.close()
-        about = {"browser": f"Chromium {browser.version}, headless"}
+        found = {"browser": f"Chromium {browser.version}, headless", "rows": rows}
         browser.close()
-    if args.chapters:
-        return  # part of the table is not the table
-    head = {
-        "command": f"python tests/browser/redraw.py --presses {args.presses} --budget {args.budget}",
-        "device": "x86_64 CPU, 2 cores",
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": versions(),
-    }
-    FILE.write_text(json.dumps(head | about | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
-    print(FILE)
+    print(pd.DataFrame(rows).round(0).to_string(index=False))
+    if not args.chapters:  # part of the table is not the table
+        write(FILE, found, f"python tests/browser/redraw.py --presses {args.presses} --budget {args.budget}")
 
 
 if __name__ == "__main__":

@@ -1,25 +1,19 @@
 """Every chapter in JupyterLab: it runs, its widget answers the keyboard with another picture, nothing is reported."""
 
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.browser.lab_page import Chapter
-
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = ROOT / "screenshots"
-PATIENCE = 300  # seconds that a chapter may take on a slow machine
-PROJECTOR = {"width": 1366, "height": 768}
 
 
 @pytest.fixture
-def chapter(request, server, browser):
-    page = browser.new_page(viewport=PROJECTOR)
-    opened = Chapter(page).open(server.page(request.param), PATIENCE)
-    yield opened
-    opened.close()
+def chapter(request, lab):
+    lab.open(f"notebooks/{request.param}")
+    yield lab
+    lab.close()
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, indirect=True, ids=lambda name: name[:2])
@@ -28,14 +22,13 @@ def test_a_chapter_runs_and_its_widget_answers(chapter, request):
     SCREENSHOTS.mkdir(exist_ok=True)
     chapter.run_all()
     boxes = chapter.explorers()
-    if boxes:
-        for number, box in enumerate(boxes):
-            box.scroll_into_view_if_needed()
-            before = chapter.pixels(box)
-            assert chapter.redraw(box) > 0
-            assert chapter.pixels(box) != before, "the picture did not change"
-            chapter.page.screenshot(path=SCREENSHOTS / f"{name}-widget-{number}.png")
-    else:
+    for number, box in enumerate(boxes):
+        box.scroll_into_view_if_needed()
+        before = chapter.pixels(box)
+        assert chapter.redraw(box) > 0
+        assert chapter.pixels(box) != before, "the picture did not change"
+        chapter.page.screenshot(path=SCREENSHOTS / f"{name}-widget-{number}.png")
+    if not boxes:
         choose_another(chapter)
         chapter.page.screenshot(path=SCREENSHOTS / f"{name}-widget.png")
     assert not chapter.unlabelled()
@@ -50,10 +43,7 @@ def choose_another(chapter) -> None:
     said = box.locator(".widget-html-content").last
     before = said.inner_text()
     chapter.press(box)
-    end = time.monotonic() + 60
-    while said.inner_text() == before:
-        assert time.monotonic() < end, "the words did not change"
-        chapter.page.wait_for_timeout(100)
+    said.filter(has_not_text=before).wait_for()
 
 
 def answer_quiz(chapter) -> None:
