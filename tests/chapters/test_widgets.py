@@ -19,7 +19,7 @@ WIDGETS = {  # name → how to make it, and a control with another value
     "alpha": (AlphaRankExplorer, {"r": 64}),
     "targets": (TargetPicker, {"r": 256}),
     "rivals": (lambda: RivalsExplorer(rivals_table()), {"cost": "context left", "method": "prefix"}),
-    "sweeps": (lambda: sweep_explorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 16}),
+    "sweeps": (lambda: sweep_explorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
     "memory": (memory_explorer, {"model": "gpt2-xl", "r": 64}),
 }
 

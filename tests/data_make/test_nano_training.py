@@ -79,19 +79,6 @@ def test_the_cards_table_gives_mean_and_range_over_seeds():
     assert table.endswith("| nano | LoRA r = 8, c_attn | 10 | 0.01 | 1 | 50.0 % | 50.0 - 50.0 | 50.0 % |\n")
 
 
-def test_the_rest_takes_the_rate_that_validation_chose(monkeypatch, tmp_path):
-    def swept(runs, file, processes):
-        return [
-            {"run": {**vars(run)}, "metrics": {"validation": {"execution": -abs(run.lr - 0.006)}, "last_loss": 0}}
-            for run in runs
-        ]
-
-    monkeypatch.setattr(card, "sweep", swept)
-    runs = frame(card.fine_tunings(tmp_path))
-    assert set(runs["seed"]) == {0, 1, 2} and len(runs) == 3 * (7 + 2)
-    assert set(runs.query("r > 0")["lr"]) == {5e-3} and set(runs.query("r == 0")["lr"]) == {1e-3}
-
-
 @pytest.mark.parametrize("name", BASES)
 def test_the_bundled_models_are_small_and_ordinary_gpt2(name):
     model, tokenizer = load_base(name, device="cpu")

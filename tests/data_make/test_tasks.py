@@ -130,12 +130,3 @@ def test_words_of_a_list_and_openers_are_in_one_split_only():
             assert sum(map(len, of_splits)) == len(words) and all(len(part) >= 2 for part in of_splits)
         assert not set(made.SENTENCES[0][0]) & set(made.NEW_SENTENCES[0][0])
     assert len(set().union(*styles.OPENERS.values())) == sum(map(len, styles.OPENERS.values()))
-
-
-def test_one_slot_name_is_one_word_and_numbered_slots_differ():
-    rng, law = random.Random(0), styles.STYLES["law"]
-    for _ in range(50):
-        text = styles.fill("{verb} {verb} {verb2} {n} {n}", law, "test", rng, {}, set())
-        a, b, c, m, n = text.split()
-        assert a == b != c and m == n
-    assert styles.fill("{deed}", law, "train", rng, {}, set(law.WORDS["deed"])), "when all are used, one comes again"

@@ -6,7 +6,6 @@ from torch.nn.functional import cross_entropy
 
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab.evaluate import answer_loss
 
 PROMPTS = ["a:", "a longer prompt than the others:", "mid one:", "abc", "zz zz zz zz:", "q"]
 
@@ -74,22 +73,6 @@ def test_the_loss_is_the_plain_mean_over_answer_tokens_whatever_the_batch(tiny_m
             total, count = total + losses.sum().item(), count + len(example.answer) + 1
     for batch_size in (1, 2, 64):
         assert lab.mean_loss(tiny_model, tiny_tokenizer, examples, batch_size) == pytest.approx(total / count, rel=1e-6)
-
-
-def test_the_loss_is_the_same_for_a_model_that_knows_no_shortcuts(tiny_model, tiny_tokenizer):
-    class Plain(torch.nn.Module):  # neither logits_to_keep nor use_cache
-        def __init__(self, inner):
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, input_ids, attention_mask):
-            return self.inner(input_ids=input_ids, attention_mask=attention_mask)
-
-    batch = lab.collate(lab.encode_all([lab.Example("pp:", " abc")], tiny_tokenizer), tiny_tokenizer.pad_token_id)
-    with torch.no_grad():
-        short, plain = answer_loss(tiny_model, batch), answer_loss(Plain(tiny_model), batch)
-    assert short[0].item() == pytest.approx(plain[0].item(), rel=1e-6)
-    assert short[1] == plain[1] == 5
 
 
 def test_evaluate_returns_metrics_answers_and_loss(tiny_model, tiny_tokenizer):

@@ -33,10 +33,6 @@ def weights(model):
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 def run(model, tokenizer, task, **options):
     return lab.fit(model, tokenizer, task, **{"steps": 6, "batch_size": 4, "warmup": 2, "progress": False, **options})
 
@@ -133,16 +129,6 @@ def test_divergence_is_an_error_that_names_step_and_rate_and_takes_no_bad_step(m
     assert len(caught.value.history.rows) == 3
     assert all(parameter.isfinite().all() for parameter in full.parameters())
     assert not full.training
-    assert same(weights(full), weights_after(make_tiny(), tiny_tokenizer, task, steps=3))
-
-
-def weights_after(model, tokenizer, task, steps):
-    """The weights of an undisturbed run when so many of its 6 steps are done."""
-    seen = []
-    handle = model.register_forward_pre_hook(lambda module, inputs: seen.append(weights(model)))
-    run(model, tokenizer, task)
-    handle.remove()
-    return seen[steps]
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_changes(tiny_model, tiny_tokenizer, task):
@@ -166,41 +152,20 @@ def test_what_cannot_be_trained_is_refused_before_anything_changes(tiny_model, t
         run(tiny_model, tiny_tokenizer, task)
 
 
-def test_training_what_the_loss_does_not_depend_on_is_refused(tiny_model, tiny_tokenizer, task):
-    tiny_model.requires_grad_(False)
-    tiny_model.spare = torch.nn.Linear(2, 2)
-    with pytest.raises(LoRAError, match="no influence on the loss"):
-        run(tiny_model, tiny_tokenizer, task)
-
-
-@pytest.mark.parametrize("reentrant", [True, False])
-def test_gradient_checkpointing_changes_no_number(make_tiny, tiny_tokenizer, task, reentrant):
-    def adapted():
-        return lk.inject(make_tiny(), lk.LoRAConfig(r=2, targets=("q", "v")), name="a")
-
-    expected = run(adapted(), tiny_tokenizer, task).losses
-    model = adapted()
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
-    assert run(model, tiny_tokenizer, task).losses == pytest.approx(expected, rel=1e-5)
-
-
-def test_bf16_computes_in_half_precision_and_keeps_float32_weights(make_tiny, tiny_tokenizer, task):
-    model, seen = make_tiny(), []
-    handle = model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
-    history = run(model, tiny_tokenizer, task, precision="bf16", steps=20, lr=1e-2)
-    handle.remove()
-    assert set(seen) == {torch.bfloat16}
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert history.losses[-1] < history.losses[0]
-
-
-@pytest.mark.parametrize("quick", ["bf16", "no"])
-def test_auto_computes_in_bf16_only_where_that_is_quick(quick, make_tiny, tiny_tokenizer, task, monkeypatch):
+@pytest.mark.parametrize(
+    ("precision", "quick", "used"), [("bf16", "no", "bf16"), ("auto", "bf16", "bf16"), ("auto", "no", "no")]
+)
+def test_products_are_in_bf16_where_asked_or_quick_and_weights_stay_float32(
+    precision, quick, used, make_tiny, tiny_tokenizer, task, monkeypatch
+):
     monkeypatch.setattr(step, "quick_precision", lambda device: quick)
     model, seen = make_tiny(), []
     model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
-    assert run(model, tiny_tokenizer, task, precision="auto").settings["precision"] == quick
-    assert set(seen) == {torch.bfloat16 if quick == "bf16" else torch.float32}
+    history = run(model, tiny_tokenizer, task, precision=precision, steps=20, lr=1e-2)
+    assert set(seen) == {torch.bfloat16 if used == "bf16" else torch.float32}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert history.settings["precision"] == used
+    assert history.losses[-1] < history.losses[0]
 
 
 def test_history_survives_json_bit_for_bit(full, tiny_tokenizer, task, tmp_path):

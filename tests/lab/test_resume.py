@@ -1,6 +1,5 @@
 """A run that was stopped goes on to the same numbers; Ctrl-C leaves something usable."""
 
-import os
 import signal
 import threading
 
@@ -12,22 +11,8 @@ from lorakit import lab
 from lorakit.core.errors import LoRAError
 from lorakit.lab.checkpoint import FILE
 from lorakit.lab.interrupt import PatientInterrupt
-
-EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefghijk"]
-TASK = lab.Task("repeat", EXAMPLES, EXAMPLES[:3], EXAMPLES[3:5], "share", lambda a, e: {"share": 0.5}, 4)
-
-
-def adapted(make_tiny, dropout=0.1):
-    """A model with a fresh adapter and dropout everywhere, so that random numbers matter."""
-    return lk.inject(make_tiny(), lk.LoRAConfig(r=2, alpha=4, dropout=dropout, targets=("q", "v")), name="a", seed=1)
-
-
-def run(model, tokenizer, **options):
-    return lab.fit(model, tokenizer, TASK, **{"steps": 10, "batch_size": 4, "warmup": 3, "progress": False, **options})
-
-
-def trained(model):
-    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+from tests.support.tiny_models import same_tensors
+from tests.support.training_runs import Bytes, base, fresh, run, trained
 
 
 class Stop:
@@ -46,130 +31,103 @@ class Stop:
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("crash_at", [5, 8])
-def test_resuming_after_a_crash_gives_the_uninterrupted_run_bit_for_bit(
-    make_tiny, tiny_tokenizer, tmp_path, full, crash_at
-):
-    def fresh():
-        return make_tiny() if full else adapted(make_tiny)
-
-    whole = fresh()
-    expected = run(whole, tiny_tokenizer, eval_every=5)
-    broken = fresh()
+def test_resuming_after_a_crash_gives_the_uninterrupted_run_bit_for_bit(tmp_path, full, crash_at):
+    whole = fresh(full)
+    expected = run(whole, eval_every=5)
+    broken = fresh(full)
     Stop(broken, crash_at, RuntimeError("power cut"))
     with pytest.raises(RuntimeError, match="power cut"):
-        run(broken, tiny_tokenizer, eval_every=5, checkpoint=tmp_path, checkpoint_every=2)
+        run(broken, eval_every=5, checkpoint=tmp_path, checkpoint_every=2)
     torch.manual_seed(99)
-    again = fresh()  # a new process has a new model
-    history = run(again, tiny_tokenizer, eval_every=5, checkpoint=tmp_path, resume=True)
+    again = fresh(full)  # a new process has a new model
+    history = run(again, eval_every=5, checkpoint=tmp_path, resume=True)
     assert history.losses == expected.losses
     timeless = [{key: value for key, value in row.items() if key != "tokens_per_s"} for row in history.rows]
     assert timeless == [{key: value for key, value in row.items() if key != "tokens_per_s"} for row in expected.rows]
-    assert all(torch.equal(value, trained(whole)[name]) for name, value in trained(again).items())
+    assert same_tensors(trained(again), trained(whole))
 
 
-def test_a_checkpoint_holds_only_what_was_trained_and_nothing_that_runs(make_tiny, tiny_tokenizer, tmp_path):
+def test_a_checkpoint_holds_only_what_was_trained_and_nothing_that_runs(tmp_path):
     from safetensors.torch import load_file
 
-    model = adapted(make_tiny)
-    run(model, tiny_tokenizer, checkpoint=tmp_path, checkpoint_every=3)
+    model = fresh()
+    run(model, checkpoint=tmp_path, checkpoint_every=3)
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
     kinds = ("trained", "exp_avg", "exp_avg_sq", "step")
     assert load_file(tmp_path / FILE).keys() == {f"{kind}|{name}" for kind in kinds for name in trained(model)}
 
 
-def test_a_finished_run_resumes_to_itself(make_tiny, tiny_tokenizer, tmp_path):
-    first = adapted(make_tiny)
-    expected = run(first, tiny_tokenizer, checkpoint=tmp_path)
-    second = adapted(make_tiny)
-    assert run(second, tiny_tokenizer, checkpoint=tmp_path, resume=True).rows == expected.rows
-    assert all(torch.equal(value, trained(first)[name]) for name, value in trained(second).items())
+def test_a_finished_run_resumes_to_itself(tmp_path):
+    first = fresh()
+    expected = run(first, checkpoint=tmp_path)
+    second = fresh()
+    assert run(second, checkpoint=tmp_path, resume=True).rows == expected.rows
+    assert same_tensors(trained(second), trained(first))
 
 
-def test_without_a_checkpoint_resume_starts_and_without_resume_it_starts_again(make_tiny, tiny_tokenizer, tmp_path):
-    started = run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, resume=True)
-    again = run(adapted(make_tiny), tiny_tokenizer, steps=4, checkpoint=tmp_path)
+def test_without_a_checkpoint_resume_starts_and_without_resume_it_starts_again(tmp_path):
+    started = run(fresh(), checkpoint=tmp_path, resume=True)
+    again = run(fresh(), steps=4, checkpoint=tmp_path)
     assert len(started.rows) == 10 and len(again.rows) == 4
 
 
-def test_a_constant_rate_run_can_be_made_longer(make_tiny, tiny_tokenizer, tmp_path):
+def test_a_constant_rate_run_can_be_made_longer(tmp_path):
     options = {"schedule": "constant", "checkpoint": tmp_path}
-    long = run(adapted(make_tiny), tiny_tokenizer, schedule="constant", steps=8)
-    run(adapted(make_tiny), tiny_tokenizer, steps=5, **options)
-    assert run(adapted(make_tiny), tiny_tokenizer, steps=8, resume=True, **options).losses == long.losses
+    long = run(fresh(), schedule="constant", steps=8)
+    run(fresh(), steps=5, **options)
+    assert run(fresh(), steps=8, resume=True, **options).losses == long.losses
 
 
-def test_resuming_something_else_is_refused_and_changes_nothing(make_tiny, tiny_tokenizer, tmp_path):
-    run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path)
+def test_resuming_something_else_is_refused_and_changes_nothing(tmp_path):
+    run(fresh(), checkpoint=tmp_path)
 
     def refused(model, message, **options):
         before = trained(model)
         with pytest.raises(LoRAError, match=message):
-            run(model, tiny_tokenizer, checkpoint=tmp_path, resume=True, **options)
-        assert all(torch.equal(value, before[name]) for name, value in trained(model).items())
+            run(model, checkpoint=tmp_path, resume=True, **options)
+        assert same_tensors(trained(model), before)
 
-    refused(adapted(make_tiny), "lr was 0.01 and is now 0.02", lr=0.02)
-    refused(adapted(make_tiny), "steps was 10 and is now 12", steps=12)
+    refused(fresh(), "lr was 0.01 and is now 0.02", lr=0.02)
+    refused(fresh(), "steps was 10 and is now 12", steps=12)
     other = lk.LoRAConfig(r=3, alpha=4, targets=("q", "v"))
-    refused(lk.inject(make_tiny(), other, name="a"), "trained tensors differ: .*lora_A")
-    base = make_tiny(seed=8)
-    refused(lk.inject(base, lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="a"), "another base")
+    refused(lk.inject(base(), other, name="a"), "trained tensors differ: .*lora_A")
+    elsewhere = fresh()
+    with torch.no_grad():
+        elsewhere.transformer.wte.weight.add_(1.0)
+    refused(elsewhere, "another base")
 
 
-def test_a_damaged_checkpoint_is_refused_wherever_the_damage_is_and_changes_nothing(
-    make_tiny, tiny_tokenizer, tmp_path
-):
-    run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path)
+def test_a_damaged_checkpoint_is_refused_wherever_the_damage_is_and_changes_nothing(tmp_path):
+    run(fresh(), checkpoint=tmp_path)
     whole = (tmp_path / FILE).read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
     places = [0, 9, header // 3, header // 2, header + 1, (header + len(whole)) // 2, len(whole) - 1]
     damages = [whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :] for place in places]
-    model = adapted(make_tiny)
+    model = fresh()
     before = trained(model)
     for damage in (*damages, whole[:40], whole[:-1], whole + b"0", b""):
         (tmp_path / FILE).write_bytes(damage)
         with pytest.raises(LoRAError, match=f"{FILE} is damaged"):
-            run(model, tiny_tokenizer, checkpoint=tmp_path, resume=True)
-    assert all(torch.equal(value, before[name]) for name, value in trained(model).items())
+            run(model, checkpoint=tmp_path, resume=True)
+    assert same_tensors(trained(model), before)
 
 
-def test_two_runs_in_one_folder_at_once_are_refused(make_tiny, tiny_tokenizer, tmp_path):
+def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
     pytest.importorskip("fcntl")
-    first, second, refusals = adapted(make_tiny), adapted(make_tiny), []
+    first, second, refusals = fresh(), fresh(), []
 
     def start_another(module, inputs):
         if module.training and not refusals:
             with pytest.raises(LoRAError, match="another run is writing its checkpoints to") as refused:
-                run(second, tiny_tokenizer, checkpoint=tmp_path)
+                run(second, checkpoint=tmp_path)
             refusals.append(refused)
 
-    expected = run(adapted(make_tiny), tiny_tokenizer, steps=4).losses
+    expected = run(fresh(), steps=4).losses
     handle = first.register_forward_pre_hook(start_another)
-    history = run(first, tiny_tokenizer, steps=4, checkpoint=tmp_path, checkpoint_every=1)
+    history = run(first, steps=4, checkpoint=tmp_path, checkpoint_every=1)
     handle.remove()
     assert refusals and history.losses == expected
-    assert run(second, tiny_tokenizer, checkpoint=tmp_path).losses, "the folder is free again"
-    Stop(second, 2, RuntimeError("power cut"))
-    with pytest.raises(RuntimeError, match="power cut"):
-        run(second, tiny_tokenizer, checkpoint=tmp_path)
-    run(second, tiny_tokenizer, checkpoint=tmp_path)
-
-
-def test_an_unfinished_checkpoint_is_not_seen(make_tiny, tiny_tokenizer, tmp_path, monkeypatch):
-    """Killed while writing: the rename never came."""
-    options = {"checkpoint": tmp_path, "schedule": "constant"}
-    run(adapted(make_tiny), tiny_tokenizer, steps=4, **options)
-    before = (tmp_path / FILE).read_bytes()
-
-    def killed(*paths):
-        raise SystemExit
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(os, "replace", killed)
-        run(adapted(make_tiny), tiny_tokenizer, steps=8, resume=True, **options)
-    assert (tmp_path / FILE).read_bytes() == before
-    again = run(adapted(make_tiny), tiny_tokenizer, steps=8, resume=True, **options)
-    assert again.losses == run(adapted(make_tiny), tiny_tokenizer, steps=8, schedule="constant").losses
-    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert run(second, checkpoint=tmp_path).losses, "the folder is free again"
 
 
 @pytest.fixture
@@ -191,27 +149,25 @@ def ctrl_c_in_step(model, step):
     return model.register_forward_pre_hook(press)
 
 
-def test_ctrl_c_ends_after_the_step_says_so_and_the_run_can_go_on(
-    make_tiny, tiny_tokenizer, tmp_path, pythons_own_ctrl_c, capsys
-):
-    expected = run(adapted(make_tiny), tiny_tokenizer)
-    model = adapted(make_tiny)
+def test_ctrl_c_ends_after_the_step_says_so_and_the_run_can_go_on(tmp_path, pythons_own_ctrl_c, capsys):
+    expected = run(fresh())
+    model = fresh()
     handle = ctrl_c_in_step(model, 4)
-    history = run(model, tiny_tokenizer, checkpoint=tmp_path)
+    history = run(model, checkpoint=tmp_path)
     handle.remove()
     assert history.interrupted and len(history.rows) == 4 and "4 of 10 steps" in repr(history)
     assert "stopped after 4 of 10 steps" in capsys.readouterr().out
-    assert not model.training and lab.generate_answers(model, tiny_tokenizer, ["say a:"], 3)
+    assert not model.training and lab.generate_answers(model, Bytes(), ["say a:"], 3)
     lk.save_adapter(model, tmp_path / "adapter", name="a")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    resumed = run(adapted(make_tiny), tiny_tokenizer, checkpoint=tmp_path, resume=True)
+    resumed = run(fresh(), checkpoint=tmp_path, resume=True)
     assert resumed.losses == expected.losses and not resumed.interrupted
 
 
-def test_a_keyboard_interrupt_from_anywhere_still_returns_the_history(make_tiny, tiny_tokenizer):
-    model = adapted(make_tiny)
+def test_a_keyboard_interrupt_from_anywhere_still_returns_the_history():
+    model = fresh()
     Stop(model, 3, KeyboardInterrupt())
-    history = run(model, tiny_tokenizer)
+    history = run(model)
     assert history.interrupted and len(history.rows) == 2
     assert all(p.grad is None and p.isfinite().all() for p in model.parameters())
 

@@ -42,10 +42,3 @@ def test_several_notebooks_that_write_at_once_lose_nothing():
         writer.join()
         assert writer.exitcode == 0
     assert len(workbook.read("counts.json")) == 60
-
-
-def test_a_folder_that_cannot_be_made_warns_and_goes_on(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("LORAKIT_WORKBOOK", str(tmp_path / "file" / "below"))
-    with pytest.warns(UserWarning, match="cannot be written"):
-        workbook.keep(share=1)

@@ -17,13 +17,6 @@ def test_a_new_address_replaces_the_old_badges(monkeypatch):
         assert "somebody/copy" in text and "lorakit/lorakit" not in text and text.count(badges.END) == 1
 
 
-def test_badges_are_added_at_the_end_and_then_left_alone():
-    block = badges.chapter_block("notebooks/x.ipynb")
-    once = badges.with_badges("# A title\n\nText.", block)
-    assert once == "# A title\n\nText.\n\n" + block
-    assert badges.with_badges(once, block) == once
-
-
 def test_the_pictures_of_the_badges_are_here():
     pictures = re.findall(r"\(\.\./(docs/[^)]*\.svg)\)", badges.chapter_block("notebooks/x.ipynb"))
     assert len(pictures) == 2 and all((badges.ROOT / picture).read_text().startswith("<svg") for picture in pictures)

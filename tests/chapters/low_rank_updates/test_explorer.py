@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 
 import pandas as pd
-import pytest
 import torch
 
 from lorakit import lab
@@ -68,8 +67,3 @@ def test_it_shows_the_accuracy_and_the_answer_at_the_rank():
 def test_a_long_answer_is_cut_to_three_lines():
     widget = truncation_explorer({"it": answered([0.0], (" ".join(["SELECT"] * 60), ""))})
     assert max(widget.set(question=n).written.get_text().count("\n") for n in (1, 2)) == 2
-
-
-def test_cuts_at_other_ranks_are_refused():
-    with pytest.raises(ValueError, match="same settings"):
-        truncation_explorer({"a": TOP, "b": answered([0.0], ("", ""))})

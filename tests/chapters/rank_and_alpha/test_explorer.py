@@ -113,15 +113,6 @@ def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):
     assert "not recorded; the nearest: r = 4, alpha = 16, mlp, learning rate 0.003, 100 steps" in str(explorer)
 
 
-def test_a_control_moves_the_picture_and_back_gives_the_same(explorer):
-    pytest.importorskip("ipywidgets")
-    before, back = explorer.png(), explorer.values["r"]
-    explorer.control("r").value = 16
-    assert explorer.data["asked"]["r"] == 16 and explorer.png() != before
-    explorer.set(r=back)
-    assert explorer.png() == before and len(before) < 80_000
-
-
 def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer):
     pytest.importorskip("ipywidgets")
     explorer.set(r=1, lr="0.01")

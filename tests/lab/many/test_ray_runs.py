@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lorakit.chapters import results
-from lorakit.chapters.experiment import Experiment
 from lorakit.core.errors import LoRAError
 from lorakit.lab import sweep
 from lorakit.lab.many.ray_runs import environment, ray_results, start
@@ -62,23 +60,7 @@ def runs(make_tiny, tiny_tokenizer, tmp_path_factory):
     return [replace(one, batch_size=2, precision="no", seed=seed) for seed in range(4)]
 
 
-@pytest.fixture(scope="module")
-def ordinary(runs, tmp_path_factory):
-    """The records of the same runs, one after the other in this process."""
-    return sweep.sweep(runs, tmp_path_factory.mktemp("ordinary") / "rows.jsonl", progress=False)
-
-
-def check_same(rows, ordinary):
-    assert [row["run"] for row in rows] == json.loads(json.dumps([row["run"] for row in ordinary]))
-    for row, other in zip(rows, ordinary, strict=True):
-        assert row.keys() == other.keys() and row["trainable"] == other["trainable"]
-        for split in ("validation", "test"):
-            assert row["metrics"][split] == pytest.approx(other["metrics"][split], rel=1e-5)
-
-
-def test_a_sweep_on_ray_stopped_half_way_goes_on_to_the_records_of_an_ordinary_one(
-    ray, runs, ordinary, tmp_path, monkeypatch
-):
+def test_a_sweep_on_ray_stopped_half_way_goes_on_to_the_records_of_an_ordinary_one(ray, runs, tmp_path, monkeypatch):
     file, append = tmp_path / "rows.jsonl", sweep.append
 
     def stops_after_two(file, row):
@@ -96,8 +78,13 @@ def test_a_sweep_on_ray_stopped_half_way_goes_on_to_the_records_of_an_ordinary_o
     sweep.sweep(runs, file, cluster="local", progress=False, keep=lambda run: adapters / str(run.seed))
     assert file.read_text().startswith(first) and len(sweep.read(file)) == 4, "finished runs are not done again"
     assert len(list(adapters.glob("*/adapter_model.safetensors"))) == 2
-    rows = sweep.sweep(runs, file, progress=False)
-    check_same(json.loads(json.dumps(rows)), ordinary)
+    rows = json.loads(json.dumps(sweep.sweep(runs, file, progress=False)))
+    ordinary = json.loads(json.dumps(sweep.sweep(runs, tmp_path / "ordinary.jsonl", progress=False)))
+    for row, other in zip(rows, ordinary, strict=True):
+        assert row.keys() == other.keys()
+        assert row["run"] == other["run"] and row["trainable"] == other["trainable"]
+        for split in ("validation", "test"):
+            assert row["metrics"][split] == pytest.approx(other["metrics"][split], rel=1e-5)
     assert {row["threads"] for row in rows} == {1}
     assert ray.is_initialized(), "a Ray that was there before is left running"
 
@@ -142,23 +129,7 @@ def _results(runs, work):
     return ray_results(runs, work, cluster="local", processes=2, keep=lambda run: None, device=None)
 
 
-def test_the_command_spreads_an_experiment_with_ray(ray, runs, ordinary, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(results.EXPERIMENTS, "tiny", Experiment("tiny", "", lambda: runs[:1]))
-    assert results.main(["tiny", "--ray", "--out", str(tmp_path)]) == 0
-    assert "tiny: 1 runs" in capsys.readouterr().out
-    check_same(sweep.read(tmp_path / "tiny.jsonl"), ordinary[:1])
-
-
 def test_without_ray_the_error_says_what_to_install(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(LoRAError, match="pip install ray"):
         sweep.sweep(runs[:1], tmp_path / "rows.jsonl", cluster="local", progress=False)
-
-
-def test_a_cluster_that_is_not_there_is_named(monkeypatch):
-    class Absent:
-        def init(self, **options):
-            raise ConnectionError("nobody answers")
-
-    with pytest.raises(LoRAError, match="no Ray cluster at 'auto' .nobody answers."):
-        start(Absent(), "auto", 1)

@@ -1,7 +1,5 @@
 """A base cut up over two processes trains as a whole one does, and each process holds half of it."""
 
-import json
-
 import pytest
 import torch
 from safetensors import safe_open
@@ -9,7 +7,6 @@ from safetensors import safe_open
 import lorakit as lk
 from lorakit import lab
 from lorakit.lab.checkpoint import FILE
-from lorakit.lab.many.shard import is_sharded
 from tests.support.processes import launch
 
 # One process per half; what each finds goes into a file of its own.
@@ -204,13 +201,3 @@ def test_gradient_checkpointing_and_bf16_work_on_a_sharded_model(found, alone, t
 )
 def test_what_a_sharded_model_cannot_do_is_refused(found, what, message):
     assert all(message in one["refused"][what] for one in found), found[0]["refused"]
-
-
-def test_one_process_has_nothing_to_shard_and_nothing_is_changed(tiny_model):
-    tiny_model.requires_grad_(False)
-    before = {name: type(module) for name, module in tiny_model.named_modules()}
-    with pytest.raises(lk.LoRAError, match="there is one process"):
-        lab.shard(tiny_model)
-    assert before == {name: type(module) for name, module in tiny_model.named_modules()}
-    assert not is_sharded(tiny_model)
-    assert "base_sample" not in json.dumps(list(tiny_model.lm_head.__dict__))
