@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.tasks.classification import Classification, check_classes, class_logits, class_loss
@@ -43,7 +44,8 @@ def evaluate(
         return {**task.score(answers, examples), **({"loss": nats} if loss else {}), "answers": answers}
     if task.scorer is None:
         nats, tokens = total_loss(model, tokenizer, examples, batch_size)
-        return {"bits_per_byte": nats / math.log(2) / count_bytes(examples), "loss": nats / tokens}
+        size = sum(len(example.answer.encode()) for example in examples)  # compares across tokenizers, as tokens do not
+        return {"bits_per_byte": nats / math.log(2) / size, "loss": nats / tokens}
     prompts = [example.prompt for example in examples]
     answers = generate_answers(model, tokenizer, prompts, task.max_new_tokens, batch_size, progress)
     result = dict(task.score(answers, examples))
@@ -91,30 +93,31 @@ def generate_answers(
     )
     device = next(model.parameters()).device
     answers = [""] * len(rows)
-    # By length, so that a batch wastes little on padding; longest first, so that memory runs out at once or never.
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
     with evaluating(model), tqdm(total=len(rows), desc="generate", disable=not progress, leave=False) as bar:
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            longest = len(rows[chosen[0]])
-            gaps = [longest - len(rows[index]) for index in chosen]
-            ids = torch.tensor(
-                [[tokenizer.pad_token_id] * gap + rows[index] for gap, index in zip(gaps, chosen, strict=True)],
-                device=device,
-            )  # (rows, longest), padded on the left so that all answers begin at the same place
-            mask = torch.tensor([[0] * gap + [1] * (longest - gap) for gap in gaps], device=device)  # (rows, longest)
+        for chosen in longest_first(list(map(len, rows)), batch_size):
+            # Padded on the left, so that all answers begin at the same place.
+            left = dict(batch_first=True, padding_side="left")
+            texts = [torch.tensor(rows[index], device=device) for index in chosen]
+            ids = pad_sequence(texts, padding_value=tokenizer.pad_token_id, **left)  # (rows, longest)
+            mask = pad_sequence([torch.ones_like(text) for text in texts], **left)  # (rows, longest)
             output = model.generate(input_ids=ids, attention_mask=mask, generation_config=greedy)
-            for index, tokens in zip(chosen, output[:, longest:].tolist(), strict=True):
-                answers[index] = _until_end(tokens, tokenizer)
+            for index, tokens in zip(chosen, output[:, ids.shape[1] :].tolist(), strict=True):
+                if tokenizer.eos_token_id in tokens:
+                    tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
+                # No clean-up of blanks before punctuation: it would rewrite SQL and the spaced-out E2E sentences.
+                text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                answers[index] = text.strip()
             bar.update(len(chosen))
     return answers
 
 
-def _until_end(tokens: list[int], tokenizer) -> str:
-    if tokenizer.eos_token_id in tokens:
-        tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
-    # No clean-up of blanks before punctuation: it would rewrite SQL and the spaced-out E2E sentences.
-    return tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+def longest_first(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """The rows' numbers in batches by length, so that a batch wastes little on padding.
+
+    The longest come first, so that memory runs out at once or never.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
 
 
 def mean_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_size: int = 64) -> float:
@@ -123,21 +126,16 @@ def mean_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_si
     return total / count
 
 
-def count_bytes(examples: Sequence[Example]) -> int:
-    """Bytes of the answers as UTF-8: what a loss is divided by to compare models with different tokenizers."""
-    return sum(len(example.answer.encode()) for example in examples)
-
-
 @torch.no_grad()
 def total_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_size: int = 64) -> tuple[float, int]:
     """Summed cross-entropy of the true answers' tokens (their end-of-text included), in nats, and how many they are."""
     if not examples:
         raise LoRAError("no examples to take the loss of")
-    rows = sorted(encode_all(examples, tokenizer, context_length(model)), key=lambda row: -len(row.ids))
+    rows = encode_all(examples, tokenizer, context_length(model))
     total, count = 0.0, 0
     with evaluating(model):
-        for start in range(0, len(rows), batch_size):
-            batch = collate(rows[start : start + batch_size], tokenizer.pad_token_id)
+        for chosen in longest_first([len(row.ids) for row in rows], batch_size):
+            batch = collate([rows[index] for index in chosen], tokenizer.pad_token_id)
             part, tokens = answer_loss(model, batch)
             total, count = total + part.double().item(), count + tokens
     return total, count
@@ -149,11 +147,9 @@ def classify(
 ) -> tuple[list[str], float]:
     """The likeliest class of every text, by name and in order, and the mean cross-entropy of the true ones, in nats."""
     rows = task.encode(examples, tokenizer, context_length(model))
-    order = sorted(range(len(rows)), key=lambda index: -len(rows[index].ids))  # little padding, as in generate_answers
     answers, nats = [""] * len(rows), 0.0
     with evaluating(model):
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        for chosen in longest_first([len(row.ids) for row in rows], batch_size):
             batch = task.collate([rows[index] for index in chosen], tokenizer.pad_token_id)
             logits = class_logits(model, batch).cpu()  # (rows, classes)
             check_classes(logits.shape, len(task.labels))
@@ -182,19 +178,19 @@ def context_length(model: nn.Module) -> int | None:
     context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if not context:
         return None
-    positions = getattr(getattr(getattr(model, "base_model", None), "embeddings", None), "position_embeddings", None)
+    embeddings = getattr(getattr(model, "base_model", None), "embeddings", None)
+    pad = getattr(getattr(embeddings, "position_embeddings", None), "padding_idx", None)
     # RoBERTa counts positions from behind its pad token's number: 514 positions are 512 tokens.
-    lost = (getattr(positions, "padding_idx", None) + 1) if getattr(positions, "padding_idx", None) is not None else 0
-    return usable_context(model) - lost  # a prefix takes its part
+    return usable_context(model) - (0 if pad is None else pad + 1)  # a prefix takes its part
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """eval mode inside, and afterwards every module back in the mode it had (they need not all agree)."""
-    before = [(module, module.training) for module in model.modules()]
+    training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         yield
     finally:
-        for module, training in before:
-            module.training = training
+        for module in training:
+            module.training = True

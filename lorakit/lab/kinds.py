@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lorakit.core.errors import LoRAError
 from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run
 
@@ -52,9 +51,7 @@ KINDS = {
 
 
 def read_costs() -> dict:
-    """data/results/rivals_costs.json as it is, with device and date. Raises LoRAError where it is absent."""
-    if not COSTS.is_file():
-        raise LoRAError(f"{COSTS.name} is missing: python -m lorakit.chapters.against_the_others.costs makes it")
+    """data/results/rivals_costs.json as `python -m lorakit.chapters.against_the_others.costs` wrote it."""
     return json.loads(COSTS.read_text(encoding="utf-8"))
 
 
@@ -70,13 +67,11 @@ def costs(found: dict | None = None) -> pd.DataFrame:
     context            positions left for the prompt and its answer
     """
     found = read_costs() if found is None else found
-    words = {key: {"method": k.name, "idea": k.idea, "merges": k.merges, "mixes": k.mixes} for key, k in KINDS.items()}
-    table = pd.DataFrame.from_dict(words, orient="index")
+    table = pd.DataFrame(KINDS.values(), index=list(KINDS)).drop(columns="run").rename(columns={"name": "method"})
     table = table.join(pd.DataFrame.from_dict(found["rows"], orient="index"), how="inner")
     table["base"] = table.pop("unchanged").map({True: "frozen", False: "changed"})
-    table.loc[[key for key in table.index if KINDS[key].run.method == "distill"], "base"] = "replaced"
-    for name, count in (("share", "trained"), ("kept_share", "kept")):
-        table[name] = 100 * table[count] / found["base"]
+    table.loc[table.index.str.startswith("distill"), "base"] = "replaced"
+    table[["share", "kept_share"]] = 100 * table[["trained", "kept"]] / found["base"]
     table["memory"] /= 1e6
     for job in ("prefill", "decode"):
         table[[job, f"{job}_low", f"{job}_high"]] = table[job].tolist()

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -48,11 +48,6 @@ def device_name(device=None) -> str:
 
 
 def versions(*more: str) -> dict[str, str]:
-    """The versions that a number depends on: Python, torch, transformers, and of the packages named that are here."""
+    """The versions that a number depends on: Python, torch, transformers, and the packages named."""
     found = {"python": platform.python_version(), "torch": torch.__version__}
-    for package in ("transformers", *more):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return found | {package: version(package) for package in ("transformers", *more)}

@@ -3,7 +3,7 @@
 import pytest
 
 from lorakit.lab import load_base
-from lorakit.lab.evaluate import context_length, count_bytes
+from lorakit.lab.evaluate import context_length
 from lorakit.lab.tasks import TASKS, styles
 from lorakit.lab.tasks.python_source import SIZES as PYTHON_SIZES
 from lorakit.lab.tasks.task import encode_all
@@ -19,7 +19,9 @@ def task(request):
 def test_the_task_has_its_sizes_on_every_version_of_python(task):
     assert {split: len(task.split(split)) for split in SIZES[task.name]} == SIZES[task.name]
     assert task.metric == "bits_per_byte" and task.scorer is None
-    assert count_bytes(task.test) == sum(example.info["bytes"] for example in task.test)
+    assert sum(len(example.answer.encode()) for example in task.test) == sum(
+        example.info["bytes"] for example in task.test
+    )
 
 
 def test_no_text_is_there_twice_in_one_split_or_in_two(task):
