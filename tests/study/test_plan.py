@@ -11,7 +11,7 @@ from lorakit.study.memory import predict
 from lorakit.study.memory_measured import measure_step
 from lorakit.study.parameters import SHAPES, Decoder
 from lorakit.study.plan import BASES, base_bytes, plan, plan_full
-from tests.study.test_memory import LONG, SHORT, WIDE_VOCABULARY, batch_of, build
+from tests.support.steps import LONG, SHORT, WIDE_VOCABULARY, batch_of, build
 
 DEEP = dict(n_layer=12, n_embd=128, n_head=2, vocab_size=500), 4, 100
 SEVEN, THIRTEEN = SHAPES["GPT-3 6.7B"], SHAPES["GPT-3 13B"]
