@@ -2,6 +2,7 @@
 
 import gc
 import math
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -119,9 +120,9 @@ def compare(
     device   on a GPU time is taken with CUDA events, with an empty queue before each job
     clock    on the CPU: seconds
 
-    The order changes from round to round, and every second round is the one before backwards: each pair of jobs is as
-    often in one order as in the other, so that steady drift cancels in the median. Raises LoRAError for fewer than 2
-    repeats or no jobs.
+    The order is shuffled, so that no job always pays for what one other leaves behind (caches, memory given back).
+    Every second round is the one before backwards: each pair of jobs is as often in one order as in the other, so that
+    steady drift cancels in the median. Raises LoRAError for fewer than 2 repeats or no jobs.
     """
     if not jobs or repeats < 2:
         raise LoRAError(
@@ -152,9 +153,8 @@ def compare(
 
 
 def turn(names: list[str], number: int) -> list[str]:
-    """The order of round `number`: A B C, C B A, B C A, A C B, C A B, …"""
-    start = number // 2 % len(names)
-    order = names[start:] + names[:start]
+    """The order of round `number`: shuffled, and in the next round backwards."""
+    order = random.Random(number // 2).sample(names, len(names))
     return order[::-1] if number % 2 else order
 
 
