@@ -1,22 +1,18 @@
 """An explorer with a button, for what takes longer than moving a slider: training or measuring on this machine."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from lorakit.show.explorer import Explorer
 
 
 class ButtonExplorer(Explorer):
-    """A subclass says what the button shows, and does it in `act`; while that runs the button cannot be pressed."""
+    """A subclass does in `act` what its button says; while that runs the button shows `busy` and cannot be pressed."""
 
     label: ClassVar[str]
     icon: ClassVar[str]
-
-    def act(self) -> None:
-        raise NotImplementedError("a subclass does here what its button says")
-
-    def busy(self) -> str:
-        """What the button shows meanwhile."""
-        raise NotImplementedError("a subclass says here what it is doing")
+    act: Callable[[], None]
+    busy: Callable[[], str]
 
     def press(self) -> None:
         """What a click does."""

@@ -48,7 +48,8 @@ def read_quiz(chapter: str, beside: str) -> "Quiz":
         if len(right) != 1 or len(found) != block.count("\n- ["):
             raise ValueError(f"one right choice, and a line below each, are needed: {block}")
         text = block.partition("\n")[0]
-        questions.append(Question(text, tuple(c for _, c, _ in found), right[0], tuple(e for _, _, e in found)))
+        _, choices, explanations = zip(*found, strict=True)
+        questions.append(Question(text, choices, right[0], explanations).mixed())
     return Quiz(chapter, questions)
 
 
@@ -59,9 +60,8 @@ class Quiz:
     first try, which the workbook keeps over restarts; `.choose(question, choice)` answers from code, as a click does.
     """
 
-    def __init__(self, chapter: str, questions: list[Question], mix: bool = True):
-        self.chapter = chapter
-        self.questions = [q.mixed() if mix else q for q in questions]
+    def __init__(self, chapter: str, questions: list[Question]):
+        self.chapter, self.questions = chapter, questions
         self.first: dict[int, int] = {}  # question → the choice first made
         self._widget = None
         QUIZZES[chapter] = self

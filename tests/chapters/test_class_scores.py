@@ -47,7 +47,7 @@ def test_a_file_that_was_edited_is_named(tmp_path, change, words):
 
 def test_the_command_prints_the_class_and_writes_it(tmp_path, capsys):
     todo = course()
-    id, chapter = todo.exercises[0], todo.chapters[1]
+    id, chapter = todo.exercises[0], list(todo.quizzes)[1]
     question, right = next(iter(todo.quizzes[chapter].items()))
     content = GOOD | {"exercises": {id: {"attempts": 1, "passed": "now"}}}
     content["quizzes"] = {chapter: {question: {"choice": right}}}

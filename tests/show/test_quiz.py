@@ -12,7 +12,7 @@ def quiz():
         Question("What is `B` at step 0?", ("zero", "Gaussian"), 0, ("Then B A = 0.", "Then the output would move.")),
         Question("1 < 2?", ("yes", "no", "never"), 0, ("It is.", "Count again.", "Count again.")),
     ]
-    yield Quiz("99", questions, mix=False)
+    yield Quiz("99", questions)
     QUIZZES.pop("99")
 
 
