@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -61,3 +63,15 @@ def test_readme_and_docs_name_only_commands_that_exist():
     files = set(re.findall(r"python ((?:tools|benchmarks)/\w+\.py)", pages))
     assert modules and not [name for name in modules if not list(ROOT.glob(name.replace(".", "/") + "*"))]
     assert files and not [name for name in files if not (ROOT / name).is_file()]
+
+
+def test_make_audit_is_strict_and_runs_apart_from_the_environment_that_it_audits():
+    """Shown by `make -n`, which runs nothing: the audit itself needs a network."""
+    if shutil.which("make") is None:
+        pytest.skip("no make on this machine")
+    done = subprocess.run(["make", "-n", "audit"], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    commands = done.stdout.replace("\\\n", " ")
+    ((program, options),) = re.findall(r"^(\S+)/bin/pip-audit (.*)$", commands, re.MULTILINE)
+    assert {"--strict", "--no-deps", "--disable-pip"} <= set(options.split()) and "-r constraints.txt" in options
+    assert "exit 1" in options.partition("||")[2]  # what it finds, or cannot find out, is a failure of `make audit`
+    assert program != ".venv" and f"-m venv {program} " in commands and "pip-audit" not in PINS
