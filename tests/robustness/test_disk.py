@@ -3,10 +3,7 @@
 import errno
 import json
 import os
-import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,8 +15,6 @@ from lorakit import LoRAError, lab
 from lorakit.lab import checkpoint
 from lorakit.lab.json_lines import append, read
 from tests.support.disk_steps import At, fail_with, watched
-from tests.support.figures import SOAK
-from tests.support.processes import environment_of_children
 from tests.support.saving import adapted, contents, version_in
 from tests.support.tiny_models import assert_same, fill, logits, same_tensors, snapshot
 from tests.support.training_runs import fresh, frozen, run, trained
@@ -168,52 +163,6 @@ def test_half_a_record_never_reaches_a_sweeps_file_and_old_halves_are_mended(tmp
         if error is not None:  # the folder is there already, so that it cannot be made is none
             assert "Records before it are kept" in str(error) and file.read_bytes() == whole
         file.write_bytes(whole)
-
-
-REALLY_FULL = """
-import sys, warnings
-from pathlib import Path
-from tests.support.saving import contents
-from tests.support.training_runs import fresh, run
-import lorakit as lk
-from lorakit import lab
-
-disk, whole, model = Path(sys.argv[1]), run(fresh()), fresh()
-run(fresh(), checkpoint=disk / "run", steps=2)
-lk.save_adapter(model, disk / "adapter")
-old = contents(disk)
-with (disk / "filler").open("wb", buffering=0) as filler:
-    try:
-        while filler.write(b"x" * 1000):
-            pass
-    except OSError as error:
-        print(error)
-warnings.simplefilter("ignore")
-for save in (lambda: run(model, checkpoint=disk / "run"), lambda: lk.save_adapter(model, disk / "adapter")):
-    try:
-        save()
-        raise SystemExit("the disk was not full")
-    except lk.LoRAError as error:
-        assert "No space left" in str(error)
-        assert getattr(error, "history", whole).losses == whole.losses
-(disk / "filler").unlink()
-assert contents(disk) == old
-assert run(fresh(), checkpoint=disk / "run").losses == whole.losses
-print("as it was")
-"""
-
-
-@pytest.mark.skipif(not SOAK or not shutil.which("unshare"), reason="make soak, on Linux, as root")
-def test_a_disk_that_is_really_full(tmp_path):
-    """A file system of 256 KiB in a namespace of its own: training fills it, and goes on."""
-    (tmp_path / "disk").mkdir()
-    disk, environment = shlex.quote(str(tmp_path / "disk")), environment_of_children()
-    script = f"mount -t tmpfs -o size=256k none {disk} && {shlex.quote(sys.executable)} -c {shlex.quote(REALLY_FULL)}"
-    command = ["unshare", "-m", "sh", "-c", f"{script} {disk}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-    if "mount" in done.stderr or "unshare" in done.stderr:
-        pytest.skip(f"no small file system can be mounted here: {done.stderr}")
-    assert done.returncode == 0 and "as it was" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="only root can become somebody else")

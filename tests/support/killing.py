@@ -23,8 +23,6 @@ import torch
 
 import lorakit as lk
 import lorakit.lab.checkpoint as files
-from lorakit.lab.history import History
-from lorakit.lab.json_lines import append, read
 from tests.support.disk_steps import At, watched
 from tests.support.saving import CONFIG, two_versions, version_in
 from tests.support.tiny_models import build, logits, same_tensors
@@ -255,28 +253,6 @@ def checkpoint(home: Path, kills: int) -> dict:
     return {"random": found, "left": left, "after": after, "milliseconds": 1e3 * duration}
 
 
-def records(home: Path, kills: int) -> dict:
-    """A history and a sweep's file, killed before each change."""
-    old, new = History(rows=[{"step": 1, "loss": 0.5}]), History(rows=[{"step": n, "loss": 0.25} for n in range(999)])
-    found = {"history": Counter(), "sweep": Counter()}
-    file = home / "history.json"
-    for _ in kill_at_each_step(home, lambda: old.to_json(file), lambda: new.to_json(file)):
-        read_back = History.from_json(file)
-        assert read_back in (old, new)
-        found["history"]["old" if read_back == old else "new"] += 1
-    lines = home / "rows.jsonl"
-    whole = [{"run": number} for number in range(3)]
-
-    def torn() -> None:
-        lines.write_text("".join(json.dumps(row) + "\n" for row in whole) + '{"run": 3, "met')
-
-    for _ in kill_at_each_step(home, torn, lambda: append(lines, {"run": 4})):
-        rows = read(lines)
-        assert rows in (whole, [*whole, {"run": 4}])
-        found["sweep"]["old" if rows == whole else "new"] += 1
-    return found
-
-
 def crowd(home: Path, saves: int) -> dict:
     """Two processes save that often to one folder, while this one loads from it: always one whole adapter."""
     adapters, folder, seen = Adapters(home), home / "shared", Counter()
@@ -299,7 +275,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     random.seed(0)
     found = {}
-    for trial in (adapter, first_adapter, checkpoint, records, crowd):
+    for trial in (adapter, first_adapter, checkpoint, crowd):
         (home / trial.__name__).mkdir(parents=True)
         found[trial.__name__] = trial(home / trial.__name__, saves if trial is crowd else kills)
     print(json.dumps(found))

@@ -22,6 +22,8 @@ DECODER = dict(
     eos_token_id=2,
     pad_token_id=0,
 )
+GPT2_LIKE = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40)
+GPT2_LIKE |= dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 BERT_LIKE = dict(
     vocab_size=VOCAB,
     hidden_size=WIDTH,
@@ -82,9 +84,7 @@ class Nested(nn.Module):
 
 def gpt2(**changes) -> nn.Module:
     """Fused q, k, v in one Conv1D; tied embeddings."""
-    settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40)
-    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    return tf.GPT2LMHeadModel(tf.GPT2Config(**{**settings, **off, **changes}))
+    return tf.GPT2LMHeadModel(tf.GPT2Config(**{**GPT2_LIKE, **changes}))
 
 
 def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128) -> nn.Module:
@@ -98,9 +98,7 @@ def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128) -> 
 
 def gpt2_classifier() -> nn.Module:
     """GPT-2 with a bias-free head on the last token."""
-    settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40, num_labels=3)
-    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    return tf.GPT2ForSequenceClassification(tf.GPT2Config(**settings, **off))
+    return tf.GPT2ForSequenceClassification(tf.GPT2Config(**GPT2_LIKE, num_labels=3))
 
 
 def llama(**changes) -> nn.Module:
@@ -139,9 +137,7 @@ def neox(**changes) -> nn.Module:
 
 def bigcode(**changes) -> nn.Module:
     """Its c_attn looks like GPT-2's, but holds the rows of q, k and v head by head (without multi_query)."""
-    settings = dict(vocab_size=VOCAB, n_embd=WIDTH, n_layer=LAYERS, n_head=4, n_positions=40, multi_query=False)
-    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    return tf.GPTBigCodeForCausalLM(tf.GPTBigCodeConfig(**{**settings, **off, **changes}))
+    return tf.GPTBigCodeForCausalLM(tf.GPTBigCodeConfig(**{**GPT2_LIKE, "multi_query": False, **changes}))
 
 
 def falcon(**changes) -> nn.Module:
