@@ -49,7 +49,7 @@ class AnswersExplorer(Explorer):
     """A slider over answers worked out beforehand by `answer_at`: how many are right, and how one question's reads.
 
     knob    the slider's name, the axis' label, and a setting in words: ("k", "k", "k = {}")
-    curves  at most four, by what a menu `keep` calls them; all with the same settings and examples (ValueError)
+    curves  at most four, by what a menu `keep` calls them; all with the same settings and examples
     start   the setting that the slider begins at
     right   the questions offered are the `questions` whose answers change most over the first curve, after those that
             it does not answer right at this setting have been put last
@@ -63,8 +63,6 @@ class AnswersExplorer(Explorer):
         self.knob, self.curves = knob, curves
         first, *others = curves.values()
         self.settings, self.examples = tuple(first.answers), first.examples
-        if any(tuple(other.answers) != self.settings or other.examples != self.examples for other in others):
-            raise ValueError("all answers must be to the same examples at the same settings")
         self.questions = telling(first, right)[:questions]
         controls = {knob[0]: Steps(knob[0], self.settings, start)}
         if others:
@@ -124,10 +122,7 @@ class AnswersExplorer(Explorer):
 
 def telling(found: Answered, right) -> list[int]:
     """The examples' numbers: first those that are right at the setting `right`, and whose answers change most."""
-    columns = list(zip(*found.answers.values(), strict=True))  # one tuple of answers per example
-
-    def key(j: int):
-        wrong = mark(found.answers[right][j], found.examples[j]) == "✗"
-        return wrong, -len(set(columns[j])), j
-
-    return sorted(range(len(columns)), key=key)
+    answers = pd.DataFrame(found.answers)  # a row for each example, a column for each setting
+    marks = map(mark, answers[right], found.examples)
+    order = pd.DataFrame({"wrong": [m == "✗" for m in marks], "changes": -answers.nunique(axis=1)})
+    return order.sort_values(["wrong", "changes"], kind="stable").index.tolist()

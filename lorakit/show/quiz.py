@@ -94,15 +94,10 @@ class Quiz:
 
     @property
     def widget(self):
-        """The ipywidget: a heading, then each question's text, buttons and feedback, and the score.
-
-        ImportError says how to install ipywidgets if it is missing.
-        """
+        """The ipywidget: a heading, then each question's text, buttons and feedback, and the score."""
         if self._widget is None:
-            try:
-                import ipywidgets as w
-            except ImportError as error:
-                raise ImportError("the live quiz needs ipywidgets: pip install ipywidgets, then restart") from error
+            import ipywidgets as w
+
             self.recall()
             rows, score = [w.HTML("<b style='font-size:16px'>Check yourself</b>")], w.HTML(self.summary())
             for i, q in enumerate(self.questions):

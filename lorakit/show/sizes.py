@@ -20,9 +20,8 @@ TARGETS = {
 
 
 def known_shapes() -> dict[str, Decoder]:
-    """The shapes on offer: the bundled nano (where its folder is present), GPT-2's four sizes, GPT-3's three."""
-    nano = {"nano": Decoder.of(json.loads(NANO.read_text()), "nano")} if NANO.exists() else {}
-    return nano | SHAPES
+    """The shapes on offer: the bundled nano, GPT-2's four sizes, GPT-3's three."""
+    return {"nano": Decoder.of(json.loads(NANO.read_text()), "nano")} | SHAPES
 
 
 def readable(number: float, unit: str = "") -> str:

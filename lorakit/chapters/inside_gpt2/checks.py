@@ -75,26 +75,9 @@ equal_cost = check_examples(
 
 
 def _spread(A, B, enabled, r, alpha):
-    d, parts, taken = A.shape[1], [], 0
-    for on in enabled:
-        if on:
-            rows = slice(taken * r, (taken + 1) * r)
-            parts.append(B[taken * d : (taken + 1) * d] @ A[rows])
-            taken += 1
-        else:
-            parts.append(torch.zeros(d, d))
-    return alpha / r * torch.cat(parts)
-
-
-def _packed(A, B, enabled, r, alpha):
-    """The mistake: the adapted slices first, the zeros after them."""
-    n, d = sum(enabled), A.shape[1]
-    found = _spread(A, B, [True] * n, r, alpha)
-    return torch.cat([found, torch.zeros((len(enabled) - n) * d, d)])
-
-
-def _one_A(A, B, enabled, r, alpha):
-    return _spread(A[:r].repeat(sum(enabled), 1), B, enabled, r, alpha)
+    d = A.shape[1]
+    updates = (b @ a for a, b in zip(A.split(r), B.split(d), strict=True))  # of the enabled slices, each (d, d)
+    return alpha / r * torch.cat([next(updates) if on else torch.zeros(d, d) for on in enabled])
 
 
 def _examples():
@@ -110,8 +93,12 @@ spread = check_examples(
     right=_spread,
     inputs=list(_examples()),
     wrong={
-        "v landed on k's rows: a slice that is not enabled still takes d rows, of zeros": _packed,
-        "each slice has its own A: slice i uses rows i·r to (i + 1)·r of A": _one_A,
+        "v landed on k's rows: a slice that is not enabled still takes d rows, of zeros": (
+            lambda A, B, enabled, r, alpha: _spread(A, B, sorted(enabled, reverse=True), r, alpha)
+        ),
+        "each slice has its own A: slice i uses rows i·r to (i + 1)·r of A": (
+            lambda A, B, enabled, r, alpha: _spread(A[:r].repeat(sum(enabled), 1), B, enabled, r, alpha)
+        ),
         "divide alpha by r, the rank of one slice, not by the rows of A": lambda A, B, enabled, r, alpha: _spread(
             A, B, enabled, r, alpha * r / len(A)
         ),
