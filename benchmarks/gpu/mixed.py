@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 import lorakit as lk
-from benchmarks.gpu.beside_peft import STEPS, mixed_jobs, our_config, peft_config, peft_here, with_peft
+from benchmarks.beside_peft import STEPS, mixed_jobs, our_config, peft_config, peft_here, with_peft
 from benchmarks.gpu.cells import Budget, as_rows, measured
 from benchmarks.gpu.precision import products, weights_in
 from benchmarks.gpu.sizes import Sizes

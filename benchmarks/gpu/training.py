@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.beside_peft import agree, peft_here, training_step, with_lorakit, with_peft
+from benchmarks.beside_peft import agree, peft_here, training_step, with_lorakit, with_peft
 from benchmarks.gpu.cells import Budget, as_rows, measured
 from benchmarks.gpu.precision import forward_under, products, weights_in
 from benchmarks.gpu.sizes import Sizes

@@ -1,11 +1,10 @@
 """The benchmark runs, its contestants compute the same, and every goal is judged by code."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks import against_peft
+from benchmarks.chart import draw
+
 GOALS = (
     "training step", "peak memory", "unmerged forward", "merged forward", "switch adapter", "prefill 16 x 32",
     "decoding, 16 steps", "inject (and take out again)", "inject into 175B", "import lorakit",
@@ -14,11 +13,7 @@ GOALS = (
 
 def test_a_tiny_run_has_every_row_with_its_verdict(tmp_path):
     out = tmp_path / "bench.json"
-    command = [sys.executable, "benchmarks/against_peft.py", "--tiny", "--device", "cpu", "--repeats", "2"]
-    done = subprocess.run(
-        [*command, "--seconds", "0.1", "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    against_peft.main(["--tiny", "--device", "cpu", "--repeats", "2", "--seconds", "0.1", "--out", str(out)])
     result = json.loads(out.read_text())
     for goal in GOALS:
         rows = [row for row in result["rows"] if goal in row["what"]]
@@ -27,10 +22,7 @@ def test_a_tiny_run_has_every_row_with_its_verdict(tmp_path):
     assert {"lorakit", "peft", "loralib"} <= set(result["rows"][0])
 
 
-def test_the_chart_is_drawn_from_the_rows(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from chart import draw
-
+def test_the_chart_is_drawn_from_the_rows(tmp_path):
     rows = [{"what": "merged forward, overhead", "lorakit": 0.01, "noise": 0.02}, {"what": "switch adapter, ms"}]
     draw({"shape": "tiny", "rows": rows}, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
