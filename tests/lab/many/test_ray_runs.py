@@ -65,8 +65,8 @@ def runs(make_tiny, tiny_tokenizer, tmp_path_factory):
 def test_a_sweep_on_ray_stopped_half_way_goes_on_to_the_records_of_an_ordinary_one(ray, runs, tmp_path, monkeypatch):
     file, append = tmp_path / "rows.jsonl", sweep.append
 
-    def stops_after_two(file, row):
-        append(file, row)
+    def stops_after_two(file, *rows):
+        append(file, *rows)
         if len(sweep.read(file)) == 2:
             raise KeyboardInterrupt
 
