@@ -209,17 +209,40 @@ def versions() -> str:
     return f"transformers {version('transformers')}, peft {version('peft')}"
 
 
+def with_other_tools() -> str:
+    tools = json.loads((RESULTS / "other_tools.json").read_text(encoding="utf-8"))
+    rows_of_tools = [
+        [t["tool"], t["version"], t["what"], "" if t["difference"] is None else f"{t['difference']:.1g}"]
+        for t in tools["tools"]
+    ]
+    return f"""## With other tools
+
+Tried beside PEFT, from the same A and B, with the same seeds (`python benchmarks/other_tools.py`, peft
+{tools["peft"]}, {tools["date"]}): how far the losses, the logits or the tokens are apart.
+
+{markdown_table(["tool", "version", "what", "largest difference"], rows_of_tools)}
+
+- transformers' Trainer refuses a *quantized* base whose adapters it does not know ("purely quantized models"), and
+  lorakit's are not PEFT's. Train it with `lab.fit`, Accelerate or a loop of your own; or train with PEFT and load the
+  file here.
+- `save_pretrained` of an adapted model warns: what it writes reloads as the bare base. `lk.save_adapter` writes the
+  adapter, and after `lk.merge` save_pretrained writes the merged model. The Trainer's checkpoints warn for that reason.
+- New tokens on a model whose embeddings are tied (GPT-2, SmolLM2): PEFT's `trainable_token_indices` and
+  `ensure_weight_tying` are refused by name. Untie the head before (`tie_word_embeddings=False`, the head a copy) and
+  give `modules_to_save=("embed_tokens", "lm_head")`; resize the vocabulary first, then inject.
+- Accelerate's `device_map` and offloading: inject or load before or after, both compute PEFT's values. Merging,
+  and rows with adapters added before offloading, are refused.
+- Mixtures of experts in one tensor: `"mlp"` and `"all-linear"` adapt the dense and shared layers and warn that the
+  experts are left out.
+"""
+
+
 def page() -> str:
     torch.manual_seed(0)
     names = [f'`"{name}"`' for name in NAMES]
     head = ["model", *names, '`"all-linear"` also', "merge, unmerge", "mixed batch", "PEFT"]
     rows = [row(a.kind, a.title) for a in ARCHITECTURES.values()]
     checks = [[str(n), p.what, p.peft, p.ours] for n, p in PROPERTIES.items()]
-    tools = json.loads((RESULTS / "other_tools.json").read_text(encoding="utf-8"))
-    rows_of_tools = [
-        [t["tool"], t["version"], t["what"], "" if t["difference"] is None else f"{t['difference']:.1g}"]
-        for t in tools["tools"]
-    ]
     tests = "\n".join(f"{n}. {', '.join(f'`{test}`' for test in p.tests)}" for n, p in PROPERTIES.items())
     return f"""# What is supported, and what is refused
 
@@ -245,26 +268,7 @@ Refused means a `LoRAError` that says so, with the model as it was.
 
 {markdown_table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()])}
 
-## With other tools
-
-Tried beside PEFT, from the same A and B, with the same seeds (`python benchmarks/other_tools.py`, peft
-{tools["peft"]}, {tools["date"]}): how far the losses, the logits or the tokens are apart.
-
-{markdown_table(["tool", "version", "what", "largest difference"], rows_of_tools)}
-
-- transformers' Trainer refuses a *quantized* base whose adapters it does not know ("purely quantized models"), and
-  lorakit's are not PEFT's. Train it with `lab.fit`, Accelerate or a loop of your own; or train with PEFT and load the
-  file here.
-- `save_pretrained` of an adapted model warns: what it writes reloads as the bare base. `lk.save_adapter` writes the
-  adapter, and after `lk.merge` save_pretrained writes the merged model. The Trainer's checkpoints warn for that reason.
-- New tokens on a model whose embeddings are tied (GPT-2, SmolLM2): PEFT's `trainable_token_indices` and
-  `ensure_weight_tying` are refused by name. Untie the head before (`tie_word_embeddings=False`, the head a copy) and
-  give `modules_to_save=("embed_tokens", "lm_head")`; resize the vocabulary first, then inject.
-- Accelerate's `device_map` and offloading: inject or load before or after, both compute PEFT's values. Merging,
-  and rows with adapters added before offloading, are refused.
-- Mixtures of experts in one tensor: `"mlp"` and `"all-linear"` adapt the dense and shared layers and warn that the
-  experts are left out.
-
+{with_other_tools()}
 ## What is tested on every one of these models
 
 By our count, PEFT's own test suite checks {len(PROPERTIES)} properties of LoRA. Each is checked here too, or what

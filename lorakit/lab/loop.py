@@ -48,9 +48,8 @@ def fit(
 
     The loss is the mean over the answer tokens (a classifier: the texts) of the whole batch, in nats. Modules' modes
     and the random state are put back. Ctrl-C ends after the current step and says so: the model is usable, the history
-    `interrupted`. A second one ends at once, without a checkpoint.
-    Raises LoRAError before anything has changed; NonFiniteLoss; CheckpointNotSaved where the last checkpoint finds no
-    room (an earlier one: a warning). The last two carry the run's `history`.
+    `interrupted`. A second one ends at once, without a checkpoint. Raises LoRAError before anything has changed; and,
+    with the run's `history`, NonFiniteLoss, or CheckpointNotSaved where the last finds no room (earlier: a warning).
     """
     settings = replace(settings or Settings(), **changes)
     parameters = what_to_train(model, task, settings)
