@@ -13,7 +13,7 @@ from tests.support.processes import figures_of
 from tests.support.training_runs import fresh, run
 
 HERE = Path(__file__).parents[1] / "support"
-TRIALS = size(9, 60)
+TRIALS = size(6, 60)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="interrupts forked children")

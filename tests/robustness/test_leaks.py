@@ -81,9 +81,9 @@ CYCLES = {  # (bounded, full); a cycle of `switch` is two switches
     load_and_delete: (40, 1000),
     merge_and_unmerge: (40, 1000),
     mix: (40, 1000),
-    save: (20, 200),
-    inject_and_eject: (20, 300),
-    refused: (50, 500),
+    save: (10, 200),
+    inject_and_eject: (10, 300),
+    refused: (10, 500),
 }
 
 

@@ -45,7 +45,7 @@ def test_fresh_processes_give_the_same_bits_whatever_their_hash_seed(one_thread)
 
 
 def test_other_thread_counts_give_the_same_numbers_within_the_stated_drift():
-    counts, steps = (1, 2, 4), size(2, 20)
+    counts, steps = (1, 2, 4)[: size(2, 3)], size(2, 20)
     losses, before, after = zip(*(with_threads(count, steps) for count in counts), strict=True)
     drift = {}
     for index, count in enumerate(counts[1:], start=1):
