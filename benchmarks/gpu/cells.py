@@ -19,9 +19,13 @@ class Budget:
         self.seconds, self.clock, self.began = seconds, clock, clock()
 
     @property
+    def spent(self) -> float:
+        return self.clock() - self.began
+
+    @property
     def left(self) -> float:
         """Seconds; below zero where the last cell took longer than was left."""
-        return self.seconds - (self.clock() - self.began)
+        return self.seconds - self.spent
 
 
 def measured(
@@ -48,12 +52,10 @@ def measured(
         try:
             rows = measure(cell, min(left / (len(cells) - number), longest))
         except Exception as error:  # on a lent machine one cell that fails must not cost the others
-            if is_out_of_memory(error):
-                rows = [{"not_done": "out of memory"}]
-            else:
+            if not is_out_of_memory(error):
                 traceback.print_exc(file=sys.stderr)
-                rows = [{"not_done": failure(error)}]
-        let_go()
+            rows = [{"not_done": failure(error)}]
+        let_go()  # not above, where the exception still holds the cell's tensors
         yield from ({**cell, **row} for row in rows)
 
 
@@ -66,6 +68,8 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def failure(error: Exception) -> str:
     """One line on what went wrong."""
+    if is_out_of_memory(error):
+        return "out of memory"
     return f"failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from benchmarks.gpu.cells import Budget, as_rows, measured
 from benchmarks.gpu.precision import products, weights_in
 from benchmarks.gpu.sizes import Sizes
-from lorakit.chapters.merge_and_latency.contenders import contenders
-from lorakit.chapters.merge_and_latency.grid import measure
+from lorakit.chapters.merge_and_latency.contenders import contenders, measure
 from lorakit.lab.bases.shapes import random_gpt2
 
 WHAT = (

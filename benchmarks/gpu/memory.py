@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import lorakit as lk
-from benchmarks.gpu.cells import Budget, is_out_of_memory, let_go, measured
+from benchmarks.gpu.cells import Budget, measured
 from benchmarks.gpu.precision import forward_under, products, weights_in
 from benchmarks.gpu.sizes import Sizes
 from lorakit.lab.bases.shapes import config_of, random_gpt2
@@ -17,56 +17,43 @@ from lorakit.study.memory_measured import count_bytes, make_optimizer, measure_s
 
 WHAT = (
     "peak memory of a training step with AdamW (weights, optimizer, gradients, activations; max_memory_allocated), "
-    "random weights, no dropout, every token in the loss: full fine-tuning, LoRA r = 8 on q and v, and their ratio. "
-    "predicted_*: study.memory from the config alone, which knows no autocast"
+    "random weights, no dropout, every token in the loss: full fine-tuning, LoRA r = 8 on q and v, its ratio. "
+    "predicted_mib: study.memory from the config alone, which knows no autocast"
 )
-COLUMNS = ("shape", "precision", "batch", "length", "full_mib", "lora_mib", "ratio", "a_third", "predicted_ratio")
+COLUMNS = ("shape", "precision", "batch", "length", "method", "mib", "predicted_mib", "ratio", "a_third")
 LORA = lk.LoRAConfig(r=8, alpha=16, targets=("q", "v"))
 
 
 def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
-    """One row for each shape, precision and batch: peaks in MiB (None where it ran out of memory) and their ratio."""
+    """For each shape, precision and batch a row of full fine-tuning and one of LoRA: peaks in MiB, and their ratio."""
     cells = [
-        {"shape": shape, "precision": precision, "batch": batch, "length": length}
+        {"shape": shape, "precision": precision, "batch": batch, "length": length, "method": method}
         for precision in ("fp32", "autocast", "bf16")
         for shape in sizes.shapes
         for batch, length in sizes.memory
+        for method in ("full", "lora")
     ]
 
     def cell_rows(cell: dict, seconds: float) -> list[dict]:
-        row: dict = {}
-        for method in ("full", "lora"):
-            peak, trained = peak_or_none(cell, method, device, sizes)
-            row |= {f"{method}_mib": peak and peak / 2**20, f"{method}_trained": trained}
-            guess = predicted(cell, method, device, sizes)
-            row[f"predicted_{method}_mib"] = guess and guess / 2**20
-        both = row["full_mib"] and row["lora_mib"]
-        row["ratio"] = row["lora_mib"] / row["full_mib"] if both else None
-        row["a_third"] = row["ratio"] <= 1 / 3 if both else None
-        guesses = row["predicted_full_mib"] and row["predicted_lora_mib"]
-        row["predicted_ratio"] = row["predicted_lora_mib"] / row["predicted_full_mib"] if guesses else None
-        return [row | {"out_of_memory": [m for m in ("full", "lora") if row[f"{m}_mib"] is None]}]
+        peak, trained = peak_of_step(cell, device, sizes)
+        guess = predicted(cell, device, sizes)
+        return [{"mib": peak / 2**20, "trained": trained, "predicted_mib": guess and guess / 2**20}]
 
-    yield from measured(cells, budget, cell_rows)
+    full = {}
+    for row in measured(cells, budget, cell_rows):
+        if row["method"] == "full":
+            full = row
+        elif "mib" in row and "mib" in full:
+            row["ratio"] = row["mib"] / full["mib"]
+            row["a_third"] = row["ratio"] <= 1 / 3
+        yield row
 
 
-def peak_or_none(cell: dict, method: str, device: str, sizes: Sizes) -> tuple[int | None, int | None]:
-    """(peak in bytes, numbers that train) of one step, or (None, None) where the device has not enough memory."""
-    try:
-        found = peak_of_step(cell, method, device, sizes)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        found = None, None
-    let_go()  # not above, where the exception still holds the step's tensors
-    return found
-
-
-def peak_of_step(cell: dict, method: str, device: str, sizes: Sizes) -> tuple[int, int]:
+def peak_of_step(cell: dict, device: str, sizes: Sizes) -> tuple[int, int]:
     """(peak in bytes, numbers that train). Raises torch.OutOfMemoryError."""
     precision, shape = cell["precision"], sizes.shapes[cell["shape"]]
     model = random_gpt2(shape, device=device, dtype=weights_in(precision), dropout=0.0).train()
-    if method == "lora":
+    if cell["method"] == "lora":
         lk.inject(model, LORA, seed=0)
     batch = batch_of(cell, shape.vocabulary, device)
 
@@ -105,10 +92,10 @@ def batch_of(cell: dict, vocabulary: int, device: str) -> dict[str, Tensor]:
     return {"input_ids": ids, "labels": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def predicted(cell: dict, method: str, device: str, sizes: Sizes) -> int | None:
+def predicted(cell: dict, device: str, sizes: Sizes) -> int | None:
     """Bytes by study.memory; None under autocast, of which it knows nothing."""
     if cell["precision"] == "autocast":
         return None
     how = {"dtype": cell["precision"], "device": torch.device(device).type, "r": LORA.r, "targets": LORA.targets}
-    step = Training(cell["batch"], cell["length"], method=method, **how)
+    step = Training(cell["batch"], cell["length"], method=cell["method"], **how)
     return predict(config_of(sizes.shapes[cell["shape"]]), step).peak
