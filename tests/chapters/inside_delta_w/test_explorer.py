@@ -41,13 +41,6 @@ def test_the_number_is_phi_of_the_chosen_matrix(explorer):
     assert explorer.data["n"] == 24 and "φ(3, 7)" in str(explorer)
 
 
-def test_moving_and_back_gives_the_same_picture(explorer):
-    before = explorer.png()
-    for there, back in (({"j": 12}, {"j": 1}), ({"pair": CHANCE}, {"pair": "r = 4 against r = 16"})):
-        assert explorer.set(**there).png() != before
-        assert explorer.set(**back).png() == before
-
-
 def test_chance_lies_on_the_floor_and_a_copy_far_above(explorer):
     explorer.set(pair=CHANCE, i=4, j=16)
     chance = explorer.data["floor"]
