@@ -8,6 +8,7 @@ memory depends on their values. PEFT is measured beside lorakit where it is inst
 
 import gc
 import json
+import logging
 import os
 import time
 import warnings
@@ -51,6 +52,7 @@ def fill(model: nn.Module, count: int, config: lk.LoRAConfig = CONFIG) -> list[s
 def peft_twin(base: nn.Module, names: Sequence[str], config: lk.LoRAConfig = CONFIG):
     """A PeftModel around a GPT-2 `base` with random adapters on its MLP, shaped as `config` says; None without PEFT."""
     try:
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else it tells of kernels
         import peft
     except ImportError:
         return None
