@@ -112,7 +112,7 @@ def kills(found: dict) -> list[str]:
         ("the first adapter of a folder", first["random"]),
         ("the checkpoint of a training run", run["random"]),
     ):
-        old, new = row.get("old", row.get("nothing")), row["new"]
+        old, new = row.get("old", row.get("nothing", 0)), row.get("new", 0)
         rows.append((what, f"{found['kills']:,}", row["inside"], old, new, found["kills"] - old - new))
     return [
         markdown_table(
