@@ -142,6 +142,8 @@ def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer
     text = json.dumps(state)
     metadata = {"format": "pt", "state": text, "sha256": checksum_of(tensors, text)}
     try:
+        for left in folder.glob(".tmp*"):  # safetensors writes to one of these first: left by a save that was killed
+            left.unlink()
         replace_files(folder, {FILE: lambda path: save_file(tensors, path, metadata)})
     except (OSError, SafetensorError) as error:
         raise CheckpointNotSaved(

@@ -1,5 +1,6 @@
 """`make lab` opens JupyterLab to this machine alone, and to nobody without its token."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -67,7 +68,10 @@ def ask(address: str, **headers: str) -> tuple[int, dict]:
 
 def test_it_listens_on_this_machine_only(server):
     process, address, _ = server
-    connections = [one for each in (process, *process.children(recursive=True)) for one in each.net_connections()]
+    connections = []
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child that has ended meanwhile
+            connections += each.net_connections()
     assert {one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
     assert address.startswith("http://127.0.0.1:")
 
