@@ -7,7 +7,7 @@ import warnings
 from torch import nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.core.state import Switch
+from lorakit.core.state import Switch, peek
 
 
 class Adapted:
@@ -114,7 +114,7 @@ def warn_when_saved_whole(model: nn.Module) -> None:
 
 
 def _save_whole(model: nn.Module, *args, **kwargs):
-    if not any(isinstance(module, Adapted) and module.switch.default.merged for module in model.modules()):
+    if not peek(model).merged:
         warnings.warn(
             "save_pretrained writes this model with its adapters' tensors inside, which from_pretrained passes over: "
             "it would give the bare base. Write the adapter with lk.save_adapter, or call lk.merge(model) first",

@@ -47,10 +47,7 @@ def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: in
 
 def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]) -> tuple[dict, dict]:
     """New adapters (A and B zero) and copies of modules_to_save, by path, not yet attached; checks happen here."""
-    check_name(name)
-    state = state_of(model, doing="add an adapter") if peek(model) else ModelState()
-    if name in state.configs:
-        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
+    state = _ready_for(model, name)
     originals = saved_modules(model, config, [target.path for target in targets])
     by_path = {target.path: target for target in targets}
     for path, module in {**{path: target.module for path, target in by_path.items()}, **originals}.items():
@@ -68,6 +65,15 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
         like = torch.empty(0, dtype=weight.dtype, device=weight.device if device is None else device)
         adapters[path] = Adapter(shape, target.slices, r, alpha, config.scaling(r, alpha), config.dropout, like)
     return adapters, {path: bare_copy(module) for path, module in originals.items()}
+
+
+def _ready_for(model: nn.Module, name: str) -> ModelState:
+    """The model's state, where an adapter of this name may be added now. Raises LoRAError."""
+    check_name(name)
+    state = state_of(model, doing="add an adapter") if peek(model) else ModelState()
+    if name in state.configs:
+        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
+    return state
 
 
 def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict, copies: dict, trainable: bool) -> None:
@@ -131,14 +137,10 @@ def combine(model: nn.Module, weights: Mapping[str, float], name: str) -> nn.Mod
     """
     if not isinstance(weights, Mapping) or not weights or not all(map(is_number, weights.values())):
         raise LoRAError(f'weights must be finite numbers by adapter, {{"law": 0.7, "code": 0.3}}, got {shown(weights)}')
-    state = state_of(model, *weights, doing="combine adapters")
-    check_name(name)
-    if name in state.configs:
-        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
-    if copies := {path for each in weights for path in state.parts_of(each, state.saved)}:
-        raise LoRAError(
-            f"whole modules ({', '.join(sorted(copies))}) have no weighted sum: combine adapters without them"
-        )
+    state_of(model, *weights)
+    state = _ready_for(model, name)
+    if copies := sorted({path for each in weights for path in state.parts_of(each, state.saved)}):
+        raise LoRAError(f"whole modules ({', '.join(copies)}) have no weighted sum: combine adapters without them")
     sums: dict[str, Adapter] = {}
     for path, layer in state.layers.items():
         here = {each: layer.adapters[each] for each in weights if each in layer.adapters}

@@ -103,8 +103,8 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
             raise LoRAError(_no_match(target, modules, projections))
         for path, piece in found:
             chosen.setdefault(path, set()).add(piece)
-    experts = [path for path, module in modules.items() if _holds_experts(module)]
-    if experts and {"mlp", "all-linear"} & set(targets):
+    broad = {"mlp", "all-linear"} & set(targets)
+    if experts := [path for path, module in modules.items() if broad and _holds_experts(module)]:
         warnings.warn(
             f"{experts[0]} holds its experts' weights in one tensor and calls no projection for each: no adapter goes "
             f"there ({len(experts)} such modules are left out)",

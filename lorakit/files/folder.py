@@ -24,10 +24,9 @@ def locked(place: Path, seconds: float = 30.0) -> contextlib.AbstractContextMana
 def replace_files(folder: Path, files: dict[str, bytes | Callable[[Path], None]]) -> None:
     """Write files of a folder, which is made; each one is, at every instant, the old one or the new one.
 
-    A file is given as its bytes, or as a function that writes it to a path.
-
-    All are first written out beside the old ones, so a full disk changes nothing; then they take their places, in the
-    order given, one immediately after the other. One process at a time: `locked` keeps others out.
+    A file is given as its bytes, or as a function that writes it to a path. All are first written out beside the old
+    ones, so a full disk changes nothing; then they take their places, in the order given, one immediately after the
+    other. One process at a time: `locked` keeps others out.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)

@@ -157,16 +157,17 @@ def _without_the_base(model: nn.Module, tensors: dict[str, Tensor], own: dict[st
 
     Raises LoRAError where they are not this base's, and for what LoRA here does not adapt.
     """
+    modules = dict(base_modules(model))
     ends = [getattr(model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
-    base = {f"{path}.weight": m.weight for path, m in base_modules(model) if m in ends and "weight" in m._parameters}
+    base = {f"{path}.weight": m.weight for path, m in modules.items() if m in ends and "weight" in m._parameters}
     adapted = {key.partition(".lora_")[0] for key in own if ".lora_" in key}
-    base |= {f"{path}.base_layer.weight": m.weight for path, m in base_modules(model) if path in adapted}
+    base |= {f"{path}.base_layer.weight": m.weight for path, m in modules.items() if path in adapted}
     kept = dict(tensors)
     for key in sorted(tensors.keys() - own.keys()):
         where = key.partition(".lora_")[0]
         if ".lora_embedding_" in key:
             raise LoRAError(f"the file holds LoRA on an embedding ({where}): lorakit adapts nn.Linear and Conv1D only")
-        if re.search(r"\.experts\.\d+\.", key) and where not in dict(base_modules(model)):
+        if re.search(r"\.experts\.\d+\.", key) and where not in modules:
             raise LoRAError(f"the file adapts single experts ({where}), which this model holds in one tensor together")
         if key not in base:
             continue
