@@ -1,9 +1,11 @@
 """What an experiment is, and the runs that most of them are made of; each chapter's experiments.py declares its own.
 
-An experiment has a grid (one seed: learning rates are chosen there, on validation) and then the runs that are
-reported, over the seeds, at what the grid found. LORAKIT_BUDGET scales the number of steps and of seeds.
+A fair comparison gives every method its own learning rate (`tuned`): half a decade apart, chosen on validation by the
+mean of two seeds, with worse rates on both sides; more seeds then report the chosen one. LORAKIT_BUDGET scales the
+number of steps and of seeds.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,23 +15,79 @@ from lorakit.lab.sweep import Run
 
 ALPHA = 16  # the same for every rank, as in the paper, so that the update is scaled by 16 / r
 QV = ("q", "v")
+ALL = ("q", "k", "v", "o", "mlp")
+CHOOSE = 2  # seeds that choose a learning rate
+HEADLINE = 5  # seeds that report
+RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3))  # half a decade apart
 # The validation metric that chooses a learning rate.
 METRIC = {
-    "text_to_sql": "validation_execution", "python": "validation_bits_per_byte", "e2e": "validation_bleu",
+    "text_to_sql": "validation_execution", "python": "validation_bits_per_byte", "e2e": "validation_loss",
     "ticket_triage": "validation_all", "sst2": "validation_accuracy",
     **dict.fromkeys(("law", "medicine", "code"), "validation_bits_per_byte"),
 }  # fmt: skip
+# What two seeds cannot tell apart: the standard deviation of a mean over two, as the recorded sweeps have it.
+NOISE = {"validation_execution": 0.01, "validation_bits_per_byte": 0.015, "validation_bleu": 1.0,
+         "validation_loss": 0.005, "validation_all": 0.01, "validation_accuracy": 0.01}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A recorded sweep: `grid` first, then `final(records of the grid)`."""
+    """A recorded sweep.
+
+    `wanted` gives the runs that belong to it, seen the records so far; it is asked again until it wants nothing new.
+    """
 
     name: str
     what: str
-    grid: Callable[[], list[Run]]
-    final: Callable[[list[dict]], list[Run]] = lambda rows: []
+    wanted: Callable[[Sequence[dict]], list[Run]]
     keep: Callable[[Run], str | None] = lambda run: None  # the name in data/adapters that a run's adapter is kept by
+
+
+def tuned(settings: Iterable[Run], rows: Sequence[dict], report: int = HEADLINE) -> list[Run]:
+    """The runs that a fair comparison of `settings` wants, seen the records `rows` of those that are done.
+
+    A setting's own lr is where the `search` for its rate begins; `report` seeds then have the rate that it found.
+    """
+    wanted = []
+    for setting in settings:
+        runs, lr = search(setting, rows)
+        wanted += runs if lr is None else [*runs, *_seeds(replace(setting, lr=lr), by_budget(1, report, report))]
+    return list(dict.fromkeys(wanted))
+
+
+def search(setting: Run, rows: Sequence[dict], choose: int = CHOOSE) -> tuple[list[Run], float | None]:
+    """The runs that the search for a setting's learning rate wants, and the rate once they are all in `rows`.
+
+    It begins with the setting's own lr, one of RATES, and its neighbours, and goes on until the best rate, and all
+    that NOISE cannot tell from it, have worse ones on both sides.
+    """
+    found = {Run.of(row): row for row in rows}
+    at = RATES.index(setting.lr)
+    low, high = by_budget((at, at + 1), (at - 1, at + 2), (at - 1, at + 2))
+    while True:
+        tried = [_seeds(replace(setting, lr=lr), by_budget(1, choose, choose)) for lr in RATES[low:high]]
+        runs = [run for same in tried for run in same]
+        if not found.keys() >= set(runs):
+            return runs, None
+        means = [sum(_cost(found[run]) for run in same) / len(same) for same in tried]
+        near = [place for place, mean in enumerate(means) if mean <= min(means) + NOISE[METRIC[setting.task]]]
+        wider = max(0, low - (near[0] == 0)), min(len(RATES), high + (near[-1] == len(means) - 1))
+        if wider == (low, high) or len(tried) == 1:
+            return runs, RATES[low + means.index(min(means))]
+        low, high = wider
+
+
+def _seeds(run: Run, count: int) -> list[Run]:
+    return [replace(run, seed=seed) for seed in range(count)]
+
+
+def _cost(row: dict) -> float:
+    """The validation metric that chooses, turned so that less is better; a run that diverged is worse than any."""
+    if "metrics" not in row:
+        return math.inf
+    metric = METRIC[row["run"]["task"]].removeprefix("validation_")
+    value = row["metrics"]["validation"][metric]
+    return value if metric in records.LOWER_IS_BETTER else -value
 
 
 def steps(classroom: int) -> int:

@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make(experiment: Experiment, out: Path, processes: int = 1, device=None, cluster: str | None = None) -> list[dict]:
-    """Do what is missing of one experiment; returns its records, grid and final, each once.
+    """Do what is missing of one experiment; returns its records, each once.
 
     A run that another sweep in the folder has recorded is copied from there, unless its adapter is to be kept.
     """
@@ -74,18 +74,21 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None, clu
         name = experiment.keep(run)
         return out.parent / "adapters" / name if name else None
 
-    def do(runs):
+    rows: list[dict] = []
+    while set(runs := experiment.wanted(rows)) - {Run.of(row) for row in rows}:
         others = [other for other in out.glob("*.jsonl") if not other.stem.endswith(GPU)]
-        known = {Run.of(row): row for other in others for row in read(other)}
+        known = {Run.of(row): row for other in others for row in read(other) if not outdated(row)}
         copied = set(known) - {Run.of(row) for row in read(file)}
         append(file, *(known[run] for run in dict.fromkeys(runs) if run in copied and keep(run) is None))
-        return sweep(runs, file, processes=processes, keep=keep, device=device, cluster=cluster)
+        rows = sweep(runs, file, processes=processes, keep=keep, device=device, cluster=cluster)
+    if not any("metrics" in row for row in rows):
+        raise lk.LoRAError(f"every run of {experiment.name} diverged: look at {file}")
+    return rows
 
-    trained = [row for row in do(experiment.grid()) if "metrics" in row]
-    if not trained:
-        raise lk.LoRAError(f"every run of the grid of {experiment.name} diverged: look at {file}")
-    do(experiment.final(trained))
-    return read(file)
+
+def outdated(row: dict) -> bool:
+    """Whether a record's validation is that of a split which the task no longer has, under a name of its own."""
+    return "metrics" in row and "validation" not in row["metrics"]
 
 
 def index(out: Path) -> str:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from data.make import text_to_sql as sql_questions
-from data.make.nano.phrases import CONDITIONS, HEADS
+from data.make.nano.phrases import CONDITIONS, HEADS, OPENERS
 from data.make.nano.queries import random_query, to_sql
 from data.make.nano.tables import DOMAINS, fill, parse
 from data.make.nano.words import split_of
@@ -26,7 +26,7 @@ WRITTEN = {
     "styles/code": lambda: "".join(json.dumps(text) + "\n" for text in styles.make("code")),
     "tickets": lambda: lines(make_tickets()),
     "text_to_sql/train": lambda: sql_questions.lines(sql_questions.make_split("train", 200)),  # of 4,000: 20 s
-    "text_to_sql/validation": lambda: sql_questions.lines(sql_questions.make_split("validation", 300)),
+    "text_to_sql/validation": lambda: sql_questions.lines(sql_questions.make_split("validation", 500)),
     "text_to_sql/test": lambda: sql_questions.lines(sql_questions.make_split("test", 500)),
 }
 
@@ -51,11 +51,16 @@ def test_no_value_of_the_test_stands_in_a_training_table(questions):
     assert {split_of(v) for v in test} == {"test"}
 
 
-def test_no_question_of_the_test_is_worded_as_in_training(questions):
-    frames = [h.split("{")[0] for heads in HEADS["test"].values() for h in heads]
-    joints = [c.split("{")[0] for c in CONDITIONS["test"]]
-    trained = "\n".join(e.prompt.split("question: ")[1] for e in questions.train)
-    assert not [f for f in frames + joints if f" {f}" in f" {trained}"]
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_held_out_wording_stands_in_no_other_split_and_not_in_pretraining(questions, split):
+    heads = [h.split("{")[0] for listed in HEADS[split].values() for h in listed]
+    joints = [c.split("{")[0] for c in CONDITIONS[split]]
+    others = [e for other in ("train", "validation", "test") if other != split for e in questions.split(other)]
+    asked = [e.prompt.split("question: ")[1] for e in others]
+    told = [*OPENERS, *(h for listed in HEADS["pretrain"].values() for h in listed), *CONDITIONS["pretrain"]]
+    text = "\n" + "\n".join(asked + told)
+    assert not [h for h in heads if f"\n{h}" in text or f", {h}" in text]
+    assert not [j for j in joints if f" {j}" in text or f"\n{j}" in text]
 
 
 def test_one_slip_in_the_query_changes_the_result():

@@ -1,4 +1,5 @@
-"""English for queries. One grammar, three sets of wordings: for pretraining, for training, held out for the test.
+"""English for queries. One grammar, four sets of wordings: for pretraining, for training, and two that are held out,
+one for validation and one for the test.
 
 A question is a head ("what is the {c}"), a subject and its conditions. Placeholders: c column, t table, v value,
 a the column of a condition.
@@ -43,6 +44,15 @@ HEADS = {
         "avg": ["tell me the average {c}", "i need the mean {c}", "can you work out the average {c}"],
         "sum": ["tell me the total {c}", "i need the sum of {c}", "can you add up the {c}"],
     },
+    "validation": {
+        "select": ["could i have the {c}", "may we know the {c}", "i wish to see the {c}", "we need the {c}",
+                   "i am after the {c}", "please say the {c}"],
+        "count": ["could i have the number of {t}", "help me count the {t}", "i wish to know how many {t} there are"],
+        "max": ["could i have the highest {c}", "we need the maximum {c}", "may we know the largest {c}"],
+        "min": ["could i have the lowest {c}", "we need the minimum {c}", "may we know the smallest {c}"],
+        "avg": ["could i have the average {c}", "we need the mean {c}", "may we know the average {c}"],
+        "sum": ["could i have the total {c}", "we need the sum of {c}", "may we know the total {c}"],
+    },
 }  # fmt: skip
 # Pretraining also puts any of these before any of those: what matters is then the noun phrase, not the opening.
 OPENERS = """could you show|could we have|would you list|we would like to see|let us know|please find|help us find|
@@ -65,6 +75,7 @@ CONDITIONS = {
                  "in which {a} is {x}", "showing {a} {x}", "{a} being {x}", "provided the {a} is {x}", "given {a} {x}",
                  "as long as the {a} is {x}"],
     "test": ["having {a} {x}", "for which the {a} is {x}", "such that {a} is {x}"],
+    "validation": ["in case {a} is {x}", "if its {a} is {x}", "which are of {a} {x}"],
 }  # fmt: skip
 COMPARE = {
     "train": {">": ["more than", "above", "greater than", "over"], "<": ["less than", "below", "smaller than", "under"],
@@ -74,15 +85,18 @@ COMPARE = {
                  "=": ["", "exactly", "the same as", "="]},
     "test": {">": ["higher than", "larger than", "exceeding"], "<": ["lower than", "fewer than"],
              "=": ["", "", "exactly"]},
+    "validation": {">": ["bigger than", "beyond"], "<": ["short of", "lower than"], "=": ["", "", "the same as"]},
 }  # fmt: skip
 KEY_SUBJECT = {
     "train": ["of {v}", "for {v}"],
     "pretrain": ["belonging to {v}", "of {v}", "for {v}", "of the {t} {v}", "in the row of {v}"],
     "test": ["of the {t} called {v}", "of the {t} named {v}"],
+    "validation": ["of {v}, the {t}", "of the one called {v}"],
 }
-ORDERS = {  # h head, s subject; a held-out order puts the subject first
+ORDERS = {  # h head, s subject; the held-out orders put the subject first
     "train": ["{h} {s}"], "pretrain": ["{h} {s}", "{h} {s}", "for {s}: {h}"],
     "test": ["{h} {s}", "{h} {s}", "for {s}, {h}"],
+    "validation": ["{h} {s}", "{h} {s}", "of {s}, {h}"],
 }  # fmt: skip
 
 
@@ -119,9 +133,9 @@ def question(rng: random.Random, q: Query, table: Table, styles=("train",)) -> s
     clauses = [condition_text(rng, c, rng.choice(styles)) for c in rest]
     subject = f"{subject} {' and '.join(clauses)}".strip()
     order = pick(ORDERS)
-    if order.startswith("for ") and (not rest or q.op == "count" or subject.startswith("for ")):
+    if order != "{h} {s}" and (not rest or q.op == "count" or subject.startswith("for ")):
         order = "{h} {s}"
-    if order.startswith("for "):
+    if order != "{h} {s}":
         subject = subject.removeprefix("of ").removeprefix("among ")
     text = order.format(h=head, s=subject).strip()
     return text + rng.choice(("?", "?", "")) if rng.random() < 0.9 else text + "."

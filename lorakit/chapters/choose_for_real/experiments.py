@@ -2,24 +2,24 @@
 
 from dataclasses import replace
 
-from lorakit.chapters.experiment import Experiment, at_best_lr, full, lora, over_seeds, steps
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, search, seeds, steps, tuned
 from lorakit.lab.sweep import Run
 
-
-def grid() -> list[Run]:
-    """Which learning rate, at 200 steps; alpha = 2 r."""
-    more = {"task": "ticket_triage", "batch_size": 16, "steps": steps(200)}
-    return [
-        *(lora(4, lr, ("mlp",), alpha=8, **more) for lr in (3e-3, 1e-2, 2e-2)),
-        *(full(lr, **more) for lr in (3e-4, 1e-3, 2e-3)),
-    ]
+LENGTHS = (100, 200, 800)
+MORE = {"task": "ticket_triage", "batch_size": 16}
 
 
-def final(rows: list[dict]) -> list[Run]:
-    """LoRA at four lengths of training, full fine-tuning at one, each at its own rate."""
-    best = {run.method: run for run in at_best_lr(rows, ["method"])}
-    lengths = [replace(best["lora"], steps=steps(n)) for n in (100, 200, 400, 800)]
-    return over_seeds([*lengths, replace(best["full"], steps=steps(400))])
+def tickets(rows: list[dict]) -> list[Run]:
+    """LoRA on the MLP and on all projections, BitFit, full fine-tuning; and the first at other lengths of training."""
+    more = MORE | {"steps": steps(400)}
+    mlp = lora(4, 1e-2, ("mlp",), **more)
+    wanted = tuned(
+        [mlp, lora(8, 1e-2, ALL, **more), Run(method="bitfit", lr=1e-2, **more), full(3e-4, **more)], rows, 3
+    )
+    _, lr = search(mlp, rows)
+    if lr is None:
+        return wanted
+    return wanted + [replace(mlp, lr=lr, steps=steps(n), seed=seed) for n in LENGTHS for seed in seeds()]
 
 
-EXPERIMENTS = [Experiment("tickets", "triage of support tickets, LoRA r = 4 on the MLP", grid, final)]
+EXPERIMENTS = [Experiment("tickets", "triage of support tickets, LoRA r = 4 on the MLP and its rivals", tickets)]

@@ -18,4 +18,4 @@ def name_of(run: Run) -> str:
     return f"{task}-r{run.r}-seed{run.seed}"
 
 
-EXPERIMENTS = [Experiment("adapters", "the adapters in data/adapters", kept, keep=name_of)]
+EXPERIMENTS = [Experiment("adapters", "the adapters in data/adapters", lambda rows: kept(), keep=name_of)]

