@@ -15,7 +15,7 @@ from lorakit.lab.places import RESULTS
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "seconds")
 # What else a record may hold: numbers, or what a sweep measured besides, as it stands in the file.
-_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "curve", "spectra", "truncation")
+_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "right", "curve", "spectra", "truncation")
 
 
 def load(name: str) -> pd.DataFrame:
