@@ -3,9 +3,14 @@
 Each is a function `(model, before, tokenizer, task) -> plain data`; `before` has the base's parameters by name.
 """
 
+import json
 from contextlib import contextmanager
 
+import torch
+from torch.nn.functional import cross_entropy
+
 from lorakit.lab.evaluate import evaluate
+from lorakit.lab.places import DATA
 from lorakit.study.at_rank import update_at_rank, update_factors
 from lorakit.study.rank import singular_values
 
@@ -39,6 +44,20 @@ def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]
     for name, factor in update_factors(before, dict(model.named_parameters())).items():
         both = {"W": singular_values(before[name]), "delta": factor.s}
         found[name] = {kind: [float(f"{s:.3g}") for s in values.tolist()] for kind, values in both.items()}
+    return found
+
+
+@torch.no_grad()
+def old_text(model, tokenizer) -> dict[str, float]:
+    """Nats per token on held-out text of what nano was pretrained on, by kind: english, unpaired, paired.
+
+    data/nano/held_out.json has 32 rows of 128 tokens of each. What an adaptation forgets is what these rise by.
+    """
+    found = {}
+    for kind, texts in json.loads((DATA / "nano" / "held_out.json").read_text(encoding="utf-8")).items():
+        ids = tokenizer(texts, return_tensors="pt", padding=True).input_ids[:, :128].to(model.device)  # (32, 128)
+        logits = model(input_ids=ids).logits[:, :-1]
+        found[kind] = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
     return found
 
 

