@@ -23,7 +23,8 @@ def load(name: str) -> pd.DataFrame:
 
     Columns: the settings (`lab.sweep.Run`'s fields; targets as "q+v"), the scores as <split>_<metric>
     ("test_execution", "validation_loss"), nano's loss on what it was pretrained on ("old_english"), last_loss,
-    trainable (parameters), seconds, device, date; and what a sweep measured besides. Raises LoRAError where the file is absent.
+    trainable (parameters), seconds, device, date; and what a sweep measured besides. Raises LoRAError where the file
+    is absent.
     """
     rows = json_lines.read(RESULTS / f"{name}.jsonl")
     if not rows:

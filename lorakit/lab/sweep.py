@@ -98,8 +98,8 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
 
     The record is plain data: "run" (its fields), "trainable" (parameters), "metrics" (by split, and the training loss
     over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "precision", and what `lab.record`
-    says of device and versions; "right", a 0 or 1 for every test answer of a task where one is right or wrong;
-    nano's "old_text" (see `lab.measures`); with `eval_every` a "curve"; and what `measure` adds. A classifier's has "head": how
+    says of device and versions; "right", a 0 or 1 for every test answer of a task where one is right or wrong; nano's
+    "old_text" (see `lab.measures`); with `eval_every` a "curve"; and what `measure` adds. A classifier has "head": how
     many of "trainable" are the head's, which is drawn with the run's seed. A run that diverged has "diverged" (the
     reason) and no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no
     half run is ever recorded.

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lorakit.chapters.rank_and_alpha.plots import targets_name
-from lorakit.chapters.rank_and_alpha.rank_sweep import at_own_lr, measure_of
+from lorakit.chapters.rank_and_alpha.rank_sweep import measure_of, scores
 from lorakit.core.errors import LoRAError
 from lorakit.lab.sweep import Run, run_one
 from lorakit.show.button import ButtonExplorer
@@ -44,7 +44,7 @@ class SweepExplorer(ButtonExplorer):
         self.measure, self.steps, self.limit = measure_of(runs), steps, limit
         self.runs = scored(runs)
         self.points = self.runs.groupby(KEY, sort=False)["score"].agg(mean="mean", seeds="count").reset_index()
-        self.full = at_own_lr(runs[runs["method"] == "full"], ["method"]).loc["full"]
+        self.full = scores(runs[runs["method"] == "full"], ["method"]).loc["full"]
         self.live: list[tuple[Run, float]] = []
         self.ticks = {name: sorted(set(self.points[name].tolist())) for name in ("r", "alpha", "lr")}
         choices = sorted(set(self.points["targets"]), key=lambda targets: (targets.count("+"), targets))
@@ -73,12 +73,12 @@ class SweepExplorer(ButtonExplorer):
     def draw(self, figure, data):
         self.axes = dict(zip(("lr", "r"), figure.subplots(1, 2, sharey=True), strict=True))
         self.moving = {}
-        scores = [*self.runs["score"], self.full["min"], self.full["max"]]
+        scores = [*self.runs["score"], self.full["low"], self.full["high"]]
         edge = 0.06 * (max(scores) - min(scores)) or 1
         self.low, self.high = min(scores) - edge, max(scores) + edge
         for name, ax in self.axes.items():
             ax.plot(self.runs[name], self.runs["score"], "o", color="#BBBBBB", markersize=5)
-            ax.axhspan(self.full["min"], self.full["max"], color=GREY, alpha=0.25, linewidth=0)
+            ax.axhspan(self.full["low"], self.full["high"], color=GREY, alpha=0.25, linewidth=0)
             ticks, few = self.ticks[name], _few(self.ticks[name])
             ax.set(xscale="log", xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), xticks=few)
             ax.set(xlabel=self.controls[name].label, ylim=(self.low, self.high))

@@ -1,15 +1,14 @@
-"""What a rank sweep says: each rank at its own best learning rate and at a shared one, beside full fine-tuning."""
+"""What a rank sweep says: each rank and placement at its own learning rate, beside full fine-tuning."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from lorakit.chapters.rank_and_alpha.experiments import shared_lr
-from lorakit.lab import records
+from lorakit.chapters.compare import difference, reported
 
 # Hu et al. 2021, Table 6: GPT-3 175B on WikiSQL, adapters on q and v; full fine-tuning from Table 4.
 PAPER = {1: 73.4, 2: 73.3, 4: 73.7, 8: 73.8, 64: 73.5, "full": 73.8}
+PLACES = {"q+v": "q, v", "q+k+v+o+mlp": "all-linear", "mlp": "MLP", "": "every weight"}
 
 
 @dataclass(frozen=True)
@@ -42,57 +41,66 @@ def measure_of(runs: pd.DataFrame) -> Measure:
     return MEASURES[runs["task"].iloc[0]]
 
 
-def over_seeds(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Of the test metric, in the unit that is shown: mean, std (n - 1), min, max and count, for each combination."""
-    return measure_of(runs).of(runs).groupby([runs[name] for name in by]).agg(["mean", "std", "min", "max", "count"])
-
-
-def at_own_lr(runs: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """`over_seeds` at the learning rate, "lr", that validation prefers at seed 0 for each combination of `by`."""
-    best = records.best_lr(runs.query("seed == 0"), by, f"validation_{measure_of(runs).name}")
-    at_best = runs.merge(best.reset_index(), on=[*by, "lr"])
-    return over_seeds(at_best, [*by, "lr"]).reset_index("lr")
+def scores(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """At each setting's own rate: lr, trained parameters, and of the test metric mean, low, high over so many seeds."""
+    best = reported(runs)
+    groups = best.assign(score=measure_of(runs).of(best)).groupby(by)
+    score = groups["score"].agg(mean="mean", low="min", high="max", seeds="count")
+    return groups.agg(lr=("lr", "first"), parameters=("trainable", "first")).join(score)
 
 
 @dataclass(frozen=True)
 class RankSweep:
-    """What a rank sweep says; rates are chosen on validation at seed 0, numbers are of the test split.
+    """What a rank sweep says, on the test split, in the unit that is shown.
 
-    own, shared  by rank r: lr; mean, std, min, max, count over the seeds; at the rank's own rate, at the shared one.
-                 `own` also has the trained parameters, and share: of full fine-tuning's gain over the base, 1.0 = all
-    full         what `own` has, of full fine-tuning at its own rate
-    base         the score before training
+    lora   a row for each (place, r), "q, v" or "all-linear" or "MLP": see `scores`
+    full   the same of full fine-tuning
+    base   the score before training
     """
 
     measure: Measure
     runs: pd.DataFrame
-    own: pd.DataFrame
-    shared: pd.DataFrame
+    lora: pd.DataFrame
     full: pd.Series
     base: float
 
     @classmethod
     def of(cls, runs: pd.DataFrame, bases: pd.DataFrame) -> "RankSweep":
-        measure, lora = measure_of(runs), runs.query("method == 'lora'")
-        same = ["task", "base"]
+        measure, same = measure_of(runs), ["task", "base"]
         base = measure.of(bases.merge(runs[same].drop_duplicates(), on=same)).item()
-        by_rank = at_own_lr(runs, ["method", "r"])  # full fine-tuning has r = 0
-        by_rank["parameters"] = runs.groupby(["method", "r"])["trainable"].first()
-        own, full = by_rank.loc["lora"].copy(), by_rank.loc["full", 0].copy()
-        own["share"], full["share"] = (own["mean"] - base) / (full["mean"] - base), 1.0
-        shared = over_seeds(lora[lora["lr"] == shared_lr(runs)], ["r", "lr"]).reset_index("lr")
-        return cls(measure, runs, own, shared, full, base)
+        found = scores(runs.assign(place=runs["targets"].map(PLACES)), ["method", "place", "r"])
+        return cls(measure, runs, found.loc["lora"], found.loc["full"].iloc[0], base)
 
     @property
     def table(self) -> pd.DataFrame:
-        """`own`, and full fine-tuning as the last row."""
-        return pd.concat([self.own, self.full.to_frame("full").T]).astype({"count": int, "parameters": int})
+        """`lora`, and full fine-tuning as the last row."""
+        rows = {f"{place}, r = {r}": row for (place, r), row in self.lora.iterrows()} | {"full": self.full}
+        return pd.DataFrame(rows).T.astype({"seeds": int, "parameters": int})
 
-    def verdict(self) -> str:
-        """What the sweep says about rank, in words: is the step from the lowest to the highest beyond the seeds?"""
-        low, high = self.own.iloc[0], self.own.iloc[-1]
-        if low["min"] <= high["max"] and high["min"] <= low["max"]:
-            return f"r = {low.name} and r = {high.name} do not differ by more than seeds do"
-        gain, m = self.measure.sign * (high["mean"] - low["mean"]), self.measure
-        better = "better" if gain > 0 else "worse"
-        return f"r = {high.name} is {abs(gain):.{m.digits}f} {m.points} {better} than r = {low.name}"
+    def gain(self, one: tuple[str, int] | str, other: tuple[str, int] | str) -> tuple[float, float, float]:
+        """How much better one (place, r), or "full", is than another, and the 95 % interval, in the unit that is shown.
+
+        See `compare.difference`.
+        """
+        m = self.measure
+        mean, low, high = difference(self._runs(one), self._runs(other), f"test_{m.name}")
+        if m.sign < 0:
+            mean, low, high = -mean, -high, -low
+        return m.factor * mean, m.factor * low, m.factor * high
+
+    def _runs(self, which) -> pd.DataFrame:
+        best = reported(self.runs)
+        if which == "full":
+            return best[best["method"] == "full"]
+        place, r = which
+        return best[(best["targets"].map(PLACES) == place) & (best["r"] == r) & (best["method"] == "lora")]
+
+    def compare(self, one, other) -> str:
+        """In words: does the difference between two settings exceed chance?"""
+        mean, low, high = self.gain(one, other)
+        names = [which if which == "full" else f"{which[0]} r = {which[1]}" for which in (one, other)]
+        m = self.measure
+        words = "better" if mean > 0 else "worse"
+        sure = "" if low > 0 or high < 0 else ", within chance"
+        between = f"{low:+.{m.digits}f} to {high:+.{m.digits}f}{sure}"
+        return f"{names[0]} is {abs(mean):.{m.digits}f} {m.points} {words} than {names[1]} ({between})"

@@ -1,0 +1,63 @@
+"""Recorded runs compared: each setting at its own learning rate, and whether a difference exceeds chance."""
+
+import re
+from functools import cache
+from statistics import stdev
+
+import numpy as np
+import pandas as pd
+
+from lorakit.chapters.experiment import CHOOSE, METRIC
+from lorakit.lab import records
+from lorakit.lab.tasks import TASKS
+
+# What two runs of one setting share; they may differ in learning rate and seed.
+SETTING = ["task", "base", "method", "size", "hidden", "r", "alpha", "targets", "use_rslora", "d", "steps"]
+SETTING += ["batch_size"]
+T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31}  # Student's t, two-sided 95 %
+
+
+def reported(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each setting the runs at the learning rate that the choosing seeds prefer on validation (`experiment.tuned`).
+
+    Runs of one task, as `records.load` gives them.
+    """
+    by = [name for name in SETTING if name in runs]
+    choosing = runs[runs["seed"] < CHOOSE]
+    best = records.best_lr(choosing, by, METRIC[runs["task"].iloc[0]])
+    return runs.merge(best.reset_index(), on=[*by, "lr"])
+
+
+def difference(runs: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[float, float, float]:
+    """How much higher `metric` is over the seeds of `runs` than of `other`, and the 95 % interval: (mean, low, high).
+
+    Where the records say which test answers were right: paired by question, resampled by wording, since questions
+    that are worded alike are right or wrong together. Otherwise over the seeds, by Student's t.
+    """
+    if "right" in runs and "right" in other and runs["right"].notna().all() and other["right"].notna().all():
+        gain = _right(runs) - _right(other)  # (questions,)
+        groups = pd.Series(gain).groupby(wordings(runs["task"].iloc[0])[: len(gain)])
+        sums, counts = groups.sum().to_numpy(), groups.size().to_numpy()
+        drawn = np.random.default_rng(0).integers(len(sums), size=(10_000, len(sums)))
+        low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (0.025, 0.975))
+        return float(gain.mean()), float(low), float(high)
+    a, b = runs[metric].tolist(), other[metric].tolist()
+    mean, free = sum(a) / len(a) - sum(b) / len(b), len(a) + len(b) - 2
+    if len(a) < 2 or len(b) < 2:
+        return mean, -np.inf, np.inf
+    error = T95.get(free, 2.0) * (stdev(a) ** 2 / len(a) + stdev(b) ** 2 / len(b)) ** 0.5
+    return mean, mean - error, mean + error
+
+
+def _right(runs: pd.DataFrame) -> np.ndarray:
+    """The share of the seeds that have each test question right, (questions,)."""
+    return np.mean([[int(one) for one in right] for right in runs["right"]], axis=0)
+
+
+@cache
+def wordings(task: str) -> list[str]:
+    """How each test question of text-to-SQL begins; of another task every example is worded in its own way."""
+    if task != "text_to_sql":
+        return [str(number) for number, _ in enumerate(TASKS[task]().test)]
+    asked = [example.prompt.split("question: ")[1] for example in TASKS[task]().test]
+    return [" ".join(re.sub("^for .*?, ", "", question).split()[:3]) for question in asked]
