@@ -39,13 +39,13 @@ def experiments(tiny: bool) -> list:
     more = {"batch_size": 2, "steps": 2, "precision": "no", "lr": 1e-3}
     two = [Run(method="lora", r=1, alpha=16, targets=("q", "v"), **more), Run(method="full", **more)]
     if tiny:
-        return [Experiment("tiny", "two runs", lambda: two)]
+        return [Experiment("tiny", "two runs", lambda rows: two)]
     return [found for name, found in EXPERIMENTS.items() if name.startswith("smollm2_")]
 
 
 def missing_base(experiment) -> str:
     """What to do about a base that the runs need and this machine has not; "" where all are here."""
-    for base in dict.fromkeys(run.base for run in experiment.grid()):
+    for base in dict.fromkeys(run.base for run in experiment.wanted([])):
         try:
             find_base(base)
         except LoRAError as error:
@@ -54,7 +54,7 @@ def missing_base(experiment) -> str:
 
 
 def of_experiment(experiment, device: str, budget: Budget, folder: Path) -> Iterator[dict]:
-    """The grid, and then, where all of it is there, the runs that are reported."""
+    """The runs that the sweep wants, and, once these are there, those that it wants then."""
     file = folder / f"{experiment.name}_gpu.jsonl"
 
     def do(runs: list[Run]) -> Iterator[dict]:
@@ -62,14 +62,13 @@ def of_experiment(experiment, device: str, budget: Budget, folder: Path) -> Iter
         fields = [{"sweep": experiment.name, "run": name} for name in cells]
         yield from measured(fields, budget, lambda cell, seconds: [run_row(cells[cell["run"]], file, device)])
 
-    grid = list(dict.fromkeys(experiment.grid()))
-    yield from do(grid)
-    records = {Run.of(row): row for row in read(file)}
-    trained = [records[run] for run in grid if "metrics" in records.get(run, ())]
-    if not trained or not records.keys() >= set(grid):
-        yield {"sweep": experiment.name, "not_done": "the reported runs wait for the grid: give the command again"}
-        return
-    yield from do([run for run in dict.fromkeys(experiment.final(trained)) if run not in grid])
+    runs: list[Run] = []
+    while new := [run for run in experiment.wanted(list(read(file))) if run not in runs]:
+        yield from do(new)
+        runs += new
+        if not {Run.of(row) for row in read(file)} >= set(runs):
+            yield {"sweep": experiment.name, "not_done": "the reported runs wait for the grid: give the command again"}
+            return
 
 
 def run_row(run: Run, file: Path, device: str) -> dict:

@@ -74,6 +74,8 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None, clu
         name = experiment.keep(run)
         return out.parent / "adapters" / name if name else None
 
+    if any(map(outdated, read(file))):
+        raise lk.LoRAError(f"{file} is from before the rules of a fair comparison: move it away, and run this again")
     rows: list[dict] = []
     while set(runs := experiment.wanted(rows)) - {Run.of(row) for row in rows}:
         others = [other for other in out.glob("*.jsonl") if not other.stem.endswith(GPU)]
@@ -87,8 +89,8 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None, clu
 
 
 def outdated(row: dict) -> bool:
-    """Whether a record's validation is that of a split which the task no longer has, under a name of its own."""
-    return "metrics" in row and "validation" not in row["metrics"]
+    """Whether a record's validation was that of a split which the task no longer has: it must not choose any more."""
+    return "validation_of" in row
 
 
 def index(out: Path) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from lorakit.lab.kinds import KINDS
-from lorakit.show.style import BLACK, BLUE, GREY, ORANGE, CourseFigure, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure
 
 # A column of the table → its axis, and whether it spans factors of ten.
 MEASURES = {
@@ -18,6 +18,12 @@ MEASURES = {
     "context": ("context left (tokens)", False),
 }
 PANELS = ("test", "share", "memory", "decode", "context")
+PLACES = {"q+v": "LoRA on q, v", "q+k+v+o+mlp": "LoRA on all", "mlp": "LoRA on the MLP", "": "every weight"}
+FORGETTING = {
+    "LoRA on q, v": {"color": BLUE, "marker": "o"}, "LoRA on all": {"color": RED, "marker": "s"},
+    "LoRA on the MLP": {"color": GREEN, "marker": "D"}, "every weight": {"color": BLACK, "marker": "v"},
+}  # fmt: skip
+LABELLED = ("LoRA on q, v, r = 8", "LoRA on all, r = 8", "LoRA on the MLP, r = 4", "every weight")
 BAR = dict(linewidth=6, alpha=0.3, solid_capstyle="butt")  # a range
 
 
@@ -116,4 +122,28 @@ def two_tasks_figure(table: pd.DataFrame, python: pd.DataFrame) -> CourseFigure:
         ax.text(right - 0.02, heights[key], row["method"], va="center", color=colour, fontsize=13)
     ax.set(xlabel="Python source, bits per byte (lower is better)", ylabel="SQL, test right (%)")
     ax.set_xlim(both["python_test_high"].max() + 0.1, right - 0.55)
+    return fig
+
+
+def forgetting_figure(runs: pd.DataFrame, base: pd.Series, title: str) -> CourseFigure:
+    """What is learnt across, what is forgotten up: a line over the learning rates of each setting, means over seeds.
+
+    runs   of Python source on nano, as `records.load` gives them; base: the record of nano itself
+    """
+    kinds = ["english", "unpaired", "paired"]
+    runs = runs.dropna(subset=[f"old_{kind}" for kind in kinds])
+    risen = sum(runs[f"old_{kind}"] - base[f"old_{kind}"] for kind in kinds) / len(kinds)
+    names = runs["targets"].map(PLACES) + runs["r"].map(", r = {}".format).where(runs["method"] == "lora", "")
+    found = runs.assign(risen=risen, name=names).groupby(["name", "lr"])[["test_bits_per_byte", "risen"]].mean()
+    fig, ax = figure(title, size=(10, 4.6))
+    for name, line in found.groupby("name"):
+        place = name.split(", r = ")[0]
+        line = line[line["test_bits_per_byte"] < 3.1]  # what broke down learnt nothing to compare
+        style = FORGETTING[place] | {"label": place} if name in LABELLED else FORGETTING[place]
+        ax.plot(line["test_bits_per_byte"], line["risen"], "-", markersize=9, alpha=0.8, **style)
+    ax.set(
+        xlabel="Python source, bits per byte (better to the right)", ylabel="loss on old text:\nrise in nats per token"
+    )
+    ax.invert_xaxis()
+    ax.legend(loc="upper left")
     return fig

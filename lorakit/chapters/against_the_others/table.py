@@ -24,7 +24,7 @@ def of_kinds(runs: pd.DataFrame, task: str = "text_to_sql") -> pd.DataFrame:
     """Of the runs of sweeps those that are one of KINDS, in its order, on a task: a row each.
 
     Columns: key, lr, seed, validation and test (percent right, or bits per byte), and `best`: whether the run has the
-    learning rate that validation chose for its kind, among the runs with seed 0.
+    learning rate that validation chose for its kind: the one that has the most seeds.
     """
     _, batch_size, metric, factor = TASKS[task]
     kinds = pd.DataFrame(
@@ -33,8 +33,8 @@ def of_kinds(runs: pd.DataFrame, task: str = "text_to_sql") -> pd.DataFrame:
     kinds["targets"] = kinds["targets"].map("+".join)
     runs = runs[(runs["task"] == task) & (runs["batch_size"] == batch_size)]
     runs = kinds.merge(runs.fillna({"size": 0, "hidden": 0}), on=SAME)  # two fields that old records lack
-    rates = records.best_lr(runs[runs["seed"] == 0], ["key"], f"validation_{metric}")
-    runs["best"] = runs["lr"] == runs["key"].map(rates)
+    rates = runs.groupby(["key", "lr"])["seed"].nunique().sort_values().reset_index("lr")["lr"]
+    runs["best"] = runs["lr"] == runs["key"].map(rates.groupby("key").last())
     for split in ("validation", "test"):
         runs[split] = factor * runs[f"{split}_{metric}"]
     return runs[["key", "lr", "seed", "validation", "test", "best"]]

@@ -19,10 +19,14 @@ OPEN = "not measured here yet"
 
 
 class Claim(NamedTuple):
-    """What people say; the chapter that measures it; the values that settle it, and how they read; what to remember."""
+    """What people say; the chapter that settles it, and how; the values, and how they read; what to remember.
+
+    how   "measured" on the reader's machine, "recomputed" from a formula, or "recorded": read from data/results
+    """
 
     says: str
     chapter: str
+    how: str
     values: tuple[str, ...]
     reads: str
     verdict: str
@@ -36,57 +40,65 @@ class Claim(NamedTuple):
 
 
 CLAIMS = (
-    Claim("a fresh adapter changes nothing", "03", ("same_at_step_0",),
+    Claim("a fresh adapter changes nothing", "03", "measured", ("same_at_step_0",),
           "{}", "true, bit for bit, because B is zero"),
-    Claim("training leaves the base alone", "04", ("base_unchanged",),
+    Claim("training leaves the base alone", "04", "measured", ("base_unchanged",),
           "{}", "true, bit for bit; a hash proves it"),
-    Claim("less than 1 % of the parameters train", "00", ("trainable_percent",),
+    Claim("less than 1 % of the parameters train", "00", "measured", ("trainable_percent",),
           "{:.2f} %", "true for usual ranks; it is r and the targets that decide"),
-    Claim("10,000 times fewer parameters", "04", ("fewer_r1", "fewer_r4"),
+    Claim("10,000 times fewer parameters", "04", "recomputed", ("fewer_r1", "fewer_r4"),
           "{:,.0f} × at r = 1, {:,.0f} × at r = 4", "of GPT-3 175B with a small r; of GPT-2 124M at most 3,376 times"),
-    Claim("a checkpoint of 35 MB, not 350 GB", "04", ("file_mb_r4",),
+    Claim("a checkpoint of 35 MB, not 350 GB", "04", "recomputed", ("file_mb_r4",),
           "{:.1f} MB at r = 4, fp16", "true for r = 4 on q and v"),
-    Claim("a third of the training memory", "05", ("memory_share_one", "memory_share_many"),
+    Claim("a third of the training memory", "05", "measured", ("memory_share_one", "memory_share_many"),
           "{:.0%} with 1 row, {:.0%} with 32", "only with AdamW, and with activations below a third of the weights"),
-    Claim("r = 1 is often enough", "06", ("rank1_sql", "rank1_python"),
-          "{:.0%} of full's gain on SQL, {:.0%} on Python",
+    Claim("r = 1 is often enough", "06", "recorded", ("rank1_sql", "rank1_python"),
+          "{:+.1f} points on SQL, {:+.2f} bits per byte on Python, beside full",
           "for what the base can almost do; a new domain pays for rank"),
-    Claim("more rank, diminishing returns", "06", ("rank1_python", "rank64_python"),
-          "{:.0%} at r = 1, {:.0%} at r = 64 (Python)", "true; but the rest may matter"),
-    Claim("on par with full fine-tuning", "06", ("rank64_sql", "rank64_python"),
-          "{:.0%} of its gain on SQL, {:.0%} on Python",
-          "near the base's abilities yes, far from them not on q and v alone"),
-    Claim("prefix tuning eats context", "07", ("prefix_share",),
+    Claim("more rank, diminishing returns", "06", "recorded", ("rank1_python", "rank64_python"),
+          "{:+.2f} bits per byte at r = 1, {:+.2f} at r = 64 (q, v), beside full", "true; placement matters more"),
+    Claim("on par with full fine-tuning", "06", "recorded", ("all64_sql", "all64_python"),
+          "{:+.1f} points on SQL, {:+.2f} bits per byte on Python, all-linear r = 64",
+          "near the base's abilities; far from them not in as many steps"),
+    Claim("LoRA's best rate is ten times full's", "06", "recorded", ("rate_times_low", "rate_times_high"),
+          "{:.0f} to {:.0f} times", "about; alpha and A's size set it, not the number of parameters"),
+    Claim("alpha is one more thing to tune", "06", "measured", ("four_knobs",),
+          "losses differ by {:.0e}", "no: alpha, A's size and two rates are two degrees of freedom, exactly"),
+    Claim("prefix tuning eats context", "07", "recomputed", ("prefix_share",),
           "{:.0%} of it for 16 tokens", "true; whether it hurts depends on the prompts' length"),
-    Claim("ranks and seeds agree on the top direction, not on the rest", "08", ("phi_top", "phi_all"),
+    Claim("ranks and seeds agree on the top direction, not on the rest", "08", "measured", ("phi_top", "phi_all"),
           "φ(1, 1) = {:.2f}, φ(64, 64) = {:.2f}", "true; by chance 0.004 and 0.25"),
-    Claim("no added latency once merged", "09", ("merged_added", "latency_noise"),
+    Claim("no added latency once merged", "09", "measured", ("merged_added", "latency_noise"),
           "{:+.1%}, noise {:.1%}", "true: the same operations as the base"),
-    Claim("adapter layers add 20 to 30 %", "09", ("houlsby_added",),
+    Claim("adapter layers add 20 to 30 %", "09", "measured", ("houlsby_added",),
           "{:+.1%} (1 row of 16 tokens)", "less on a CPU; the paper's figure is a GPU's, with small batches"),
-    Claim("unmerging gives the base back", "09", ("unmerge_exact",),
+    Claim("unmerging gives the base back", "09", "measured", ("unmerge_exact",),
           "{}", "bit for bit if W₀ is kept; subtracting rounds"),
-    Claim("hot swap is instant", "10", ("switch_us",),
+    Claim("hot swap is instant", "10", "measured", ("switch_us",),
           "{:,.0f} µs", "true: references move, no numbers"),
-    Claim("different tasks in one batch", "10", ("mixed_same",),
+    Claim("different tasks in one batch", "10", "measured", ("mixed_same",),
           "{}", "true, each row as if alone, with the adapters left unmerged"),
-    Claim("1,000 tasks on one base", "10", ("resident_adapters", "resident_mb"),
+    Claim("1,000 tasks on one base", "10", "measured", ("resident_adapters", "resident_mb"),
           "{:,.0f} adapters in {:,.0f} MB", "true: the base is there once"),
-    Claim("a 7B model in 10 GB", "11", ("seven_bf16_gb", "seven_4bit_gb"),
+    Claim("LoRA grows intruder dimensions", "08", "measured", ("intruders_learnt", "intruders_random"),
+          "{:.0f} of 80 learnt, {:.0f} in random updates as large", "so does a random update of that size and rank"),
+    Claim("merging into 4 bits keeps the update", "11", "measured", ("kept_4bit_large", "kept_4bit_small"),
+          "{:.0%} of a large one, {:.0%} of a small one", "it depends on ‖ΔW‖ / ‖W₀‖"),
+    Claim("a 7B model in 10 GB", "11", "recomputed", ("seven_bf16_gb", "seven_4bit_gb"),
           "{:.1f} GB in bf16, {:.1f} GB in 4 bits",
           "only with a quantized base: LoRA does not shrink the frozen weights"),
 )  # fmt: skip
 
 
 def claims_table(mine: Mapping[str, dict] | None = None, recorded: Mapping[str, dict] | None = None) -> pd.DataFrame:
-    """A row for each claim: chapter, yours (OPEN where not measured), recorded, so.
+    """A row for each claim: chapter, how, yours (OPEN where its chapter has not run here), recorded, so.
 
     mine, recorded   values as the workbook holds them; None: this student's workbook, data/results/claims.json
     """
     mine = workbook.read(workbook.MEASURED) if mine is None else mine
     recorded = json.loads(FILE.read_text(encoding="utf-8"))["values"] if recorded is None else recorded
-    rows = {c.says: (c.chapter, c.shown(mine) or OPEN, c.shown(recorded) or "–", c.verdict) for c in CLAIMS}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["chapter", "yours", "recorded", "so"])
+    rows = {c.says: (c.chapter, c.how, c.shown(mine) or OPEN, c.shown(recorded) or "–", c.verdict) for c in CLAIMS}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["chapter", "how", "yours", "recorded", "so"])
     return table.rename_axis(columns="claim")
 
 

@@ -132,7 +132,7 @@ def _results(runs, work):
 
 
 def test_the_command_spreads_an_experiment_with_ray(ray, runs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(results.EXPERIMENTS, "tiny", Experiment("tiny", "", lambda: runs[:1]))
+    monkeypatch.setitem(results.EXPERIMENTS, "tiny", Experiment("tiny", "", lambda rows: runs[:1]))
     assert results.main(["tiny", "--ray", "--out", str(tmp_path)]) == 0
     assert "tiny: 1 runs" in capsys.readouterr().out
     assert [Run.of(row) for row in sweep.read(tmp_path / "tiny.jsonl")] == runs[:1]
