@@ -32,7 +32,6 @@ from tests.conformance import test_merging as merging  # noqa: E402
 from tests.conformance import test_mixed as mixing  # noqa: E402
 from tests.conformance import test_peft as with_peft  # noqa: E402
 from tests.support.architectures import ARCHITECTURES, HALVES, base  # noqa: E402
-from tests.support.properties import MORE, PROPERTIES  # noqa: E402
 from tests.support.saving import edit_config, edit_weights  # noqa: E402
 from tests.support.tiny_models import assert_same, build, logits, snapshot  # noqa: E402
 
@@ -217,19 +216,13 @@ def page() -> str:
         [row["tool"], row["version"], row["what"], "" if row["difference"] is None else f"{row['difference']:.1g}"]
         for row in tools["tools"]
     ]
-    checks = [[number, each.what, each.peft, each.ours] for number, each in PROPERTIES.items()]
-    tests = [f"{number}. {', '.join(f'`{test}`' for test in each.tests)}" for number, each in PROPERTIES.items()]
     return TEMPLATE.read_text(encoding="utf-8").format(
         versions=versions(),
         architectures=markdown_table(head, [row(each.kind, each.title) for each in ARCHITECTURES.values()]),
         refused=markdown_table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()]),
         tools=tools,
         other_tools=markdown_table(["tool", "version", "what", "largest difference"], tried),
-        number_of_properties=len(PROPERTIES),
         number_of_models=len(ARCHITECTURES),
-        properties=markdown_table(["", "property", "PEFT's tolerance", "lorakit's"], checks),
-        tests="\n".join(tests),
-        more=markdown_table(["test", "what it shows"], [[f"`{test}`", what] for test, what in MORE.items()]),
     )
 
 
