@@ -1,9 +1,10 @@
-"""Ctrl-C at random instants of a verb of lorakit.core: the model is as before it, or as after it."""
+"""Ctrl-C at random instants of a verb: the model is as before it, or as after it. In training: test_kill.py, too."""
 
 import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,8 +14,10 @@ import torch
 
 import lorakit as lk
 from lorakit.core.state import THREAD
+from lorakit.lab import checkpoint
 from tests.support.figures import record, size
 from tests.support.tiny_models import build, fill, logits, same_tensors, snapshot
+from tests.support.training_runs import fresh, run
 
 CONFIGS = {
     "a": lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")),
@@ -124,3 +127,55 @@ def test_ctrl_c_leaves_a_verb_undone_or_done(verb, tmp_path):
     COUNTED[verb] = outcomes
     if COUNTED.keys() == VERBS.keys():
         record("interrupted_verbs", **COUNTED)
+
+
+def test_a_second_ctrl_c_after_a_checkpoint_that_failed_still_returns_the_history(tmp_path, monkeypatch):
+    """That failure has been a warning already; the run it did not stop is the reader's to keep."""
+
+    def full(folder, parameters, optimizer, state):
+        raise checkpoint.CheckpointNotSaved(f"step {len(state['rows'])}: disk full")
+
+    def press_twice(module, inputs):
+        calls.append(module.training)
+        if sum(calls) == 4:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", full)
+    model, calls = fresh(), []
+    model.register_forward_pre_hook(press_twice)
+    with pytest.warns(UserWarning, match="step 2: disk full"):
+        history = run(model, checkpoint=tmp_path, checkpoint_every=2)
+    assert history.interrupted and len(history.rows) == 3
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+import lorakit as lk
+
+class PressCtrlC:
+    '''While GPT-2's code and what it needs are imported, deep inside load_base.'''
+
+    pressed = False
+
+    def find_spec(self, name, path, target=None):
+        if name.startswith("sympy.calculus") and not self.pressed:
+            self.pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, PressCtrlC())
+try:
+    lk.load_base("nano")
+    print("loaded")
+except KeyboardInterrupt:
+    print("interrupted", sys.meta_path[0].pressed)
+model, tokenizer = lk.load_base("nano")
+print(type(model).__name__)
+"""
+
+
+def test_a_load_that_ctrl_c_stops_can_be_tried_again():
+    """Cut short there, sympy and torch cannot be imported again: every later load in the kernel would fail."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=240)
+    assert done.stdout.split() == ["interrupted", "True", "GPT2LMHeadModel"], done.stdout + done.stderr[-3000:]
