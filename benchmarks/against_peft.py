@@ -12,10 +12,12 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
+import loralib
 import peft
 import torch
 from torch import nn
@@ -41,11 +43,6 @@ from lorakit.study.latency import Comparison, compare
 from lorakit.study.memory_measured import measure_step
 from lorakit.study.parameters import Decoder
 
-try:
-    import loralib
-except ImportError:  # then its columns are left out
-    loralib = None
-
 GPT3 = Decoder(layers=96, width=12288, heads=96, vocabulary=50257, context=2048, inner=4 * 12288)
 TINY = Decoder(layers=2, width=64, heads=2, vocabulary=300, context=128, inner=256)
 
@@ -56,9 +53,8 @@ class Bench:
     def __init__(self, device: str, repeats: int, seconds: float, tiny: bool) -> None:
         self.device, self.repeats, self.seconds, self.tiny = device, repeats, seconds, tiny
         self.base = random_gpt2(TINY if tiny else "gpt2", device=device, dropout=0.0).requires_grad_(False)
-        self.models = {"lorakit": with_lorakit(self.base), "peft": with_peft(self.base)}
-        if loralib:
-            self.models["loralib"] = with_loralib(self.base)
+        contestants = {"lorakit": with_lorakit, "peft": with_peft, "loralib": with_loralib}
+        self.models = {name: adapted(self.base) for name, adapted in contestants.items()}
         self.tokens = self.batch(4, 128)
         self.apart = agree(self.models, self.tokens)
 
@@ -68,6 +64,12 @@ class Bench:
     def compare(self, jobs: dict, seconds: float = float("inf")) -> Comparison:
         """`seconds`: no longer than that."""
         return compare(jobs, repeats=self.repeats, device=self.device, seconds=min(seconds, self.seconds))
+
+    def milliseconds(self, ours: Callable, theirs: Callable, seconds: float) -> dict[str, float]:
+        """Medians of lorakit's job and of PEFT's, and the ratio of the two."""
+        jobs = self.compare({"lorakit": ours, "peft": theirs}, seconds).jobs
+        found = {name: 1e3 * jobs[name].median for name in ("lorakit", "peft")}
+        return found | {"ratio": found["lorakit"] / found["peft"]}
 
 
 def with_loralib(base: nn.Module) -> nn.Module:
@@ -89,7 +91,7 @@ def row(what: str, goal: str, met: bool | None, **values: float) -> dict:
 
 def overheads(what: str, found: Comparison) -> dict:
     """A row of what each contestant adds to the base's time; the goal is at most half of what PEFT adds."""
-    over = {name: job.ratio - 1 for name, job in found.jobs.items() if name in ("lorakit", "peft", "loralib")}
+    over = {name: found.jobs[name].ratio - 1 for name in ("lorakit", "peft", "loralib")}
     met = over["lorakit"] <= over["peft"] / 2
     if over["peft"] <= found.noise or (not met and over["lorakit"] - over["peft"] / 2 <= found.noise):
         met = None
@@ -113,14 +115,12 @@ def peak_mib(model: nn.Module, tokens: torch.Tensor) -> float:
     return (found.peak - found.weights - found.optimizer) / 2**20
 
 
+@torch.no_grad()
+def forward(model: nn.Module, ids: torch.Tensor) -> None:
+    model(input_ids=ids, logits_to_keep=1)
+
+
 def answering(bench: Bench) -> Iterator[dict]:
-    def forward(model, ids):
-        def run():
-            with torch.no_grad():
-                model(input_ids=ids, logits_to_keep=1)
-
-        return run
-
     merged = with_lorakit(bench.base)
     lk.merge(merged)
     models = {"base": bench.base, **bench.models, "merged": merged}
@@ -128,7 +128,7 @@ def answering(bench: Bench) -> Iterator[dict]:
         model.eval()
     for rows, length in ((4, 128), (1, 32)):
         ids = bench.tokens[:rows, :length]
-        found = bench.compare({name: forward(model, ids) for name, model in models.items()})
+        found = bench.compare({name: partial(forward, model, ids) for name, model in models.items()})
         yield overheads(f"unmerged forward {rows} x {length}, overhead", found)
         if rows == 4:
             added, met = found.jobs["merged"].ratio - 1, found.verdict("merged") != "slower"
@@ -143,14 +143,13 @@ def many_adapters(bench: Bench) -> Iterator[dict]:
         lk.inject(ours, our_config(), name=name, seed=i)
         theirs.add_adapter(name, peft_config())
     next_of_ours, next_of_theirs = cycle(names), cycle(names)
-    mine, other = milliseconds(
-        bench,
+    switch = bench.milliseconds(
         lambda: lk.set_adapter(ours, next(next_of_ours)),
         lambda: theirs.set_adapter(next(next_of_theirs)),
         seconds=2,
     )
-    met = mine < 1 and mine <= other / 10
-    yield row("switch adapter, ms", "under 1 ms, a tenth of PEFT's", met, lorakit=mine, peft=other, ratio=mine / other)
+    met = switch["lorakit"] < 1 and switch["ratio"] <= 1 / 10
+    yield row("switch adapter, ms", "under 1 ms, a tenth of PEFT's", met, **switch)
 
     lk.set_adapter(ours, names[0])
     for model in (ours, theirs):
@@ -165,22 +164,15 @@ def many_adapters(bench: Bench) -> Iterator[dict]:
         yield row(f"16 rows over 8 adapters, {what}", "2 x PEFT, 1.25 x one adapter", met, **values)
 
 
-def milliseconds(bench: Bench, ours, theirs, seconds: float) -> tuple[float, float]:
-    found = bench.compare({"lorakit": ours, "peft": theirs}, seconds=seconds)
-    return 1e3 * found.jobs["lorakit"].median, 1e3 * found.jobs["peft"].median
-
-
 def getting_ready(bench: Bench) -> Iterator[dict]:
     """Injecting, and importing."""
     fresh = copy.deepcopy(bench.base)
-    mine, other = milliseconds(
-        bench,
+    inject = bench.milliseconds(
         lambda: lk.eject(lk.inject(fresh, our_config())),
         lambda: peft.get_peft_model(fresh, peft_config()).unload(),
         seconds=4,
     )
-    values = dict(lorakit=mine, peft=other, ratio=mine / other)
-    yield row("inject (and take out again), ms", "a fifth of PEFT's", mine <= other / 5, **values)
+    yield row("inject (and take out again), ms", "a fifth of PEFT's", inject["ratio"] <= 1 / 5, **inject)
     gpt3 = random_gpt2(TINY if bench.tiny else GPT3, device="meta")
     start = time.perf_counter()
     lk.inject(gpt3, lk.LoRAConfig(r=64, targets=("q", "v")))

@@ -5,6 +5,7 @@ the losses, or the logits, or the texts are apart. A tool that is not installed 
 shows the table.
 """
 
+import math
 import os
 import sys
 import tempfile
@@ -66,19 +67,18 @@ def tokenizer():
     )
 
 
+HOW = dict(max_steps=5, logging_steps=1, learning_rate=1e-2, report_to=[], use_cpu=True, disable_tqdm=True, seed=0)
+
+
 def losses(trainer) -> torch.Tensor:
     trainer.train()
     return torch.tensor([row["loss"] for row in trainer.state.log_history if "loss" in row], dtype=torch.float64)
 
 
-HOW = dict(max_steps=5, logging_steps=1, learning_rate=1e-2, report_to=[], use_cpu=True, disable_tqdm=True, seed=0)
-
-
-def trainer():
+def trainer(model):
     rows = [{"input_ids": ids, "labels": ids} for ids in IDS] * 4
     args = transformers.TrainingArguments(str(HERE / "run"), **HOW)
-    ours, peft = (losses(transformers.Trainer(model, args, train_dataset=rows)) for model in pair())
-    return "5 steps, losses", ours - peft
+    return losses(transformers.Trainer(model, args, train_dataset=rows))
 
 
 def dataset(rows: list[dict]):
@@ -89,117 +89,104 @@ def dataset(rows: list[dict]):
     return Dataset.from_list(rows)
 
 
-def sft():
+def sft(model):
     import trl
 
     data = dataset([{"text": text} for text in TEXTS])
     args = trl.SFTConfig(str(HERE / "sft"), per_device_train_batch_size=2, bf16=False, **HOW)
-    ours, peft = (
-        losses(trl.SFTTrainer(model, args, train_dataset=data, processing_class=tokenizer())) for model in pair()
-    )
-    return "SFT, 5 steps, losses", ours - peft
+    return losses(trl.SFTTrainer(model, args, train_dataset=data, processing_class=tokenizer()))
 
 
-def dpo():
+def dpo(model):
     import trl
 
     data = dataset([{"prompt": t, "chosen": " yes", "rejected": " no"} for t in TEXTS])
     args = trl.DPOConfig(str(HERE / "dpo"), per_device_train_batch_size=2, bf16=False, **HOW)
-    found = [
-        losses(trl.DPOTrainer(model, base(), args=args, train_dataset=data, processing_class=tokenizer()))
-        for model in pair()
-    ]
-    return "DPO with a reference model of its own, 5 steps, losses", found[0] - found[1]
+    return losses(trl.DPOTrainer(model, base(), args=args, train_dataset=data, processing_class=tokenizer()))
 
 
-def accelerate():
+def accelerate(model):
     from accelerate import Accelerator
 
-    found = []
-    for model in pair():
-        accelerator = Accelerator(cpu=True)
-        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-        model, optimizer = accelerator.prepare(model, optimizer)
-        for _ in range(5):
-            loss = model(input_ids=IDS, labels=IDS).loss
-            accelerator.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-        found.append(loss.detach())
-    return "prepare, 5 steps, last loss", found[0] - found[1]
+    accelerator = Accelerator(cpu=True)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    for _ in range(5):
+        loss = model(input_ids=IDS, labels=IDS).loss
+        accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+    return loss.detach()
 
 
-def logits(make: Callable = base, change: Callable = lambda model: model):
-    with torch.no_grad():
-        ours, peft = (change(model.eval())(input_ids=IDS).logits for model in pair(make))
-    return ours - peft
+@torch.no_grad()
+def logits(model):
+    return model.eval()(input_ids=IDS).logits
 
 
 def compiled(model):
-    return torch.compile(model, fullgraph=True)
+    return logits(torch.compile(model, fullgraph=True))
+
+
+def pipeline(model):
+    """The bytes of the text, since texts have no difference."""
+    write = transformers.pipeline("text-generation", model=model.eval(), tokenizer=tokenizer())
+    text = write("one", max_new_tokens=8, do_sample=False)[0]["generated_text"]
+    return torch.tensor(list(text.encode()))
+
+
+def beams(model):
+    return model.eval().generate(input_ids=IDS[:1], max_new_tokens=8, num_beams=4)
+
+
+def assisted(model):
+    return model.eval().generate(input_ids=IDS[:1], max_new_tokens=8, assistant_model=base().eval())
 
 
 def bitsandbytes(**how):
-    config = transformers.BitsAndBytesConfig(**how)
-    return logits(lambda: base(quantization_config=config))
+    return lambda: base(quantization_config=transformers.BitsAndBytesConfig(**how))
 
 
 def torchao():
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
-    def make():
-        model = base()
-        quantize_(model, Int8WeightOnlyConfig())
-        return model
-
-    return "int8 weights, logits", logits(make)
+    model = base()
+    quantize_(model, Int8WeightOnlyConfig())
+    return model
 
 
-def generated(**how):
-    ours, peft = (model.eval().generate(input_ids=IDS[:1], max_new_tokens=8, **how) for model in pair())
-    return (ours != peft).double()
+NF4 = dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+# tool: its package, what is compared, how it is got from an adapted model, and what makes the base
+ROWS: dict[str, tuple[str, str, Callable, Callable]] = {
+    "transformers Trainer": ("transformers", "5 steps, losses", trainer, base),
+    "TRL SFTTrainer": ("trl", "SFT, 5 steps, losses", sft, base),
+    "TRL DPOTrainer": ("trl", "DPO with a reference model of its own, 5 steps, losses", dpo, base),
+    "Accelerate": ("accelerate", "prepare, 5 steps, last loss", accelerate, base),
+    "bitsandbytes 4 bit": ("bitsandbytes", "NF4, logits", logits, bitsandbytes(**NF4)),
+    "bitsandbytes 8 bit": ("bitsandbytes", "logits", logits, bitsandbytes(load_in_8bit=True)),
+    "torchao": ("torchao", "int8 weights, logits", logits, torchao),
+    "torch.compile": ("torch", "fullgraph, logits", compiled, base),
+    "pipeline": ("transformers", "text-generation, text", pipeline, base),
+    "beam search": ("transformers", "4 beams, tokens", beams, base),
+    "assisted decoding": ("transformers", "a draft model, tokens", assisted, base),
+}
 
 
-def pipeline():
-    ours, peft = (
-        transformers.pipeline("text-generation", model=model.eval(), tokenizer=tokenizer())(
-            "one", max_new_tokens=8, do_sample=False
-        )
-        for model in pair()
-    )
-    return "text-generation, text", torch.tensor(float(ours != peft))
-
-
-ROWS: dict[str, tuple[str, Callable]] = {
-    "transformers Trainer": ("transformers", trainer),
-    "TRL SFTTrainer": ("trl", sft),
-    "TRL DPOTrainer": ("trl", dpo),
-    "Accelerate": ("accelerate", accelerate),
-    "bitsandbytes 4 bit": ("bitsandbytes", lambda: ("NF4, logits", bitsandbytes(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32))),
-    "bitsandbytes 8 bit": ("bitsandbytes", lambda: ("logits", bitsandbytes(load_in_8bit=True))),
-    "torchao": ("torchao", torchao),
-    "torch.compile": ("torch", lambda: ("fullgraph, logits", logits(change=compiled))),
-    "pipeline": ("transformers", pipeline),
-    "beam search": ("transformers", lambda: ("4 beams, tokens", generated(num_beams=4))),
-    "assisted decoding": ("transformers", lambda: ("a draft model, tokens", generated(assistant_model=base().eval()))),
-}  # fmt: skip
-
-
-def main() -> int:
+def main() -> None:
     found = []
-    for tool, (package, run) in ROWS.items():
+    for tool, (package, what, run, make) in ROWS.items():
+        row = {"tool": tool, "version": "", "what": what, "difference": None}
         try:
-            what, difference = run()
-            row = {"version": version(package), "what": what, "difference": float(difference.abs().max())}
+            ours, peft = (run(model) for model in pair(make))
+            difference = float((ours - peft).abs().max()) if ours.shape == peft.shape else math.inf
+            row |= {"version": version(package), "difference": difference}
         except ImportError as error:
-            row = {"version": "", "what": f"not installed here ({error.name})", "difference": None}
-        found.append({"tool": tool, **row})
-        print(found[-1], flush=True)
+            row["what"] = f"not installed here ({error.name})"
+        found.append(row)
+        print(row, flush=True)
     command = "python benchmarks/other_tools.py"
     record.write(RESULTS / "other_tools.json", {"peft": version("peft"), "tools": found}, command)
-    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

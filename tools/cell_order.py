@@ -1,6 +1,6 @@
 """Run the chapters as students do: cells twice, all again, after Ctrl-C, and back up. Prints what goes wrong.
 
-    python tools/cell_order.py [NAME …] [--modes twice back interrupt]
+    python tools/cell_order.py [NAME …]         a NAME is a path or the start of a file name; none: all
 
     twice      every cell twice in a row, then all of them once more in the same kernel
     back       after that: every quick cell that changes no model, as if it alone were run again after all the others;
@@ -12,29 +12,26 @@ trains must give the same losses each time. Going back up, a cell may also stop 
 The notebooks are run from a copy, on the fast budget, without a network, with a workbook of their own.
 """
 
-import argparse
 import asyncio
 import configparser
 import contextlib
-import os
 import re
 import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
-sys.path.insert(0, str(Path(__file__).parent))
-from notebooks import ROOT, chosen, merged_streams  # noqa: E402
+from notebooks import ROOT, chosen, client, environment, merged_streams
 
 MODES = ("twice", "back", "interrupt")
 IGNORED = "nbval-ignore-output"
@@ -49,8 +46,7 @@ SAYS_WHICH = re.compile(r"[Rr]un the cells? under")
 QUICK = 2.0  # seconds: a slower cell is not run again on the way back up
 
 
-@dataclass
-class Finding:
+class Finding(NamedTuple):
     """One thing that should not be: in which cell (its number among all cells), in which turn, and what."""
 
     cell: int
@@ -64,11 +60,15 @@ class Report:
 
     notebook: str
     cells: int = 0
-    runs: dict[str, int] = field(default_factory=dict)  # mode -> times a cell was run
+    runs: Counter[str] = field(default_factory=Counter)  # mode -> times a cell was run
     interrupts: int = 0
     told: int = 0  # times a cell, out of order, said which ones to run first
     seconds: float = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list, repr=False)
+
+    def note(self, cell: int, turn: str, what: str) -> None:
+        self.findings.append(Finding(cell, turn, what))
+        print(f"  ✗ cell {cell}, {turn}: {what}", flush=True)
 
 
 def sanitizers() -> list[tuple[re.Pattern, str]]:
@@ -119,13 +119,7 @@ class Chapter:
         self.numbers = list(self.saved)
         self.losses: dict[int, list[str]] = {}
         self.seconds: dict[int, float] = {}  # the quickest run of each cell: the first one imports
-        self.client = NotebookClient(
-            notebook,
-            timeout=900,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(folder)}},
-            extra_arguments=["--log-level=40"],
-        )
+        self.client = client(notebook, folder)
 
     def compared(self, number: int) -> bool:
         return IGNORED not in self.notebook.cells[number].metadata.get("tags", [])
@@ -160,7 +154,7 @@ class Chapter:
     async def check(self, number: int, turn: str, mode: str, told: bool = False) -> None:
         """Run a cell and note what differs from its saved outputs, or from its first losses."""
         error = await self.execute(number)
-        self.report.runs[mode] = self.report.runs.get(mode, 0) + 1
+        self.report.runs[mode] += 1
         self.seconds[number] = min(self.took, self.seconds.get(number, self.took))
         outputs = self.notebook.cells[number].outputs
         what = ""
@@ -176,8 +170,7 @@ class Chapter:
             if losses(outputs) != first:
                 what = f"other losses: {first} became {losses(outputs)}"
         if what:
-            self.report.findings.append(Finding(number, turn, what))
-            print(f"  ✗ cell {number}, {turn}: {what}", flush=True)
+            self.report.note(number, turn, what)
 
 
 async def twice(chapter: Chapter) -> None:
@@ -205,8 +198,7 @@ async def press_ctrl_c(chapter: Chapter, number: int, seconds: float) -> None:
             break
         if chapter.report.interrupts > pressed:
             return
-    chapter.report.findings.append(Finding(number, "stopped by Ctrl-C", what))
-    print(f"  ✗ cell {number}, stopped by Ctrl-C: {what}", flush=True)
+    chapter.report.note(number, "stopped by Ctrl-C", what)
 
 
 async def interrupted(chapter: Chapter, seconds: dict[int, float], known: dict[int, list[str]]) -> None:
@@ -232,12 +224,11 @@ async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
     report, started, first = Report(path.name), time.perf_counter(), None
     with own_place() as place:
         settings = {"LORAKIT_WORKBOOK": f"{place}/workbook", "LORAKIT_BUDGET": "fast", "HF_HUB_OFFLINE": "1"}
-        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         for fresh_kernel in range(1 + ("interrupt" in modes)):
             chapter = Chapter(nbformat.read(path, as_version=4), place / "notebooks", report)
             report.cells = len(chapter.numbers)
             try:
-                async with chapter.client.async_setup_kernel(env=os.environ | settings | {"PYTHONPATH": paths}):
+                async with chapter.client.async_setup_kernel(env=environment(**settings)):
                     if fresh_kernel:
                         await interrupted(chapter, first.seconds, first.losses)
                     else:
@@ -245,26 +236,19 @@ async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
                         if "back" in modes:
                             await back(chapter)
             except (DeadKernelError, AssertionError) as error:  # nbclient's own clean-up asserts that one lives
-                report.findings.append(Finding(-1, "", f"the kernel died: {error}"))
+                report.note(-1, "", f"the kernel died: {error}")
             first = chapter
     report.seconds = round(time.perf_counter() - started, 1)
     return report
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="a path or the start of a file name in notebooks/; none: all")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES, help="twice is always one of them")
-    args = parser.parse_args()
-    findings = 0
-    for path in chosen(args.names):
+    reports = []
+    for path in chosen(sys.argv[1:]):
         print(path.name, flush=True)
-        report = asyncio.run(run(path, tuple(args.modes)))
-        findings += len(report.findings)
-        counts = ", ".join(f"{mode} {count}" for mode, count in report.runs.items())
-        ends = f"said which cell {report.told}, found {len(report.findings)}, {report.seconds:.0f} s"
-        print(f"  {report.cells} cells, runs: {counts}, interrupts {report.interrupts}, {ends}", flush=True)
-    return 1 if findings else 0
+        reports.append(asyncio.run(run(path)))
+        print(f"  {reports[-1]}", flush=True)
+    return int(any(report.findings for report in reports))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-
-sys.path.insert(0, str(Path(__file__).parent))
-from notebook_shape import problems, remarks, tags  # noqa: E402
+from notebook_shape import problems, remarks, tags
 
 ROOT = Path(__file__).parents[1]
 BAR = re.compile(r"\d+%\|")
@@ -72,24 +70,33 @@ def write(notebook: NotebookNode, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def run(path: Path, timeout: int = 900) -> NotebookNode:
+def run(path: Path) -> NotebookNode:
     """Run a notebook top to bottom and save it with its outputs; a cell that raises stops the run, unsaved."""
     # What runs is what is committed.
     subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", str(path)], check=True, cwd=ROOT)
     notebook = nbformat.read(path, as_version=4)
-    # Paths and modules must be the same wherever the tool is called from.
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    NotebookClient(
+    client(notebook, path.parent).execute(env=environment())
+    write(tidy(notebook), path)
+    return notebook
+
+
+def client(notebook: NotebookNode, folder: Path) -> NotebookClient:
+    """What runs the notebook's cells, in `folder`."""
+    return NotebookClient(
         notebook,
-        timeout=timeout,
+        timeout=900,
         kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
         extra_arguments=["--log-level=40"],  # errors only: no remarks on transports
-    ).execute(env=os.environ | {"PYTHONPATH": paths})
-    write(tidy(notebook), path)
-    return notebook
+    )
+
+
+def environment(**more: str) -> dict[str, str]:
+    """A kernel's: paths and modules must be the same wherever the tool is called from."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | more
 
 
 def chosen(names: list[str]) -> list[Path]:

@@ -1,7 +1,8 @@
 """Write docs/supported.md: which architectures, which names mean what there, and what is refused.
 
-Every cell is what happened just now on a tiny model of that architecture, with the checks of tests/conformance; the
-refusals are the errors themselves. `python tools/support_table.py` writes the page, a test compares it.
+The text is tools/supported.md. Every cell is what happened just now on a tiny model of that architecture, with the
+checks of tests/conformance; the refusals are the errors themselves. `python tools/support_table.py` writes the page, a
+test compares it.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "supported.md"
+TEMPLATE = Path(__file__).with_name("supported.md")
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
@@ -30,7 +32,6 @@ from tests.conformance import test_merging as merging  # noqa: E402
 from tests.conformance import test_mixed as mixing  # noqa: E402
 from tests.conformance import test_peft as with_peft  # noqa: E402
 from tests.support.architectures import ARCHITECTURES, HALVES, base  # noqa: E402
-from tests.support.properties import MORE, PROPERTIES  # noqa: E402
 from tests.support.saving import edit_config, edit_weights  # noqa: E402
 from tests.support.tiny_models import assert_same, build, logits, snapshot  # noqa: E402
 
@@ -102,12 +103,9 @@ def row(kind: str, title: str) -> list[str]:
     return [title, *names, others(kind), merge_cell(kind), mixed_cell(kind), peft_cell(kind)]
 
 
-class Holder(nn.Module):
+def holder(layer: nn.Module) -> nn.Module:
     """A model around one layer of a kind that is not adapted, or not as usual."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
+    return nn.ModuleDict({"layer": layer})
 
 
 @contextmanager
@@ -141,15 +139,15 @@ def both() -> None:
 
 
 def whole_numbers() -> nn.Module:
-    holder = Holder(nn.Linear(8, 8))
-    holder.layer.weight = nn.Parameter(torch.ones(8, 8, dtype=torch.int8), requires_grad=False)
-    return holder
+    layer = nn.Linear(8, 8)
+    layer.weight = nn.Parameter(torch.ones(8, 8, dtype=torch.int8), requires_grad=False)
+    return holder(layer)
 
 
 def hooked() -> nn.Module:
-    holder = Holder(nn.Linear(8, 8))
-    holder.layer.forward = holder.layer.forward  # as accelerate's device_map does
-    return holder
+    layer = nn.Linear(8, 8)
+    layer.forward = layer.forward  # as accelerate's device_map does
+    return holder(layer)
 
 
 def read(**fields) -> None:
@@ -172,8 +170,8 @@ def mix(model: nn.Module, *targets: str, **fields) -> None:
 REFUSED: dict[str, Callable] = {
     "an embedding": lambda: attempt(base("gpt2"), "wte"),
     "a convolution": lambda: attempt(base("vit"), "projection"),
-    "`nn.MultiheadAttention`": lambda: attempt(Holder(nn.MultiheadAttention(8, 2)), "out_proj"),
-    "`nn.TransformerEncoderLayer`": lambda: attempt(Holder(nn.TransformerEncoderLayer(8, 2)), "linear1"),
+    "`nn.MultiheadAttention`": lambda: attempt(holder(nn.MultiheadAttention(8, 2)), "out_proj"),
+    "`nn.TransformerEncoderLayer`": lambda: attempt(holder(nn.TransformerEncoderLayer(8, 2)), "linear1"),
     "a slice of GPT-NeoX's fused projection": lambda: attempt(base("neox"), "q"),
     "a slice of GPT-BigCode's fused projection": lambda: attempt(build("bigcode"), "c_attn.q"),
     "a projection whose forward was replaced": lambda: attempt(hooked(), "layer"),
@@ -209,81 +207,23 @@ def versions() -> str:
     return f"transformers {version('transformers')}, peft {version('peft')}"
 
 
-def with_other_tools() -> str:
-    tools = json.loads((RESULTS / "other_tools.json").read_text(encoding="utf-8"))
-    rows_of_tools = [
-        [t["tool"], t["version"], t["what"], "" if t["difference"] is None else f"{t['difference']:.1g}"]
-        for t in tools["tools"]
-    ]
-    return f"""## With other tools
-
-Tried beside PEFT, from the same A and B, with the same seeds (`python benchmarks/other_tools.py`, peft
-{tools["peft"]}, {tools["date"]}): how far the losses, the logits or the tokens are apart.
-
-{markdown_table(["tool", "version", "what", "largest difference"], rows_of_tools)}
-
-- transformers' Trainer refuses a *quantized* base whose adapters it does not know ("purely quantized models"), and
-  lorakit's are not PEFT's. Train it with `lab.fit`, Accelerate or a loop of your own; or train with PEFT and load the
-  file here.
-- `save_pretrained` of an adapted model warns: what it writes reloads as the bare base. `lk.save_adapter` writes the
-  adapter, and after `lk.merge` save_pretrained writes the merged model. The Trainer's checkpoints warn for that reason.
-- New tokens on a model whose embeddings are tied (GPT-2, SmolLM2): PEFT's `trainable_token_indices` and
-  `ensure_weight_tying` are refused by name. Untie the head before (`tie_word_embeddings=False`, the head a copy) and
-  give `modules_to_save=("embed_tokens", "lm_head")`; resize the vocabulary first, then inject.
-- Accelerate's `device_map` and offloading: inject or load before or after, both compute PEFT's values. Merging,
-  and rows with adapters added before offloading, are refused.
-- Mixtures of experts in one tensor: `"mlp"` and `"all-linear"` adapt the dense and shared layers and warn that the
-  experts are left out.
-"""
-
-
 def page() -> str:
     torch.manual_seed(0)
     names = [f'`"{name}"`' for name in NAMES]
     head = ["model", *names, '`"all-linear"` also', "merge, unmerge", "mixed batch", "PEFT"]
-    rows = [row(a.kind, a.title) for a in ARCHITECTURES.values()]
-    checks = [[str(n), p.what, p.peft, p.ours] for n, p in PROPERTIES.items()]
-    tests = "\n".join(f"{n}. {', '.join(f'`{test}`' for test in p.tests)}" for n, p in PROPERTIES.items())
-    return f"""# What is supported, and what is refused
-
-Written by `python tools/support_table.py` from what happens on tiny models with random weights, with the checks in
-`tests/conformance`; a test compares this page with what happens now. With {versions()}.
-
-## Architectures
-
-What each name in `targets` means, below the layer's number; full names and suffixes work everywhere. **merge,
-unmerge**: merged, the same logits within 3e-6 relative (float32); unmerged, every weight back bit for bit (float16 and
-bfloat16 here, float32 below). **mixed batch**: every row gives what it gives alone with its own adapter, within
-rounding (20 eps). **PEFT**: adapters saved by either load in the other with the same logits (within 3e-6 relative),
-with alpha / r and alpha / sqrt(r), rank_pattern and alpha_pattern, and a saved head where the model has one.
-
-{markdown_table(head, rows)}
-
-GPT-2 holds q, k and v side by side in `c_attn`: there a name means a slice, saved for PEFT as one adapter with a
-block-diagonal B. Other fused projections are adapted whole, by name.
-
-## Refused
-
-Refused means a `LoRAError` that says so, with the model as it was.
-
-{markdown_table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()])}
-
-{with_other_tools()}
-## What is tested on every one of these models
-
-By our count, PEFT's own test suite checks {len(PROPERTIES)} properties of LoRA. Each is checked here too, or what
-lorakit promises in its place, on all {len(ARCHITECTURES)} models wherever it has a meaning there.
-
-{markdown_table(["", "property", "PEFT's tolerance", "lorakit's"], checks)}
-
-The tests in `tests/conformance` that check them, by the property's number:
-
-{tests}
-
-And beside those:
-
-{markdown_table(["test", "what it shows"], [[f"`{test}`", what] for test, what in MORE.items()])}
-"""
+    tools = json.loads((RESULTS / "other_tools.json").read_text(encoding="utf-8"))
+    tried = [
+        [row["tool"], row["version"], row["what"], "" if row["difference"] is None else f"{row['difference']:.1g}"]
+        for row in tools["tools"]
+    ]
+    return TEMPLATE.read_text(encoding="utf-8").format(
+        versions=versions(),
+        architectures=markdown_table(head, [row(each.kind, each.title) for each in ARCHITECTURES.values()]),
+        refused=markdown_table(["what", "the error"], [[what, refusal(ask)] for what, ask in REFUSED.items()]),
+        tools=tools,
+        other_tools=markdown_table(["tool", "version", "what", "largest difference"], tried),
+        number_of_models=len(ARCHITECTURES),
+    )
 
 
 if __name__ == "__main__":

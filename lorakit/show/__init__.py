@@ -5,6 +5,7 @@ import pandas
 from lorakit.show.diagrams import lora_diagram
 from lorakit.show.exercises import Wrong, check, check_examples, expect, same
 from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
+from lorakit.show.my_lora import my_lora
 from lorakit.show.order import run_first
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
@@ -26,6 +27,7 @@ __all__ = [
     "expect",
     "figure",
     "lora_diagram",
+    "my_lora",
     "png",
     "progress",
     "run_first",

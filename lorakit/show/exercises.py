@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from lorakit.show.box import box
+from lorakit.show.my_lora import PARTS, keep_part
 from lorakit.show.scores import keep_check
 
 REGISTRY: dict[str, "Check"] = {}  # of the chapters imported in this notebook, by the exercise's number
@@ -97,6 +98,10 @@ class Check:
         outcome.show()
         if not strict:  # a test of the solutions is nobody's attempt
             keep_check(self.id, outcome.state)
+            if outcome:
+                for part in answer if isinstance(answer, tuple) else (answer,):
+                    if getattr(part, "__name__", "") in PARTS:
+                        keep_part(part)
         return outcome
 
     def judge(self, answer) -> Outcome:

@@ -12,8 +12,7 @@ from data.make.nano.queries import random_query, to_sql
 from data.make.nano.tables import DOMAINS, fill, parse
 from data.make.nano.words import split_of
 from data.make.styles import write as styles
-from data.make.tickets.words import IMPACTS, PROBLEMS, PRODUCTS, TONES
-from data.make.tickets.write import SIZES, lines, make_tickets, parts
+from data.make.tickets.write import SIZES, WORDS, lines, make_tickets
 from lorakit.lab.places import DATA
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.task import Example
@@ -86,7 +85,7 @@ def tickets():
 def test_no_ticket_stands_twice_and_each_kind_is_there_about_as_often(tickets):
     assert Counter(t["split"] for t in tickets) == SIZES
     assert len({t["text"] for t in tickets}) == len({t["id"] for t in tickets}) == len(tickets)
-    for field, known in (*KNOWN.items(), ("tone", tuple(TONES))):
+    for field, known in (*KNOWN.items(), ("tone", tuple(WORDS["tones"]))):
         counts = Counter(t[field] for t in tickets)
         assert set(counts) == set(known)
         assert max(counts.values()) < 1.3 * min(counts.values())
@@ -99,16 +98,16 @@ def test_the_tone_does_not_tell_the_priority(tickets):
 
 def test_held_out_sentences_are_never_in_training(tickets):
     train = "\n".join(t["text"] for t in tickets if t["split"] == "train")
-    new = [s for part in (PROBLEMS, IMPACTS) for sentences in part.values() for s in parts(sentences)[1]]
+    new = [s for kind in ("problems", "impacts") for listed in WORDS[kind].values() for s in listed["held_out"]]
     beginnings = [s.split("{")[0].strip() for s in new]  # up to the first slot: enough to find a sentence again
-    things = [thing for listed in PRODUCTS.values() for thing in parts(listed)[1]]
+    things = [thing for listed in WORDS["products"].values() for thing in listed["held_out"]]
     assert not [words for words in beginnings if len(words) > 12 and words in train]
     assert not [thing for thing in things if thing in train]
     assert {t["held_out"] for t in tickets if t["split"] == "test"} == {"combinations", "sentences"}
 
 
 def test_a_ticket_tells_its_product(tickets):
-    seen = {thing: product for product, listed in PRODUCTS.items() for thing in parts(listed)[0]}
+    seen = {thing: product for product, listed in WORDS["products"].items() for thing in listed["seen"]}
     for ticket in tickets:
         text = f"{ticket['subject']} {ticket['text']}"
         by_thing = {product for thing, product in seen.items() if thing in text}
@@ -120,7 +119,7 @@ def test_no_slot_is_left_open_and_sentences_end_once(style):
     task, made = TASKS[style](), styles.STYLES[style]
     for text in (example.answer for example in task.train + task.validation + task.test):
         assert not styles.SLOT.search(text) and "_the" not in text and ".." not in text
-        assert text[0] == made.START and text.isascii()
+        assert text[0] == made["start"] and text.isascii()
         if style == "code":
             compile(text, "answer", "exec")
         else:
@@ -129,9 +128,9 @@ def test_no_slot_is_left_open_and_sentences_end_once(style):
 
 def test_words_of_a_list_and_openers_are_in_one_split_only():
     for made in styles.STYLES.values():
-        for words in made.WORDS.values():
+        for words in made["words"].values():
             of_splits = [set(styles.of_split(words, split)) for split in SIZES]
             assert len(set(words)) == len(words), "a word twice could be in two splits"
             assert sum(map(len, of_splits)) == len(words) and all(len(part) >= 2 for part in of_splits)
-        assert not set(made.SENTENCES[0][0]) & set(made.NEW_SENTENCES[0][0])
+        assert not set(made["sentences"][0][0]) & set(made["new_sentences"][0][0])
     assert len(set().union(*styles.OPENERS.values())) == sum(map(len, styles.OPENERS.values()))

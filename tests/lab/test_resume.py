@@ -57,14 +57,6 @@ def test_a_checkpoint_holds_only_what_was_trained_and_nothing_that_runs(tmp_path
     assert load_file(tmp_path / FILE).keys() == {f"{kind}|{name}" for kind in kinds for name in trained(model)}
 
 
-def test_a_finished_run_resumes_to_itself(tmp_path):
-    first = fresh()
-    expected = run(first, checkpoint=tmp_path)
-    second = fresh()
-    assert run(second, checkpoint=tmp_path, resume=True).rows == expected.rows
-    assert same_tensors(trained(second), trained(first))
-
-
 def test_without_a_checkpoint_resume_starts_and_without_resume_it_starts_again(tmp_path):
     started = run(fresh(), checkpoint=tmp_path, resume=True)
     again = run(fresh(), steps=4, checkpoint=tmp_path)
@@ -162,22 +154,6 @@ def test_ctrl_c_ends_after_the_step_says_so_and_the_run_can_go_on(tmp_path, pyth
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = run(fresh(), checkpoint=tmp_path, resume=True)
     assert resumed.losses == expected.losses and not resumed.interrupted
-
-
-def test_a_keyboard_interrupt_from_anywhere_still_returns_the_history():
-    model = fresh()
-    Stop(model, 3, KeyboardInterrupt())
-    history = run(model)
-    assert history.interrupted and len(history.rows) == 2
-    assert all(p.grad is None and p.isfinite().all() for p in model.parameters())
-
-
-def test_a_second_ctrl_c_does_not_wait(pythons_own_ctrl_c):
-    with PatientInterrupt() as ctrl_c:
-        signal.raise_signal(signal.SIGINT)
-        assert ctrl_c.asked
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_is_left_alone_outside_the_main_thread_and_where_someone_else_handles_it():

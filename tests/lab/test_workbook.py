@@ -1,11 +1,10 @@
 """The workbook: values survive, several writers lose nothing, trouble never stops a chapter."""
 
-import multiprocessing
-
 import pytest
 import torch
 
 from lorakit.lab import places, workbook
+from tests.support.processes import at_once
 
 
 def test_a_kept_value_is_read_back_with_where_it_was_measured(monkeypatch):
@@ -33,12 +32,5 @@ def write_twenty(writer: int, folder: str) -> None:
 
 
 def test_several_notebooks_that_write_at_once_lose_nothing():
-    folder = str(places.workbook())
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_twenty, args=(n, folder)) for n in range(3)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-        assert writer.exitcode == 0
+    at_once(write_twenty, 3, str(places.workbook()))
     assert len(workbook.read("counts.json")) == 60

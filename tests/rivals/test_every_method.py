@@ -1,4 +1,4 @@
-"""What every method that adds something to a base promises: the base at first, the base untouched, the base again."""
+"""What every method that adds something to a base promises: the base at first, and what it learnt is its own."""
 
 import copy
 from dataclasses import dataclass
@@ -78,19 +78,6 @@ def test_before_it_has_learnt_the_outputs_are_the_bases_bit_for_bit(method, dtyp
 def test_once_it_acts_the_outputs_are_others(method, model):
     before = logits(model)
     assert not torch.allclose(logits(method.learnt(model)), before, atol=1e-3)
-
-
-@every_trained
-def test_a_step_moves_all_of_it_and_no_bit_of_the_base(method, model):
-    base = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    method.learnt(model).train()
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    assert set(trained) == {name for name, _ in model.named_parameters()} - set(base)
-    before = {name: p.detach().clone() for name, p in trained.items()}
-    model(IDS, labels=IDS).loss.backward()
-    torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3).step()
-    assert not any(torch.equal(p, before[name]) for name, p in trained.items())
-    assert all(torch.equal(model.get_parameter(name), old) for name, old in base.items())
 
 
 def test_pruning_taken_off_leaves_no_trace(model):

@@ -1,14 +1,16 @@
-"""Files that are not what they should be: pipes, devices, bombs, links, names that lead elsewhere, damaged bytes."""
+"""Files that cannot be meant, made on purpose: refused for what they are, in bounded time, with the model unchanged.
 
-import os
+The fuzzer meets at random what is made here, and the rest: pipes, devices, folders and links in the place of files,
+pickles, damaged archives, odd tensors, headers and configs without end.
+"""
+
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
 import lorakit as lk
-from lorakit import LoRAConfig, LoRAError
+from lorakit import LoRAError
 from tests.support.saving import (
     CONFIG,
     FIRST,
@@ -20,45 +22,82 @@ from tests.support.saving import (
     join,
     refused,
     split,
-    torch_bytes,
 )
 from tests.support.tiny_models import build, logits, same_bits
+
+HUGE = 10**400
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return lk.save_adapter(adapted(), tmp_path / "saved")
+    """A folder as PEFT writes it: no note, no checksum, so that nothing but its own sense is checked."""
+    lk.save_adapter(adapted(targets=("c_attn",)), tmp_path)
+    edit_weights(tmp_path, note=False)
+    return tmp_path
 
 
-# Damage that no shape and no NaN gives away
+NONSENSE = {
+    "r": [0, -1, True, False, None, "2", 2.5, HUGE, 2**63, [2], {}, 1e308],
+    "lora_alpha": [0, -1, True, None, "8", HUGE, 1e308, 1e-60, [], float("1e39")],
+    "lora_dropout": [1, -0.1, True, "0", [], HUGE],
+    "use_rslora": ["false", "true", 0, 1, [], "", HUGE],
+    "rank_pattern": [3, "c_attn", {"c_attn": 0}, {"c_attn": HUGE}, {"(": 2}, {"c_attn": None}],
+    "alpha_pattern": [3, {"c_attn": 0}, {"c_attn": HUGE}, {"c_attn": 1e-60}, {"(": 2}, {"c_attn": True}],
+    "target_modules": [3, True, [3], [None], [["c_attn"]], "(", "c_fc", [], "", 0, "h.0.*", ["h.0.attn.c_attn"]],
+    "exclude_modules": [3, "(", ["c_attn"], ".*c_attn"],
+    "modules_to_save": [3, {"wte": 1}, [1], [""], True, ["ln_f"]],
+    "layers_to_transform": ["0", [None], ["0"], True, 1.0, [0], 0, {}, [HUGE]],
+    "peft_type": ["lora", None, 3, ["LORA"], "a" * 10**6],
+    "bias": ["all", None, 3, "b" * 10**6],
+    "use_dora": [True, "false", 1, {"x": ["y" * 10**6]}],
+    "init_lora_weights": ["pissa", "x" * 10**6, [], 3],
+}
 
 
-def test_a_single_flipped_bit_in_any_tensor_is_noticed(folder):
-    data, model = (folder / WEIGHTS).read_bytes(), build("gpt2")
+@pytest.mark.parametrize("field", NONSENSE)
+def test_a_setting_that_cannot_be_meant_is_refused(field, folder):
+    text, model = (folder / CONFIG).read_text(), build("gpt2")
+    for value in NONSENSE[field]:
+        edit_config(folder, **{field: value})
+        refused(model, folder, "")
+    (folder / CONFIG).write_text(text)
+    lk.load_adapter(model, folder)
+
+
+def test_a_flipped_bit_in_any_tensor_or_in_the_note_is_noticed(tmp_path):
+    """Damage that no shape and no NaN gives away: the lowest bit of a tensor's first number, a letter of a name."""
+    lk.save_adapter(adapted(), tmp_path)
+    data, model = (tmp_path / WEIGHTS).read_bytes(), build("gpt2")
     header, tensors = split(data)
-    for key, entry in header.items():
-        if key != "__metadata__":
-            at = (
-                len(data) - len(tensors) + entry["data_offsets"][0]
-            )  # the lowest bit of the first number: finite, and nearly the same
-            (folder / WEIGHTS).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-            refused(model, folder, "damaged|not block-diagonal")
+    start = len(data) - len(tensors)
+    places = [start + entry["data_offsets"][0] for key, entry in header.items() if key != "__metadata__"]
+    words = (b'"lorakit"', b'"lorakit_sha256"', b'\\"base\\"', b'\\"slices\\"', b'\\"version\\"')
+    for at in [*places, *(data.index(word) + 4 for word in words)]:
+        (tmp_path / WEIGHTS).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        refused(model, tmp_path, "damaged|not block-diagonal")
 
 
-def test_a_flipped_bit_in_the_name_or_text_of_the_note_is_noticed(folder):
-    data = (folder / WEIGHTS).read_bytes()
-    for word in (b'"lorakit"', b'"lorakit_sha256"', b'\\"base\\"', b'\\"slices\\"', b'\\"version\\"'):
-        at = data.index(word) + 4
-        (folder / WEIGHTS).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        refused(build("gpt2"), folder, "damaged")
+def test_files_from_before_the_checksum_still_load(tmp_path):
+    lk.save_adapter(adapted(), tmp_path)
+    expected = logits(lk.load_adapter(build("gpt2"), tmp_path))
+    as_version_1(tmp_path)
+    assert same_bits(logits(lk.load_adapter(build("gpt2"), tmp_path)), expected)
+    edit_weights(tmp_path, lambda tensors: tensors.update({FIRST.format("B"): torch.ones(72, 4)}))
+    refused(build("gpt2"), tmp_path, "not block-diagonal")
 
 
-def test_files_from_before_the_checksum_still_load(folder):
-    expected = logits(lk.load_adapter(build("gpt2"), folder))
-    as_version_1(folder)
-    assert same_bits(logits(lk.load_adapter(build("gpt2"), folder)), expected)
-    edit_weights(folder, lambda tensors: tensors.update({FIRST.format("B"): torch.ones(72, 4)}))
-    refused(build("gpt2"), folder, "not block-diagonal")
+FUSED, SQUARE = "transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj"
+WRONG_NOTES = [{"slices": {FUSED: pieces}} for pieces in (["x"], ["v", "q"], ["q", "q"], [*"qkvq"], 3, [None], [["q"]])]
+WRONG_NOTES += [{"slices": {SQUARE: ["q"]}}, {"base": 3}, {"base": []}]
+WRONG_NOTES += [{"base": {FUSED: sample}} for sample in ("abcdefgh", [HUGE] * 8, [None] * 8, 8)]
+
+
+@pytest.mark.parametrize("note", WRONG_NOTES, ids=lambda note: str(note)[:60])
+def test_a_note_that_cannot_be_meant_is_refused(note, tmp_path):
+    """In files from before the checksum, where nothing vouches for what lorakit noted beside the tensors."""
+    lk.save_adapter(adapted(targets=("q", "v", "o")), tmp_path)
+    as_version_1(tmp_path, **note)
+    refused(build("gpt2"), tmp_path, "slices|cannot be used|another base")
 
 
 def test_a_missing_config_or_the_old_one_means_that_the_save_was_cut_short(tmp_path):
@@ -72,98 +111,33 @@ def test_a_missing_config_or_the_old_one_means_that_the_save_was_cut_short(tmp_p
     refused(build("gpt2"), tmp_path, f"{CONFIG} cannot be read")
 
 
-# What is no file
-
-
-@pytest.mark.parametrize("what", ["pipe", "folder", "/dev/zero", "/dev/null"])
-def test_what_is_no_regular_file_is_no_adapter(what, folder):
-    expected = logits(lk.load_adapter(build("gpt2"), folder))
-    for name in (CONFIG, WEIGHTS):
-        (folder / name).unlink()
-        if what == "pipe":
-            os.mkfifo(folder / name)
-        elif what == "folder":
-            (folder / name).mkdir()
-        else:
-            (folder / name).symlink_to(what)
-        start = time.perf_counter()
-        if name == CONFIG:  # the weights carry a copy
-            assert same_bits(logits(lk.load_adapter(build("gpt2"), folder)), expected)
-        else:
-            refused(build("gpt2"), folder, "no adapter in")
-        assert time.perf_counter() - start < 2
-
-
-def test_links_to_regular_files_are_followed_as_the_hubs_cache_needs(folder, tmp_path):
-    expected = logits(lk.load_adapter(build("gpt2"), folder))
-    linked = tmp_path / "snapshot"
-    linked.mkdir()
-    for name in (CONFIG, WEIGHTS):
-        (linked / name).symlink_to(Path("..") / "saved" / name)
-    assert same_bits(logits(lk.load_adapter(build("gpt2"), linked)), expected)
-
-
-@pytest.mark.parametrize("name", ["../saved", "a/b", "", ".", "..", "a\0b", "x" * 300, "forward", "pop", None, 3, "é"])
-def test_a_name_that_leads_elsewhere_is_refused_before_any_file_is_touched(name, folder, tmp_path):
-    (tmp_path / "empty").mkdir()
-    model = build("gpt2")
-    for place in (tmp_path / "empty", folder):  # from "empty", "../saved" would find the adapter
-        with pytest.raises(LoRAError, match="an adapter's name is made of"):
-            lk.load_adapter(model, place, name)
-    assert lk.adapter_names(model) == []
-
-
 def test_a_path_that_the_system_refuses_is_a_lora_error(tmp_path):
-    refused(build("gpt2"), tmp_path / ("x" * 5000), "cannot be read")
-    refused(build("gpt2"), f"{tmp_path}/a\0b", "no adapter|cannot be read")
     for path in (f"{tmp_path}/a\0b", tmp_path / ("x" * 5000)):
+        refused(build("gpt2"), path, "no adapter|cannot be read")
         with pytest.raises(LoRAError, match="cannot write|cannot be read"):
             lk.save_adapter(adapted(), path)
 
 
-# Bombs
-
-
-def many_keys(folder):
+def test_a_header_of_thousands_of_keys_is_refused_in_little_time(folder):
     empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     (folder / WEIGHTS).write_bytes(join({str(i): empty for i in range(15_000)}))
-
-
-def deep_config(folder):
-    (folder / CONFIG).write_text("[" * 2_000_000)
-
-
-@pytest.mark.parametrize("bomb", [many_keys, deep_config])
-def test_files_that_claim_more_than_fits_are_refused_in_little_time(bomb, folder):
-    bomb(folder)
     start = time.perf_counter()
-    refused(build("gpt2"), folder, "missing|nested too deeply|cannot be read|unexpected")
+    refused(build("gpt2"), folder, "missing|unexpected")
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [lambda v: v.to_sparse(), lambda v: v.to("meta"), lambda v: [v]]
-    + [lambda v: v.to(torch.complex64), lambda v: v.long(), lambda v: v.to(torch.float8_e4m3fn), lambda v: v > 0]
-    + [lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8), lambda v: torch.ones(1, 1).expand(v.shape)],
-    ids=["sparse", "meta", "list", "complex", "int64", "float8", "bool", "quantized", "expanded"],
-)
-@pytest.mark.filterwarnings("ignore")
-def test_loralib_tensors_that_are_no_plain_floats_are_refused(odd, tmp_path):
-    config, model = LoRAConfig(r=2, targets=("c_attn",)), build("gpt2")
-    paths = [f"transformer.h.{i}.attn.c_attn.lora_" for i in range(2)]
-    tensors = {f"{path}{ab}": torch.ones(shape) for path in paths for ab, shape in (("A", (2, 24)), ("B", (72, 2)))}
-    (tmp_path / "lora.pt").write_bytes(torch_bytes(tensors))
-    lk.load_adapter(model, tmp_path / "lora.pt", "whole", config=config)
-    tensors[f"{paths[1]}B"] = odd(tensors[f"{paths[1]}B"])
-    (tmp_path / "lora.pt").write_bytes(torch_bytes(tensors))
-    says = "plain tensor|more numbers|names and tensors|where this model has|does not fit"
-    refused(model, tmp_path / "lora.pt", says, config=config)
+@pytest.mark.parametrize("infix", [".default", ".other"])
+def test_two_tensors_for_one_matrix_are_refused_whichever_comes_last(infix, folder):
+    key = FIRST.format("A")
+    twin = key.replace(".weight", f"{infix}.weight")
+    edit_weights(folder, lambda tensors: tensors.update({twin: tensors[key] + 1}), note=False)
+    refused(build("gpt2"), folder, "several adapters")
 
 
-def test_metadata_of_other_programs_is_no_note_of_ours(folder):
-    header, data = split((folder / WEIGHTS).read_bytes())
-    header["__metadata__"] = {"format": "pt", "trained_with": "something else"}
-    (folder / WEIGHTS).write_bytes(join(header, data))
-    edit_config(folder, surprise=1)
-    lk.load_adapter(build("gpt2"), folder)
+def test_a_head_too_large_for_the_bases_precision_is_refused_and_nothing_half_done(tmp_path):
+    model = adapted("bert_classifier", modules_to_save=("classifier",))
+    with torch.no_grad():
+        model.classifier.adapters["sql"].weight.fill_(1e6)
+    lk.save_adapter(model, tmp_path)
+    refused(build("bert_classifier").half(), tmp_path, "not finite numbers in: classifier.weight")
+    lk.load_adapter(build("bert_classifier").bfloat16(), tmp_path)

@@ -1,29 +1,28 @@
-"""The picture of W0, B and A is to scale and says what it counts."""
+"""The picture of W0, A and B: heights are to scale, and it says what it counts."""
 
 import pytest
-from matplotlib.patches import Rectangle
 
 from lorakit.show.diagrams import lora_diagram
 
 
-def matrices(fig):
-    """Name → (height, width) of every matrix drawn."""
-    drawn = (patch for patch in fig.axes[0].patches if isinstance(patch, Rectangle))
-    return {patch.get_label(): (patch.get_height(), patch.get_width()) for patch in drawn}
+def heights(fig):
+    """Name → (height on the left, height on the right) of every shape drawn."""
+    corners = {patch.get_label(): patch.get_xy() for patch in fig.axes[0].patches}
+    return {name: (xy[1][1] - xy[0][1], xy[2][1] - xy[3][1]) for name, xy in corners.items()}
 
 
 @pytest.mark.parametrize(("d", "k", "r"), [(768, 768, 8), (768, 3072, 8), (3072, 768, 64), (6, 8, 2), (5, 5, 5)])
-def test_sides_are_in_proportion(d, k, r):
-    drawn, one_entry = matrices(lora_diagram(d, k, r)), 1 / max(d, k)
-    for name, shape in {"W₀": (d, k), "B": (d, r), "A": (r, k)}.items():
-        assert drawn[name] == pytest.approx([side * one_entry for side in shape])
+def test_a_shape_is_as_tall_as_what_enters_and_leaves_it(d, k, r):
+    drawn, one_entry = heights(lora_diagram(d, k, r)), 1 / max(d, k)
+    for name, sides in {"W₀": (k, d), "A": (k, r), "neck": (r, r), "B": (r, d)}.items():
+        assert drawn[name] == pytest.approx([side * one_entry for side in sides])
 
 
 def test_values_are_counted():
     fig = lora_diagram(768, 768, 8)
     assert fig.describe() == "Figure: Beside 589,824 frozen values, LoRA trains 12,288: 2.1%"
     labels = {text.get_text() for text in fig.axes[0].texts}
-    assert {"h", "W₀", "B", "A", "768 × 8\ntrained", "8 × 768\ntrained", "768 × 768\nfrozen"} <= labels
+    assert {"x", "h", "W₀", "A", "B", "8 × 768", "768 × 8", "trained", "768 × 768, frozen"} <= labels
 
 
 @pytest.mark.parametrize("r", [0, 9])

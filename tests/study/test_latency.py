@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lorakit.core.errors import LoRAError
-from lorakit.study.latency import Comparison, Job, Latency, compare, decode, prefill, turn
+from lorakit.study.latency import Comparison, Job, Latency, compare, decode, prefill
 
 
 class Clock:
@@ -47,18 +47,6 @@ def test_on_a_machine_that_slows_down_the_paired_ratios_come_out_right(names):
     for name, cost in costs.items():
         assert found.jobs[name].ratio == pytest.approx(cost, rel=1e-3)
     assert found.again.ratio == pytest.approx(1, rel=1e-3)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 8])
-def test_each_pair_runs_as_often_in_one_order_as_in_the_other(n):
-    names = list("abcdefgh"[:n])
-    orders = [turn(names, number) for number in range(40)]
-    assert all(sorted(order) == names for order in orders)
-    for one in names:
-        assert any(order[0] == one for order in orders)
-        for other in set(names) - {one}:
-            gaps = [order.index(one) - order.index(other) for order in orders]
-            assert sum(gaps) == 0 and sorted(gaps) == sorted(-gap for gap in gaps)
 
 
 def test_warm_up_runs_are_dropped_and_the_base_runs_twice_a_round():

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from lorakit.lab.evaluate import answer_loss
-from lorakit.study.activations import Training, kept_by_block
+from lorakit.study.activations import Training
 from lorakit.study.memory import predict
 from lorakit.study.memory_measured import kept_for_backward, measure_step
-from lorakit.study.parameters import Decoder
 from tests.support.steps import LONG, ONE_WORD, SHORT, WIDE_VOCABULARY, batch_of, build
 
 
@@ -92,16 +91,6 @@ def test_what_is_kept_counts_shared_storage_once_and_no_parameter():
     assert kept_for_backward(layer, lambda: layer(x).sum()) == 4 * 50  # x; not the weight
     assert kept_for_backward(layer, lambda: (layer(x) + layer(x)).sum()) == 4 * 50  # the same x
     assert kept_for_backward(layer, lambda: layer(x).tanh().sum()) == 4 * 100  # and what tanh gave
-
-
-def test_lora_keeps_two_thirds_of_what_full_fine_tuning_keeps_in_a_block():
-    model = Decoder(12, 768, 12, 50257, 1024, 3072)
-    full, lora = (sum(kept_by_block(model, Training(8, 128, method)).values()) for method in ("full", "lora"))
-    d = 768 * 8 * 128 * 4  # bytes of one tensor as wide as the model
-    small = 4 * 8 * 128 * (4 + 12)  # the norms' means and deviations, attention's sums
-    assert full == 16 * d + small
-    assert lora == 11 * d + small + 4 * 8 * 128 * 16 + 4 * 16 * 3 * 768  # A x and B of q, v
-    assert sum(kept_by_block(model, Training(8, 128), first=True).values()) < lora
 
 
 def test_a_batch_says_which_positions_get_logits():

@@ -8,14 +8,6 @@ import lorakit as lk
 from lorakit.study.parameters import SHAPES, Decoder, count_by_target, count_lora_parameters
 
 
-@pytest.mark.parametrize(
-    ("name", "total"),
-    [("gpt2", 124_439_808), ("gpt2-medium", 354_823_168), ("gpt2-large", 774_030_080), ("gpt2-xl", 1_557_611_200)],
-)
-def test_model_totals_are_the_released_ones(name, total):
-    assert SHAPES[name].parameters == total
-
-
 @pytest.mark.parametrize("name", ["GPT-3 6.7B", "GPT-3 13B", "GPT-3 175B"])
 def test_gpt3s_totals_are_those_of_real_models(name):
     shape = SHAPES[name]

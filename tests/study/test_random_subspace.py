@@ -51,23 +51,12 @@ def test_every_column_is_the_one_of_the_explicit_matrix(d, D):
     assert torch.allclose(P.transpose(g), explicit(P).T @ g, atol=1e-5)
 
 
-def test_the_gradient_is_the_adjoint():
-    P = Fastfood(5, 40, seed=0)
-    assert torch.autograd.gradcheck(P, normal(5).double().requires_grad_())
-
-
 def test_the_columns_are_of_length_one_and_nearly_orthogonal():
     P = Fastfood(200, 40_000, seed=0)
     columns = torch.stack([P(row) for row in torch.eye(200)], dim=1)
     overlaps = columns.T @ columns - torch.eye(200)
     assert overlaps.diagonal().abs().max() < 0.03
     assert overlaps.std() < 1.5 / 40_000**0.5  # as of Gaussian columns: 1 / √D
-
-
-def test_the_seed_decides():
-    P, v = Fastfood(10, 300, seed=0), normal(10)
-    assert torch.equal(P(v), Fastfood(10, 300, seed=0)(v))
-    assert not torch.allclose(P(v), Fastfood(10, 300, seed=1)(v))
 
 
 def test_an_attached_model_is_unchanged_and_trains_d_numbers(tiny_model):

@@ -1,53 +1,41 @@
-"""Kill a process that saves, and look at what it left: `python killing.py <folder> <kills> <saves>` prints JSON.
+"""Kill processes that save, press Ctrl-C in ones that train, and look at what they leave.
 
-A process of its own, started without a GPU and with one thread: its children are forked, so that a trial costs
-milliseconds instead of an import, and only a process without threads can be forked safely.
+`python killing.py <folder> <kills> <saves> <presses>` prints figures as JSON. A process of its own, started without a
+GPU and with one thread: its children are forked, so that a trial costs milliseconds instead of an import, and only a
+process without threads can be forked safely.
 """
 
+import itertools
 import json
-import mmap
 import os
 import random
 import shutil
 import signal
 import statistics
-import struct
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from multiprocessing import RawArray
 from pathlib import Path
 
 import torch
 
 import lorakit as lk
 import lorakit.lab.checkpoint as files
+from lorakit import lab
 from tests.support.disk_steps import At, watched
 from tests.support.saving import CONFIG, two_versions, version_in
 from tests.support.tiny_models import build, logits, same_tensors
-from tests.support.training_runs import fresh, run, tensors_of
+from tests.support.training_runs import Bytes, fresh, frozen, run, tensors_of, trained
 
-PATIENCE = 60  # seconds for a child that should have ended long ago
-
-
-class Progress:
-    """Two numbers that a killed child leaves behind: how many saves it has begun, and how many it has ended."""
-
-    def __init__(self) -> None:
-        self.memory = mmap.mmap(-1, 16)  # shared with forked children
-
-    def put(self, begun: int, ended: int) -> None:
-        self.memory[:16] = struct.pack("qq", begun, ended)
-
-    def get(self) -> tuple[int, int]:
-        return struct.unpack("qq", self.memory[:16])
-
-    def newer_than(self, number: int) -> Callable[[], bool]:
-        return lambda: self.get()[0] > number
+PATIENCE = 60  # seconds for a child that should have begun long ago
+BEGUN, ENDED = 0, 1  # what a child has counted in the memory that it shares, for whoever kills it
 
 
-def fork(work: Callable[[], None]) -> int:
+def fork(work: Callable[[], object]) -> int:
     """The process id of a child that does this work and then ends, without any of its parent's clean-up."""
     child = os.fork()
     if child:
@@ -63,41 +51,20 @@ def fork(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def kill_after(work: Callable[[], None], begun: Callable[[], bool], delay: float) -> None:
-    """Do the work in a child; kill it `delay` seconds after `begun()`."""
-    child = fork(work)
-    patience = time.monotonic() + PATIENCE
+def stopped(work: Callable[[], object], begun: Callable[[], bool], number: int, *delays: float) -> int:
+    """Do the work in a child and send it this signal, so many seconds after `begun()` and after one another.
+
+    Returns its exit status.
+    """
+    child, patience = fork(work), time.monotonic() + PATIENCE
     while not begun():
         if time.monotonic() > patience or os.waitpid(child, os.WNOHANG)[0]:
-            raise AssertionError("the child never began to save")
+            raise AssertionError("the child never began")
         time.sleep(1e-4)
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "the child ended before it was killed"
-
-
-def kill_at_each_step(folder: Path, prepare: Callable[[], None], save: Callable[[], object]):
-    """Yield (n, what was about to be done) after a kill before the n-th change to the folder, for every n."""
-    steps = mmap.mmap(-1, 64)
-    for n in range(1, 1000):
-        prepare()
-
-        def work(n=n):
-            def die():
-                steps[:64] = at.done[-1].encode().ljust(64)
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            at = At(n, die)
-            with watched(folder, at):
-                save()
-
-        _, status = os.waitpid(fork(work), 0)
-        if not os.WIFSIGNALED(status):
-            assert os.WEXITSTATUS(status) == 0, "the save itself failed"
-            return
-        yield n, steps[:64].decode().strip()
-    raise AssertionError("a save with a thousand steps?")
+    for delay in delays:
+        time.sleep(delay)
+        os.kill(child, number)
+    return os.waitpid(child, 0)[1]
 
 
 class Adapters:
@@ -120,85 +87,71 @@ class Adapters:
             return "nothing"
 
     def between_renames(self, folder: Path) -> bool:
-        """Are the weights of one adapter there with the settings of the other?"""
-        return self.settings[self.which(folder)] != (folder / CONFIG).read_bytes()
+        """Are the weights of one adapter there without its settings?"""
+        name, file = self.which(folder), folder / CONFIG
+        return name != "nothing" and not (file.is_file() and file.read_bytes() == self.settings[name])
 
 
-def left_by_killed(folder: Path) -> int:
-    return sum(path.name.endswith(".tmp") for path in folder.iterdir())
-
-
-def adapter(home: Path, kills: int) -> dict:
-    """`save_adapter` in a loop, killed at random instants; and killed before each change it makes to the folder."""
-    adapters, folder, progress, names, times = Adapters(home), home / "adapter", Progress(), ("old", "new"), []
-    for number in range(11):
-        started = time.perf_counter()
-        adapters.save(folder, names[number % 2])
-        times.append(time.perf_counter() - started)
-    found = Counter()
-    for _ in range(kills):
-        progress.put(number, number)
-
-        def work(number=number) -> None:
-            while True:
-                number += 1
-                progress.put(number, number - 1)
-                adapters.save(folder, names[number % 2])
-                progress.put(number, number)
-
-        kill_after(work, progress.newer_than(number), random.uniform(0, 3 * statistics.median(times)))
-        begun, ended = progress.get()
-        found["inside"] += begun != ended
-        found["between renames"] += adapters.between_renames(folder)
-        name = adapters.which(folder)
-        number = next(n for n in (ended, begun) if names[n % 2] == name)  # fails if it is neither
-        found["old" if number < begun else "new"] += begun != ended
-    left = left_by_killed(folder)
-    adapters.save(folder, "old")
-    found |= {"left": left, "left after one more save": left_by_killed(folder)}
+def one_save(home: Path, kills: int, first: bool) -> dict:
+    """A save over the old adapter, or the first of its folder: killed at random instants, and before each change."""
+    adapters, place, counts, times = Adapters(home), home / "place", RawArray("q", 2), []
+    folder, step = place / "adapter", home / "step"
+    save = partial(adapters.save, folder, "new")
 
     def prepare() -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(home / "old", folder)
-
-    steps, states = [], Counter()
-    for _, what in kill_at_each_step(folder, prepare, lambda: adapters.save(folder, "new")):
-        steps.append(what)
-        states["between renames"] += adapters.between_renames(folder)
-        states[adapters.which(folder)] += 1
-    return {"random": found, "milliseconds": 1e3 * statistics.median(times), "steps": steps, "states": states}
-
-
-def first_adapter(home: Path, kills: int) -> dict:
-    """The first save into a folder that is not there yet: afterwards nothing, or the whole."""
-    adapters, folder, progress = Adapters(home), home / "deep" / "adapter", Progress()
-    started = time.perf_counter()
-    adapters.save(folder, "new")
-    duration, found, steps = time.perf_counter() - started, Counter(), Counter()
-
-    def prepare() -> None:
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+        if not first:
+            shutil.copytree(home / "old", folder)
+        counts[BEGUN] = counts[ENDED] = 0
 
     def work() -> None:
-        progress.put(1, 0)
-        adapters.save(folder, "new")
-        progress.put(1, 1)
+        counts[BEGUN] = 1
+        save()
+        counts[ENDED] = 1
         signal.pause()
 
+    def left() -> int:
+        return sum(path.suffix == ".tmp" for path in folder.glob("*"))
+
+    for _ in range(11):
+        prepare()
+        started = time.perf_counter()
+        save()
+        times.append(time.perf_counter() - started)
+    duration, found = statistics.median(times), Counter()
     for _ in range(kills):
         prepare()
-        progress.put(0, 0)
-        kill_after(work, progress.newer_than(0), random.uniform(0, 1.5 * duration))
-        found["inside"] += progress.get() == (1, 0)
-        found[adapters.which(folder)] += 1
-    for _ in kill_at_each_step(folder.parent, prepare, lambda: adapters.save(folder, "new")):
-        steps[adapters.which(folder)] += 1
-    return {"random": found, "steps": steps}
+        status = stopped(work, lambda: counts[BEGUN], signal.SIGKILL, random.uniform(0, 1.5 * duration))
+        assert os.WIFSIGNALED(status), "the child ended before it was killed"
+        name = adapters.which(folder)
+        assert name == "new" or not counts[ENDED]
+        found[name] += 1
+        found["inside"] += 1 - counts[ENDED]
+        found["left"] += left()
+        found["between renames"] += adapters.between_renames(folder)
+        save()
+        assert not left(), "the next save cleans up"
+
+    def watched_save(n: int) -> None:
+        at = At(n, lambda: (step.write_text(at.done[-1]), os.kill(os.getpid(), signal.SIGKILL)))
+        with watched(place, at):
+            save()
+
+    steps, states = [], Counter()
+    for n in itertools.count(1):
+        prepare()
+        _, status = os.waitpid(fork(partial(watched_save, n)), 0)
+        if not os.WIFSIGNALED(status):
+            assert os.WEXITSTATUS(status) == 0, "the save itself failed"
+            return {"random": found, "milliseconds": 1e3 * duration, "steps": steps, "states": states}
+        steps.append(step.read_text())
+        states["between renames"] += adapters.between_renames(folder)
+        states[adapters.which(folder)] += 1
 
 
 def checkpoint(home: Path, kills: int) -> dict:
     """A real `fit` that writes a checkpoint after each step, killed at random instants and resumed."""
-    folder, progress, saves, real = home / "run", Progress(), {}, files.save_checkpoint
+    folder, counts, saves, real = home / "run", RawArray("q", 2), {}, files.save_checkpoint
     options = {"checkpoint": folder, "checkpoint_every": 1, "schedule": "constant", "steps": 16, "resume": True}
 
     def kept(folder, parameters, optimizer, state) -> None:
@@ -209,10 +162,9 @@ def checkpoint(home: Path, kills: int) -> dict:
             shutil.copytree(folder, home / "start")
 
     def marked(folder, parameters, optimizer, state) -> None:
-        step = len(state["rows"])
-        progress.put(step, step - 1)
+        counts[BEGUN] = len(state["rows"])
         real(folder, parameters, optimizer, state)
-        progress.put(step, step)
+        counts[ENDED] = len(state["rows"])
 
     def look() -> int:
         """The step that lies in the folder, all of it checked."""
@@ -231,21 +183,21 @@ def checkpoint(home: Path, kills: int) -> dict:
     whole = run(fresh(), **options)
     files.save_checkpoint = marked
     reset()
-    began = time.perf_counter()
+    started = time.perf_counter()
     run(fresh(), **options)
-    duration, found, step = (time.perf_counter() - began) / 14, Counter(), 16
+    duration, found, step = (time.perf_counter() - started) / 14, Counter(), 16
     for _ in range(kills):
         if step > 9:
             reset()
             step = 2
-        progress.put(step, step)
-        pause = random.uniform(0, 3 * duration)
-        kill_after(lambda: (run(fresh(), **options), signal.pause()), progress.newer_than(step), pause)
-        begun, ended = progress.get()
-        step = look()
-        assert step in (begun, ended), (step, begun, ended)
-        found["inside"] += begun != ended
-        found["between saves" if begun == ended else "old" if step < begun else "new"] += 1
+        counts[BEGUN] = counts[ENDED] = step
+        begun, pause = lambda: counts[BEGUN] > step, random.uniform(0, 3 * duration)  # noqa: B023
+        status = stopped(lambda: (run(fresh(), **options), signal.pause()), begun, signal.SIGKILL, pause)
+        assert os.WIFSIGNALED(status), "the child ended before it was killed"
+        step, inside = look(), counts[BEGUN] != counts[ENDED]
+        assert step in counts[:], (step, counts[:])
+        found["inside"] += inside
+        found["between saves" if not inside else "old" if step < counts[BEGUN] else "new"] += 1
     left = sorted(path.name for path in folder.iterdir())
     files.save_checkpoint = real
     assert run(fresh(), **options).losses == whole.losses, "the run that was killed so often ends elsewhere"
@@ -261,7 +213,7 @@ def crowd(home: Path, saves: int) -> dict:
         for _ in range(saves):
             adapters.save(folder, name)
 
-    children = {fork(lambda name=name: saver(name)) for name in adapters.models}
+    children = {fork(partial(saver, name)) for name in adapters.models}
     while children:
         child, status = os.waitpid(-1, os.WNOHANG)
         assert status == 0, "a save failed"
@@ -270,12 +222,75 @@ def crowd(home: Path, saves: int) -> dict:
     return {"seen": seen, "files": sorted(path.name for path in folder.iterdir())}
 
 
+EVERY = {"checkpoint_every": 2, "eval_every": 5}
+
+
+def usable(model, folder: Path) -> None:
+    """Forward, generate, save, merge and back, all as if nothing had happened; and nothing is left behind."""
+    modules = list(model.modules())
+    assert not any(module.training for module in modules) and all(p.grad is None for p in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    assert lab.generate_answers(model, Bytes(), ["say a:"], 3)
+    lk.save_adapter(model, folder / "adapter")
+    lk.merge(model)
+    lk.unmerge(model)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "our handler is gone"
+
+
+def train_through_ctrl_c(folder: Path, whole, wanted: dict, counts) -> None:
+    """What a child does: it trains, is interrupted, is still usable, resumes, and does the cell again."""
+    model = fresh()
+    base, random_state = frozen(model), torch.get_rng_state()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    history = None
+    counts[BEGUN] = 1
+    try:
+        try:
+            history = run(model, checkpoint=folder, **EVERY)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:  # before or after all that fit protects
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    counts[ENDED] = 0 if history is None else 1 + history.interrupted
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert same_tensors(frozen(model), base), "the base has changed"
+    usable(model, folder)
+    for resume in (True, False):
+        again = fresh()
+        history = run(again, checkpoint=folder, resume=resume, **EVERY)
+        rows = ([{**row, "tokens_per_s": 0} for row in each.rows] for each in (history, whole))
+        assert next(rows) == next(rows) and not history.interrupted, f"another run, resumed: {resume}"
+        assert same_tensors(trained(again), wanted)
+
+
+def ctrl_c(home: Path, trials: int) -> dict:
+    """Ctrl-C at random instants of a training run: once, or (in every third) twice in quick succession."""
+    model, counts, found = fresh(), RawArray("q", 2), Counter()
+    run(fresh(), **EVERY)
+    started = time.perf_counter()
+    whole = run(model, checkpoint=home / "whole", **EVERY)
+    duration = time.perf_counter() - started
+    for trial in range(trials):
+        delays = [random.uniform(0, 0.9 * duration), random.uniform(0, 0.01)][: 1 + (trial % 3 == 2)]
+        counts[BEGUN] = counts[ENDED] = 0
+        work = partial(train_through_ctrl_c, home / str(trial), whole, trained(model), counts)
+        assert stopped(work, lambda: counts[BEGUN], signal.SIGINT, *delays) == 0, f"trial {trial}: see above"
+        how = ("raised", "finished", "interrupted")[counts[ENDED]]
+        found[f"{('once', 'twice')[len(delays) - 1]}: {how}"] += 1
+    return {"trials": trials, "milliseconds": 1e3 * duration, **found}
+
+
 if __name__ == "__main__":
-    home, kills, saves = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    home, (kills, saves, presses) = Path(sys.argv[1]), map(int, sys.argv[2:])
     torch.set_num_threads(1)
     random.seed(0)
-    found = {}
-    for trial in (adapter, first_adapter, checkpoint, crowd):
-        (home / trial.__name__).mkdir(parents=True)
-        found[trial.__name__] = trial(home / trial.__name__, saves if trial is crowd else kills)
-    print(json.dumps(found))
+    trials = {
+        "adapter": partial(one_save, kills=kills, first=False),
+        "first_adapter": partial(one_save, kills=kills, first=True),
+        "checkpoint": partial(checkpoint, kills=kills),
+        "crowd": partial(crowd, saves=saves),
+        "ctrl_c": partial(ctrl_c, trials=presses),
+    }
+    for name in trials:
+        (home / name).mkdir(parents=True)
+    print(json.dumps({name: trial(home / name) for name, trial in trials.items()}))

@@ -1,9 +1,11 @@
 """Start a script in several processes, as a reader would, and collect what each of them wrote."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,17 @@ def run_command(command: list[str], timeout: float = 300, **environment: str) ->
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def at_once(work: Callable, processes: int, *arguments) -> None:
+    """Call `work(number, *arguments)` in several fresh processes at once; one that fails fails the test."""
+    context = multiprocessing.get_context("spawn")
+    started = [context.Process(target=work, args=(number, *arguments)) for number in range(processes)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join()
+        assert process.exitcode == 0
 
 
 def figures_of(script: Path, *arguments, **environment: str) -> dict:

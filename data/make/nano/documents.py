@@ -1,10 +1,8 @@
 """The generated documents, one small function per family. `write(rng, nouns, PAIRED)` gives one document's text.
 
 PAIRED families put a request and its structured answer side by side; UNPAIRED ones hold structure alone. No family
-puts SQL after an English request: that pair is what the course adapts to (tests/data_make/test_nano.py proves it).
+puts SQL after an English request: that pair is what the course adapts to.
 """
-
-# ruff: noqa: SIM905 - word lists read best as plain text
 
 import json
 import random
@@ -189,7 +187,7 @@ def compare(rng, nouns):
 
 def dates(rng, nouns):
     d, m, y = rng.randint(1, 28), rng.randint(1, 12), words.year(rng)
-    month = words.MONTHS[m - 1]
+    month = words.LISTS["month"][m - 1]
     return f"date: {rng.choice((f'{d} {month} {y}', f'{month} {d}, {y}'))}\niso: {y}-{m:02}-{d:02}"
 
 
@@ -202,13 +200,11 @@ def sentence_keywords(rng, nouns):
 
 # Restaurants, tickets, styles
 
-KINDS = "pub restaurant bistro diner bar tearoom canteen grill".split()
-CUISINES = "Italian French Chinese Indian English Japanese Greek Thai Mexican Spanish Korean Turkish".split()
-
 
 def restaurant(rng):
     facts = {
-        "name": rng.choice((words.title, words.name))(rng), "type": rng.choice(KINDS), "food": rng.choice(CUISINES),
+        "name": rng.choice((words.title, words.name))(rng), "type": rng.choice(words.LISTS["eatery"]),
+        "food": rng.choice(words.LISTS["cuisine"]),
         "price": rng.choice(("cheap", "moderate", "high", "under 20", "more than 30")),
         "area": rng.choice(("centre", "riverside", "city", "suburbs", "harbour")),
         "rating": rng.choice(("low", "average", "high", "5 out of 5", "3 out of 5")),
@@ -266,7 +262,7 @@ def ticket(rng, nouns):
         return f"ticket: hello, {trouble}. {closing}, {words.person(rng)}"
     fields = {"id": words.code(rng), "customer": words.person(rng), "product": rng.choice(nouns),
               "priority": rng.choice(("low", "medium", "high", "urgent")),
-              "status": rng.choice(words.STATUSES)}  # fmt: skip
+              "status": rng.choice(words.LISTS["status"])}  # fmt: skip
     lines = "\n".join(f"{k}: {v}" for k, v in fields.items())
     return lines if rng.random() < 0.5 else f"{lines}\njson: {json.dumps(fields)}"
 

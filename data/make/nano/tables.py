@@ -1,59 +1,16 @@
 """Random small tables: from the domains that the course uses, or from nouns of WordNet, so that headers vary."""
 
-# ruff: noqa: SIM905 - word lists read best as plain text
-
 import random
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 
 from data.make.nano.words import NUMERIC, value
 
-# name of a row's thing: its key column and kind, then other columns with theirs
-DOMAINS = {
-    "city": "name:place country:country population:number area:number mayor:person founded:year",
-    "film": "title:title director:person year:year genre:genre length:small budget:number",
-    "book": "title:title author:person pages:number year:year genre:genre price:small",
-    "player": "name:person team:place goals:small age:small country:country height:number",
-    "mountain": "name:name country:country height:number range:name climbers:small",
-    "river": "name:name country:country length:number depth:small mouth:place",
-    "ship": "name:name port:place captain:person crew:small speed:small built:year",
-    "car": "model:title maker:name colour:colour price:number power:number doors:small",
-    "animal": "name:name species:animal weight:number age:small food:food zoo:place",
-    "plant": "name:name colour:colour height:small origin:country price:small",
-    "school": "name:name city:place pupils:number teachers:small head:person",
-    "student": "name:person course:job grade:small age:small city:place",
-    "product": "name:title price:number stock:small material:material colour:colour weight:number",
-    "invoice": "code:code client:person amount:number status:status year:year",
-    "flight": "code:code origin:place destination:place seats:number delay:small price:number",
-    "hotel": "name:title city:place rooms:number price:small manager:person stars:small",
-    "song": "title:title singer:person length:number year:year genre:genre plays:number",
-    "employee": "name:person job:job salary:number age:small city:place floor:small",
-    "planet": "name:name mass:number moons:small colour:colour radius:number",
-    "museum": "name:name city:place visitors:number rooms:small director:person opened:year",
-    "bridge": "name:name city:place length:number built:year material:material height:small",
-    "train": "code:code origin:place destination:place speed:small coaches:small driver:person",
-    "recipe": "name:title minutes:small servings:small author:person main:food calories:number",
-    "match": "winner:place loser:place score:small year:year referee:person crowd:number",
-    "farm": "owner:person county:place crop:food animals:small land:number",
-    "patient": "name:person doctor:person room:number age:small weight:small",
-    "server": "host:code owner:person memory:number load:small status:status",
-    "language": "name:name country:country speakers:number letters:small",
-    "festival": "name:title city:place month:month visitors:number price:small",
-    "painting": "title:title painter:person year:year width:small price:number museum:place",
-}
-NUMBER_COLUMNS = """price size age height weight length width score points rank cost total amount year count level speed
-depth area budget salary votes goals wins losses stock pages rooms seats hours minutes days volume mass distance rate
-rating index limit capacity power memory floor grade share profit debt income visitors members units""".split()
-TEXT_COLUMNS = {
-    "place": "city town port capital region venue origin destination stadium station village home base site".split(),
-    "person": """author owner director captain coach manager doctor driver artist winner leader client
-    singer host""".split(),
-    "name": "team club brand company school group family series league maker label product model river".split(),
-    "country": ["country", "nation", "state", "origin"], "colour": ["colour", "color", "shade", "paint"],
-    "genre": ["genre", "type", "kind", "style", "category"], "status": ["status", "state", "condition"],
-    "material": ["material", "fabric"], "animal": ["species", "animal", "pet"], "food": ["food", "dish", "crop"],
-    "job": ["job", "role", "position", "title"], "code": ["code", "number", "id", "ref"], "month": ["month"],
-    "day": ["day"], "title": ["song", "film", "book", "work"],
-}  # fmt: skip
+LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+DOMAINS = LISTS["domains"]  # name of a row's thing: its columns with their kinds, as `parse` reads them
+NUMBER_COLUMNS = LISTS["columns"]["number"].split()
+TEXT_COLUMNS = {kind: names.split() for kind, names in LISTS["columns"]["text"].items()}
 
 
 @dataclass(frozen=True)

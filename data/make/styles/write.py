@@ -1,14 +1,29 @@
-"""Fill the templates: `python -m data.make.styles.write` writes data/tasks/styles."""
+"""Fill the templates of law, medicine and code: `python -m data.make.styles.write` writes data/tasks/styles.
+
+A slot {thing} is a word of a list or a number; {thing2} is another of the same list. `_` in a word stands for a space.
+"""
 
 import json
 import random
 import re
+import tomllib
 import zlib
+from pathlib import Path
 
-from data.make.styles import code, law, medicine
 from lorakit.lab.tasks.styles import FOLDER, HELD_OUT, SIZES
 
-STYLES = {"law": law, "medicine": medicine, "code": code}
+
+def read_style(name: str) -> dict:
+    """What stands in the style's file, with lists of words, and with each sentence as its parts' choices."""
+    style = tomllib.loads(Path(__file__).with_name(f"{name}.toml").read_text(encoding="utf-8"))
+    style["pairs"] = [pair.split("/") for pair in style["pairs"].split()]
+    style["words"] = {kind: words.split() for kind, words in style["words"].items()}
+    for key in ("sentences", "new_sentences"):
+        style[key] = [[style["parts"][part] for part in sentence] for sentence in style[key]]
+    return style
+
+
+STYLES = {name: read_style(name) for name in ("law", "medicine", "code")}
 # How every text begins, whatever its style: it says nothing about what follows, so the adapter must.
 OPENERS = {
     "train": (
@@ -43,25 +58,25 @@ def make(style: str) -> list[dict]:
 def write(style: str, split: str, rng: random.Random, new_patterns: bool = False) -> str:
     """One text with the words of a split."""
     made = STYLES[style]
-    same = dict(zip(made.SAME, rng.choice(of_split(made.PAIRS, split)), strict=True))
+    same = dict(zip(made["same"], rng.choice(of_split(made["pairs"], split)), strict=True))
     used, sentences = set(), []
-    for parts in made.NEW_SENTENCES if new_patterns else made.SENTENCES:
+    for parts in made["new_sentences" if new_patterns else "sentences"]:
         sentence = fill("".join(rng.choice(part) for part in parts), made, split, rng, dict(same), used)
         if sentence:
-            first = sentence[0].upper() if made.END else sentence[0]
-            sentences.append((first + sentence[1:] + made.END).replace("..", "."))  # "b.i.d." may end a sentence
-    return made.START + " ".join(sentences)
+            first = sentence[0].upper() if made["end"] else sentence[0]
+            sentences.append((first + sentence[1:] + made["end"]).replace("..", "."))  # "b.i.d." may end a sentence
+    return made["start"] + " ".join(sentences)
 
 
-def fill(pattern: str, made, split: str, rng: random.Random, words: dict[str, str], used: set[str]) -> str:
+def fill(pattern: str, made: dict, split: str, rng: random.Random, words: dict[str, str], used: set[str]) -> str:
     """The pattern with words in its slots: one name, one word; {verb} and {verb2} differ, and from those `used`."""
 
     def word(slot: re.Match) -> str:
         name, kind = slot[1] + slot[2], slot[1]
-        if name not in words and kind in made.NUMBERS:
-            words[name] = str(rng.randint(*made.NUMBERS[kind]))
+        if name not in words and kind in made["numbers"]:
+            words[name] = str(rng.randint(*made["numbers"][kind]))
         elif name not in words:
-            options = of_split(made.WORDS[kind], split)
+            options = of_split(made["words"][kind], split)
             chosen = rng.choice([option for option in options if option not in used] or options)
             used.add(chosen)
             words[name] = SLOT.sub(word, chosen.replace("_", " "))

@@ -1,44 +1,37 @@
-"""Write tickets from the lists in `words`: `python -m data.make.tickets.write` writes data/tasks/tickets.jsonl."""
+"""Write tickets from the lists in words.toml: `python -m data.make.tickets.write` writes data/tasks/tickets.jsonl."""
 
 import json
 import random
+import tomllib
+from pathlib import Path
 
-from data.make.nano.words import FIRST, MONTHS, WEEKDAYS
-from data.make.tickets.words import IMPACTS, PROBLEMS, PRODUCTS, SUBJECTS, TONES
+from data.make.nano.words import LISTS
 from lorakit.lab.tasks.tickets import FILE, HELD_OUT
 
+WORDS = tomllib.loads(Path(__file__).with_name("words.toml").read_text(encoding="utf-8"))
 SIZES = {"train": 1600, "validation": 200, "test": 400}
-
-
-def parts(items: str | tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """A list from `words` in two: for training, and for held-out tickets alone."""
-    if isinstance(items, str):
-        seen, _, unseen = items.partition("|")
-        return [i.strip() for i in seen.split(";") if i.strip()], [i.strip() for i in unseen.split(";") if i.strip()]
-    bar = items.index("|")
-    return list(items[:bar]), list(items[bar + 1 :])
 
 
 def make_ticket(rng: random.Random, held_out: str) -> dict:
     """One ticket with what is true of it. `held_out` "sentences" takes those that training never had."""
-    new = held_out == "sentences"
-    product, team = rng.choice(list(PRODUCTS)), rng.choice(list(PROBLEMS))
-    priority, tone = rng.choice(list(IMPACTS)), rng.choice(list(TONES))
-    name, few = rng.choice(FIRST), rng.randint(2, 9)
+    part = "held_out" if held_out == "sentences" else "seen"
+    product, team = rng.choice(list(WORDS["products"])), rng.choice(list(WORDS["problems"]))
+    priority, tone = rng.choice(list(WORDS["impacts"])), rng.choice(list(WORDS["tones"]))
+    name, few = rng.choice(LISTS["first"]), rng.randint(2, 9)
     slots = {
-        "thing": rng.choice(parts(PRODUCTS[product])[new]),
+        "thing": rng.choice(WORDS["products"][product][part]),
         "name": name, "few": few, "n": rng.randint(11, 95), "sum": rng.randint(20, 900),
-        "code": rng.randint(100, 599), "month": rng.choice(MONTHS), "day": rng.choice(WEEKDAYS),
+        "code": rng.randint(100, 599), "month": rng.choice(LISTS["month"]), "day": rng.choice(LISTS["day"]),
     }  # fmt: skip
-    problem = rng.choice(parts(PROBLEMS[team])[new])
-    impact = rng.choice(parts(IMPACTS[priority])[new])
-    opening, closing = (rng.choice(choices) for choices in TONES[tone])
-    subject = rng.choice(SUBJECTS[team if rng.random() < 0.6 else None].split("; "))
+    problem = rng.choice(WORDS["problems"][team][part])
+    impact = rng.choice(WORDS["impacts"][priority][part])
+    opening, closing = (rng.choice(WORDS["tones"][tone][place]) for place in ("opens", "closes"))
+    subject = rng.choice(WORDS["subjects"][team if rng.random() < 0.6 else "any"])
     # A known thing tells its product; in every other ticket the customer must name it.
-    if new or "{thing}" not in problem or rng.random() < 0.7:
+    if part == "held_out" or "{thing}" not in problem or rng.random() < 0.7:
         subject = f"{product}: {subject}"
     middle = [problem, impact] if rng.random() < 0.75 else [impact, problem]
-    text = " ".join(part for part in (opening, *middle, closing) if part)
+    text = " ".join(filter(None, (opening, *middle, closing)))
     return {
         "subject": subject.format(**slots), "text": text.format(**slots),
         "product": product, "team": team, "priority": priority, "tone": tone, "held_out": held_out,

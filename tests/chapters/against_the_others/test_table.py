@@ -11,7 +11,6 @@ import lorakit as lk
 from lorakit.chapters.against_the_others import costs, pruned, table
 from lorakit.lab import kinds, records
 from lorakit.lab.kinds import KINDS
-from lorakit.rivals.prefix import usable_context
 from tests.support import rivals_rows
 
 
@@ -100,13 +99,6 @@ def test_the_hash_tells_frozen_from_changed(batch):
         costs.base_unchanged(KINDS["lora"].run, batch, lr=0.0)
 
 
-def test_a_teacher_takes_memory_beside_its_student(batch):
-    peak, parts = costs.step_memory(KINDS["distill"].run, batch)
-    teacher, _ = lk.load_base("nano")
-    assert peak - parts.peak >= 4 * sum(p.numel() for p in teacher.parameters())
-    assert parts.weights < peak - parts.peak  # the student is the smaller one
-
-
 def test_what_is_deployed_computes_with_no_zeros_on_the_bases_memory(batch):
     base, _ = lk.load_base("nano")
     model = costs.deployed(KINDS["houlsby"].run)
@@ -115,13 +107,6 @@ def test_what_is_deployed_computes_with_no_zeros_on_the_bases_memory(batch):
     assert costs.share_weights(model, base) == len(list(base.parameters()))
     assert torch.equal(model(batch["input_ids"]).logits, before)
     assert model.get_parameter("transformer.wte.weight").data_ptr() == base.transformer.wte.weight.data_ptr()
-
-
-def test_the_mlp_of_a_prefix_is_not_kept():
-    _, prepared = costs.fresh(KINDS["prefix_mlp"].run)
-    kept = costs.deployed(KINDS["prefix_mlp"].run)
-    assert costs.trainable(prepared.model) > costs.trainable(kept) == 2 * 4 * 16 * 256
-    assert usable_context(kept) == 256 - 16
 
 
 def test_the_command_writes_what_the_table_reads(tmp_path, monkeypatch, capsys):

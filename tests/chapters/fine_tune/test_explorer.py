@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lorakit.chapters.fine_tune.explorer import compare_memory, memory_explorer
-from lorakit.chapters.fine_tune.plots import course, in_megabytes, share_figure
+from lorakit.chapters.fine_tune.plots import in_megabytes, share_figure
 from lorakit.show.sizes import PARTS
 from lorakit.study.memory_measured import Measured
 from lorakit.study.parameters import Decoder
@@ -41,18 +41,6 @@ def test_a_third_needs_adamw_and_few_tokens(explorer):
 
 def test_a_row_is_no_longer_than_the_context():
     assert compare_memory(TINY, batch=1, length=2048, **HOW)["length"] == 128
-
-
-def test_a_course_is_drawn_in_four_layers_that_end_at_the_peak():
-    parts = dict(weights=100, gradients=0, optimizer=50, activations=40, all_gradients=10, kept=30)
-    phases = {"forward": (0.0, 1.0), "backward": (1.0, 3.0), "optimizer": (3.0, 4.0)}
-    measured = Measured(
-        **parts, times=(0.0, 1.0, 3.0, 4.0), live=(150, 190, 160, 150), grown=(0, 0, 10, 0), phases=phases
-    )
-    fig = course({"full": measured, "LoRA": measured}, "Up and down")
-    assert len(fig.axes) == 2 and all(len(ax.collections) == 4 for ax in fig.axes)
-    assert fig.axes[0].get_ylim()[1] * 1e6 >= measured.peak
-    assert "Up and down" in fig.describe()
 
 
 def test_the_table_sets_predicted_beside_measured():

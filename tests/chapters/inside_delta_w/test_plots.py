@@ -4,15 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lorakit.chapters.inside_delta_w.plots import energy_curves, first_direction, gain_curves, heat_maps, shared_marks
-
-
-def test_one_heat_map_for_each_entry_on_one_scale():
-    rows = {side: {name: torch.rand(3, 5) for name in ("q", "v")} for side in "AB"}
-    fig = heat_maps(rows, "A finding", top=0.5, first=0)
-    images = [ax.images[0] for ax in fig.axes if ax.images]
-    assert len(images) == 4 and {image.get_clim() for image in images} == {(0, 0.5)}
-    assert fig.axes[0].get_xticks().tolist() == [0, 4] and fig.axes[0].get_title(loc="left") == "q"
+from lorakit.chapters.inside_delta_w.plots import energy_curves, first_direction, gain_curves, shared_marks
 
 
 def labels(fig):

@@ -4,29 +4,10 @@ import pytest
 import torch
 
 from lorakit.chapters.matrix_rank import plots as rank_plots
-from lorakit.study.rank import Factors
 
 
 def lines(ax):
     return {line.get_label(): line for line in ax.get_lines()}
-
-
-def test_the_descent_is_drawn_beside_its_rivals_and_its_floor():
-    (ax,) = rank_plots.descent_against([1.0, 0.5, 0.31], 0.3, {"random": 0.8}).axes
-    assert list(lines(ax)) == ["random", "gradient descent", "truncated SVD"]
-    assert set(lines(ax)["truncated SVD"].get_ydata()) == {0.3}
-
-
-def test_pictures_name_the_share_of_numbers_stored():
-    fig = rank_plots.picture_copies(torch.rand(12, 10), [1, 10])
-    assert [ax.get_xlabel().split()[-4] for ax in fig.axes] == ["18%", "183%"]
-
-
-def test_the_rank_one_copy_of_the_circle_is_a_line():
-    fig = rank_plots.circle_to_ellipse(torch.tensor([[2.0, 1.2], [0.3, 1.4]]))
-    image = torch.tensor(fig.axes[1].get_lines()[1].get_xydata())
-    s = Factors.of(image).s
-    assert s[1] < 1e-5 * s[0]
 
 
 def test_error_by_cost_ends_at_the_price_of_full_rank_without_error():

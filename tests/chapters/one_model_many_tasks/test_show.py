@@ -5,7 +5,6 @@ import pytest
 
 import lorakit as lk
 from lorakit.chapters.one_model_many_tasks import plots
-from lorakit.chapters.one_model_many_tasks.cross import recorded
 from lorakit.chapters.one_model_many_tasks.many_adapters import fill
 from lorakit.chapters.one_model_many_tasks.texts import COLOURS, row_picker, texts, write_texts
 from lorakit.core.errors import LoRAError
@@ -105,14 +104,6 @@ def test_the_cross_table_shows_every_value_and_marks_the_own_ones():
     assert "Specialists" in fig.describe() and len(fig._repr_mimebundle_()["image/png"]) < 40_000
 
 
-def test_held_out_has_a_panel_for_each_style_and_a_pair_of_bars_for_each_kind():
-    rows = recorded()
-    fig = plots.held_out(rows, "Farther")
-    assert len(fig.axes) == 3 and all(len(ax.patches) == 6 for ax in fig.axes)
-    heights = [bar.get_height() for bar in fig.axes[0].patches]
-    assert heights == [2.4594, 2.4773, 2.417, 0.4322, 1.5926, 2.8012]
-
-
 def test_throughput_has_a_line_for_each_way_that_was_measured():
     rows = [
         {"way": way, "adapters": k, "ratio": k * slow, "interval": [0.9 * k * slow, 1.25 * k * slow]}
@@ -125,22 +116,3 @@ def test_throughput_has_a_line_for_each_way_that_was_measured():
     bars = ax.containers[0].lines[2][0].get_segments()
     assert bars[0][:, 1].tolist() == pytest.approx([80, 100 / 0.9])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4"]
-
-
-def test_a_thousand_adapters_beside_as_many_merged_copies():
-    rows = pd.DataFrame([{"adapters": n, "tensors": n * 1e5, "switch_us": 20.0} for n in (1, 1000)])
-    left, right = plots.thousand(rows, 17_000_000, "Many").axes
-    assert list(left.lines[0].get_ydata()) == [0.1, 100] and list(left.lines[1].get_ydata()) == [17, 17_000]
-    assert list(right.lines[0].get_ydata()) == [20, 20] and right.get_ylim()[0] == 0
-
-
-def test_strengths_and_sums_show_the_given_scores():
-    curves = pd.DataFrame({"law": {0: 2.5, 1: 1.0, 2: 1.5}, "medicine": {0: 5.0, 1: 5.5, 2: 7.0}})
-    (ax,) = plots.strengths(curves, "Strength").axes
-    assert list(ax.lines[0].get_ydata()) == [2.5, 1.0, 1.5] and list(ax.lines[2].get_ydata()) == [5.0, 5.5, 7.0]
-    rings = [line.get_xydata().tolist() for line in (ax.lines[1], ax.lines[3])]
-    assert rings == [[[1, 1.0]], [[0, 5.0]]]
-    scores = pd.DataFrame({"base": {"law": 2.5, "medicine": 5.0}, "sum": {"law": 1.5, "medicine": 2.25}})
-    fig = plots.sums(scores, "Sum")
-    assert words(fig) == ["2.50", "5.00", "1.50", "2.25"]
-    assert [round(bar.get_height(), 2) for bar in fig.axes[0].patches] == [2.5, 5.0, 1.5, 2.25]

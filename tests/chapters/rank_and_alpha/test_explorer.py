@@ -7,11 +7,10 @@ import pandas as pd
 import pytest
 
 from lorakit.chapters.rank_and_alpha import plots
-from lorakit.chapters.rank_and_alpha.explorer import distance, scored, sweep_explorer
+from lorakit.chapters.rank_and_alpha.explorer import scored, sweep_explorer
 from lorakit.chapters.rank_and_alpha.rank_sweep import MEASURES, RankSweep
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
-from lorakit.show.style import png
 
 
 def record(score, task="text_to_sql", **fields):
@@ -69,24 +68,6 @@ def test_a_title_says_what_the_runs_say(gain, task, words):
     assert words in plots.rank_figure(sweep).describe()
 
 
-def test_figures_are_made_from_runs_alone():
-    """At alpha × lr = 0.01 the pairs lie 16 points apart."""
-    score = {(1, 0.001): 0.1, (1, 0.01): 0.5, (10, 0.001): 0.34, (10, 0.01): 0.48}
-    grid = [record(s, r=8, alpha=alpha, lr=lr) for (alpha, lr), s in score.items()]
-    rules = [record(0.5 + (0.1 + 0.1 * use) * (r == 64), r=r, use_rslora=use) for r in (4, 64) for use in (False, True)]
-    matrices = [record(0.5, r=20, targets=("q",)), record(0.6, r=4, targets=("mlp",))]
-    titles = {
-        "Best for text-to-SQL at this budget: mlp": plots.matrices_figure(records.frame(matrices)),
-        "2 of 4 pairs come within 6 points of the best": plots.heat_map(records.frame(grid)),
-        "up to 16 points apart": plots.collapse_figure(records.frame(grid)),
-        "More rank gains 10 points with alpha / r, 20 with alpha / √r": plots.rslora_figure(records.frame(rules)),
-        "Rank 1 reaches 7": plots.share_figure([RankSweep.of(rank_runs(0.02), BASES)], ["SQL"]),
-    }
-    for words, figure in titles.items():
-        assert words in figure.describe()
-        assert png(figure).startswith(b"\x89PNG")
-
-
 def test_rslora_is_placed_by_the_alpha_that_it_amounts_to():
     found = scored(records.frame([record(0.5, r=64, use_rslora=use) for use in (False, True)]))
     assert (found["alpha"] / found["r"]).tolist() == pytest.approx([16 / 64, 16 / math.sqrt(64)])
@@ -95,13 +76,6 @@ def test_rslora_is_placed_by_the_alpha_that_it_amounts_to():
 def test_a_run_that_two_sweeps_share_counts_once():
     runs = rank_runs()
     assert len(scored(pd.concat([runs, runs]))) == len(scored(runs)) == 18
-
-
-def test_distance_counts_doublings():
-    point = pd.DataFrame([{"r": 8, "alpha": 16, "targets": "q+v", "lr": 1e-2}])
-    asked = [(8, 16, "q+v"), (32, 8, "q+v"), (16, 16, "q+v"), (8, 16, "q")]
-    found = [distance(point, r, alpha, targets, lr=1e-2).item() for r, alpha, targets in asked]
-    assert found == pytest.approx([0, 3, 1, 4])
 
 
 def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):

@@ -98,16 +98,6 @@ def test_lora_and_the_head_learn_and_the_encoder_stays_as_it_was(base, kind):
     assert not any(torch.equal(now[name], old) for name, old in start.items())
 
 
-def test_a_stopped_run_goes_on_to_the_same_numbers(base, tmp_path):
-    options = dict(schedule="constant", checkpoint=tmp_path / "run")
-    model, tokenizer = base()
-    whole = fit(adapted(model), tokenizer, steps=6, schedule="constant").losses
-    model, tokenizer = base()
-    fit(adapted(model), tokenizer, steps=3, **options)
-    model, tokenizer = base()
-    assert fit(adapted(model), tokenizer, steps=6, resume=True, **options).losses == whole
-
-
 def test_a_language_model_is_refused_for_a_classification(tiny_model, tiny_tokenizer):
     with pytest.raises(LoRAError, match='the task has 2 classes: load the base with load_base.*kind="classifier"'):
         lab.evaluate(tiny_model, tiny_tokenizer, TASK, "test")

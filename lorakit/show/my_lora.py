@@ -1,0 +1,92 @@
+"""The student's own LoRA: what passed its check in chapters 03 to 10, kept in workbook/my_lora.py and used on.
+
+`my_lora()` gives a module with the names of `lorakit.by_hand`: the student's parts, and the reference's where one is
+missing or still a stub. The file is plain Python, there to be read and changed.
+"""
+
+import ast
+import inspect
+import linecache
+import warnings
+from types import ModuleType
+
+from lorakit import by_hand
+from lorakit.files.folder import replace_files
+from lorakit.lab.places import workbook
+
+FILE = "my_lora.py"
+# The parts and the chapter that writes each.
+PARTS = {"LoRALayer": "03", "weight_of": "04", "inject": "04", "collate": "05", "train": "05", "answer": "05",
+         "save": "05", "load": "05", "merge": "09", "unmerge": "09", "ManyLoRA": "10"}  # fmt: skip
+
+
+def my_lora(quiet: bool = False) -> ModuleType:
+    """The student's LoRA as a module; prints which parts are theirs. A file that cannot be run is said and left out."""
+    made = _reference()
+    try:
+        own = finished(read_file())
+        # By_hand's helpers and imports are there already: what is the student's joins them, and goes first.
+        exec(compile(ast.Module(own, []), str(workbook() / FILE), "exec"), vars(made))
+        made.yours = tuple(node.name for node in own if getattr(node, "name", None) in PARTS)
+    except Exception as error:
+        made = _reference()
+        print(f"{workbook() / FILE} cannot be run, so by_hand.py stands in: {type(error).__name__}: {error}")
+    if not quiet:
+        missing = ", ".join(name for name in PARTS if name not in made.yours)
+        print(f"yours: {', '.join(made.yours) or 'nothing yet'}; from lorakit/by_hand.py: {missing or 'nothing'}")
+    return made
+
+
+def _reference() -> ModuleType:
+    made = ModuleType("my_lora", "LoRA by hand: yours, and lorakit.by_hand where a part is missing")
+    made.yours = ()
+    exec(compile(inspect.getsource(by_hand), by_hand.__file__, "exec"), vars(made))
+    return made
+
+
+def keep_part(part) -> None:
+    """Put the source of a function or class, one of PARTS, into workbook/my_lora.py, in place of an older one."""
+    try:
+        tree = {node.name: node for node in read_file() if getattr(node, "name", None) in PARTS}
+    except SyntaxError as error:
+        warnings.warn(f"{workbook() / FILE} is not Python ({error}): mend it, then run this cell again", stacklevel=2)
+        return
+    kept = {name: ast.get_source_segment(text(), node) for name, node in tree.items()} | {
+        part.__name__: source_of(part)
+    }
+    imports = "\n".join(ast.unparse(node) for node in ast.parse(inspect.getsource(by_hand)).body if _is_import(node))
+    head = f'"""My LoRA, written in the lorakit course. `lorakit.show.my_lora()` runs it."""\n\n{imports}\n'
+    written = "\n\n".join([head, *(kept[name] + "\n" for name in PARTS if name in kept)])
+    try:
+        workbook().mkdir(parents=True, exist_ok=True)
+        replace_files(workbook(), {FILE: written.encode()})
+    except OSError as error:
+        warnings.warn(f"{workbook() / FILE} cannot be written, {part.__name__} is not kept: {error}", stacklevel=2)
+
+
+def text() -> str:
+    """What stands in the student's file; "" where there is none."""
+    file = workbook() / FILE
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def read_file() -> list[ast.stmt]:
+    """The top-level statements of the student's file. Raises SyntaxError."""
+    return ast.parse(text(), str(workbook() / FILE)).body
+
+
+def finished(statements: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements without those functions and classes that still raise NotImplementedError."""
+    return [node for node in statements if "raise NotImplementedError" not in ast.unparse(node)]
+
+
+def source_of(part) -> str:
+    """The source of a function or class, one that was defined in a notebook's cell too."""
+    code = inspect.unwrap(part if inspect.isfunction(part) else part.__init__).__code__
+    lines = "".join(linecache.getlines(code.co_filename))  # the whole cell
+    node = next(node for node in ast.parse(lines).body if getattr(node, "name", None) == part.__name__)
+    return ast.get_source_segment(lines, node)
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
