@@ -6,7 +6,6 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from lorakit.chapters.rank_and_alpha import plots
 from lorakit.chapters.rank_and_alpha.explorer import scored, sweep_explorer
 from lorakit.chapters.rank_and_alpha.rank_sweep import MEASURES, RankSweep
 from lorakit.lab import records
@@ -46,26 +45,27 @@ def explorer():
     return sweep_explorer(pd.concat([rank_runs(0.05), matrices]), "All runs", steps=1, limit=2)
 
 
-def test_rates_are_chosen_on_validation_and_shares_counted_from_the_base():
+def test_each_setting_is_shown_at_the_rate_that_validation_chose():
     sweep = RankSweep.of(rank_runs(0.05, "python", base=3.0), BASES)
-    assert sweep.own["lr"].to_dict() == {1: 1e-2, 4: 1e-2, 16: 1e-2} == sweep.shared["lr"].to_dict()
-    assert (sweep.own.loc[4, "count"], sweep.full["count"], sweep.full["lr"]) == (3, 3, 1e-3)
-    assert sweep.own.loc[16, "share"] == pytest.approx((5.0 - 2.91) / (5.0 - 2.8))
+    assert sweep.lora.loc["q, v"]["lr"].to_dict() == {1: 1e-2, 4: 1e-2, 16: 1e-2}
+    assert (sweep.lora.loc[("q, v", 4), "seeds"], sweep.full["seeds"], sweep.full["lr"]) == (3, 3, 1e-3)
+    assert sweep.lora.loc[("q, v", 16), "mean"] == pytest.approx(2.91) and sweep.base == 5.0
+    assert list(sweep.table.index) == ["q, v, r = 1", "q, v, r = 4", "q, v, r = 16", "full"]
 
 
 @pytest.mark.parametrize(
     ("gain", "task", "words"),
     [
-        (0.0, "text_to_sql", "do not differ by more than seeds do"),
-        (0.05, "text_to_sql", "r = 16 is 10.0 points better than r = 1"),
-        (-0.05, "text_to_sql", "r = 16 is 10.0 points worse than r = 1"),
-        (0.25, "python", "r = 16 is 0.50 bits per byte better than r = 1"),
-        (-0.25, "python", "r = 16 is 0.50 bits per byte worse than r = 1"),
+        (0.0, "text_to_sql", "0.0 points worse than q, v r = 1 (-2.3 to +2.3, within chance)"),
+        (0.05, "text_to_sql", "10.0 points better than q, v r = 1 (+7.7 to +12.3)"),
+        (-0.05, "text_to_sql", "10.0 points worse than q, v r = 1 (-12.3 to -7.7)"),
+        (0.25, "python", "0.50 bits per byte better than q, v r = 1 (+0.48 to +0.52)"),
+        (-0.25, "python", "0.50 bits per byte worse than q, v r = 1 (-0.52 to -0.48)"),
     ],
 )
-def test_a_title_says_what_the_runs_say(gain, task, words):
+def test_a_comparison_says_what_the_runs_say_and_whether_it_may_be_chance(gain, task, words):
     sweep = RankSweep.of(rank_runs(gain, task, base=0.7 if task == "text_to_sql" else 3.0), BASES)
-    assert words in plots.rank_figure(sweep).describe()
+    assert sweep.compare(("q, v", 16), ("q, v", 1)) == f"q, v r = 16 is {words}"
 
 
 def test_rslora_is_placed_by_the_alpha_that_it_amounts_to():
