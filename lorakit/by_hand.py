@@ -59,7 +59,7 @@ def put(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
-    return {path: module for path, module in model.named_modules() if isinstance(module, LoRALayer)}
+    return {path: module for path, module in model.named_modules() if hasattr(module, "lora_A")}
 
 
 # Training and answering (chapter 05)
@@ -139,7 +139,7 @@ def load(model: nn.Module, folder: str | Path) -> nn.Module:
     model.requires_grad_(False)
     for key, tensor in load_file(Path(folder) / "adapter_model.safetensors").items():
         path, matrix = key.removeprefix("base_model.model.").removesuffix(".weight").rsplit(".", 1)
-        if not isinstance(model.get_submodule(path), LoRALayer):
+        if path not in lora_layers(model):
             put(model, path, LoRALayer(model.get_submodule(path), config["r"], config["lora_alpha"]))
         getattr(model.get_submodule(path), matrix).data = tensor
     return model

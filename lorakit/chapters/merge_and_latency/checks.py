@@ -4,39 +4,85 @@ import statistics
 from itertools import count, groupby
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
-from lorakit.show.exercises import NOTHING, check, check_examples, expect
+from lorakit import by_hand
+from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
-
-def _merged(W, A, B, scaling):
-    return W + scaling * (B @ A).T
+# 09.1 -- merge and unmerge a model
 
 
-def _layers():
-    """W (in, out), A (2, in), B (out, 2) and a scaling, of a wide layer and of a narrow one."""
-    shapes = [[(6, 9), (2, 6), (9, 2)], [(9, 6), (2, 9), (6, 2)]]
-    return [(*(torch.randn(shape) for shape in layer), 2.5) for layer in shapes]
+def _unmerge_by_subtracting(model, kept):
+    with torch.no_grad():
+        for path, (layer, _) in kept.items():
+            by_hand.weight_of(layer.base).sub_(layer.delta_weight())
+            by_hand.put(model, path, layer)
 
 
-IN_PLACE = "W was changed in place: whoever unmerges wants the old one back; return a new one"
-merge_conv1d = check_examples(
+def _merge_variant(change, replace=True, copy=True):
+    """`merge` with one bug: another sum, the layers left in place, or the weight kept by reference."""
+
+    @torch.no_grad()
+    def merge(model):
+        kept = {}
+        for path, layer in by_hand.lora_layers(model).items():
+            W = by_hand.weight_of(layer.base)
+            kept[path] = layer, W.clone() if copy else W
+            change(W, layer)
+            if replace:
+                by_hand.put(model, path, layer.base)
+        return kept
+
+    return merge, by_hand.unmerge
+
+
+def _add(W, layer):
+    W += layer.delta_weight()
+
+
+@check(
     "09.1",
-    "merge into a Conv1D",
-    right=_merged,
-    inputs=_layers,
+    "merge and unmerge",
+    right=(by_hand.merge, by_hand.unmerge),
     wrong={
-        "missing the scaling, alpha / r": lambda W, A, B, scaling: W + (B @ A).T,
-        "the shapes do not fit: W is (in, out), B A is (out, in)": lambda W, A, B, scaling: W + scaling * (B @ A),
-        "the sign is wrong: merging adds": lambda W, A, B, scaling: W - scaling * (B @ A).T,
-        "that is the update alone, the base is missing": lambda W, A, B, scaling: scaling * (B @ A).T,
-        IN_PLACE: lambda W, A, B, scaling: W.add_(scaling * (B @ A).T),
-        NOTHING: lambda W, A, B, scaling: None,
+        "missing the scaling": _merge_variant(lambda W, layer: W.add_(layer.lora_B @ layer.lora_A)),
+        "the sign is wrong": _merge_variant(lambda W, layer: W.sub_(layer.delta_weight())),
+        "still stands in the model": _merge_variant(_add, replace=False),
+        "subtracting leaves the rounding behind": (by_hand.merge, _unmerge_by_subtracting),
+        "kept by reference": _merge_variant(_add, copy=False),
+        "returns None": (lambda model: None, by_hand.unmerge),
+        "the layers are not back": (by_hand.merge, lambda model, kept: None),
     },
-    formula="W + scaling · (B A)ᵀ",
-    untouched=IN_PLACE,
-    done="right: the layer keeps W as (in, out), so the update, (out, in), comes in transposed",
+    done="right, bit for bit. lorakit keeps the old weight by reference and swaps tensors, which takes no time at all",
 )
+def merging(answer):
+    merge, unmerge = answer
+    model = torch.nn.Sequential(torch.nn.Linear(6, 9), Conv1D(4, 9))
+    by_hand.inject(model, ("0", "1"), r=2, alpha=6)
+    for layer in by_hand.lora_layers(model).values():
+        torch.nn.init.normal_(layer.lora_B)
+    x = torch.randn(5, 6)
+    layers, wanted = by_hand.lora_layers(model), model(x)
+    before = {path: layer.base.weight.detach().clone() for path, layer in layers.items()}
+    kept = merge(model)
+    expect(kept is not None, "merge returns None: unmerge needs the layers and the old weights")
+    expect(not by_hand.lora_layers(model), "a LoRALayer still stands in the model: put its base in its place")
+    got = model(x)
+    for path, layer in layers.items():
+        expect(not same(layer.base.weight, before[path]), "the weights are as they were: add the update in place")
+        plain = layer.lora_B @ layer.lora_A
+        moved = by_hand.weight_of(layer.base) - (before[path] if path == "0" else before[path].T)
+        expect(not same(moved, plain, 1e-4), "missing the scaling, alpha / r: use `layer.delta_weight()`")
+        expect(not same(moved, -layer.delta_weight(), 1e-4), "the sign is wrong: merging adds")
+    expect(same(got, wanted, 1e-4), "the merged model answers differently: W₀ + scaling · B A, in each layer")
+    unmerge(model, kept)
+    back = by_hand.lora_layers(model)
+    expect(list(back) == list(layers), "unmerged, the layers are not back in the model")
+    if not all(torch.equal(layer.base.weight, before[path]) for path, layer in layers.items()):
+        far = max((layer.base.weight - before[path]).abs().max().item() for path, layer in layers.items())
+        expect(far < 1e-4, "W₀ is not back: was it kept by reference? `clone()` it before the sum")
+        expect(False, "subtracting leaves the rounding behind: copy the W₀ that you kept")
 
 
 class _Machine:

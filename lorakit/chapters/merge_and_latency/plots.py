@@ -60,28 +60,23 @@ def bounds_figure(errors: Mapping[str, Sequence[LayerError]]) -> CourseFigure:
     return fig
 
 
-def added_figure(grid: pd.DataFrame, size: str, phase: str = "prefill") -> CourseFigure:
+def added_figure(grid: pd.DataFrame, size: str) -> CourseFigure:
     """What every method adds to the base's time over the tokens that go through at once; grey band: the noise."""
-    methods = dict(list(grid.query("size == @size and phase == @phase").groupby("method")))
+    methods = dict(list(grid.query("size == @size and phase == 'prefill'").groupby("method")))
     cells, houlsby = methods["base"], methods["houlsby"]
-    what = "reading a prompt" if phase == "prefill" else "writing a token"
-    least, most = (f"{row.added:.0f} % at {_tokens(row.tokens)}" for row in houlsby.iloc[[0, -1]].itertuples())
-    fig, ax = figure(f"{size}, {what}: Houlsby adds {least}, {most}", size=(10, 4.2))
+    least, most = (f"{row.added:.0f} % at {row.tokens:,} tokens" for row in houlsby.iloc[[0, -1]].itertuples())
+    fig, ax = figure(f"{size}, reading a prompt: Houlsby adds {least}, {most}", size=(10, 4.2))
     places = range(len(cells))
     ax.fill_between(places, -cells["noise"], cells["noise"], color=GREY, alpha=0.25, linewidth=0, label="noise floor")
     for method, (colour, look) in LOOKS.items():
         rows = methods[method]
         ends = [rows["added"] - rows["low"], rows["high"] - rows["added"]]
         ax.errorbar(places, rows["added"], yerr=ends, fmt=look, color=colour, capsize=3, label=NAMES[method])
-    labels = [f"{c.batch} ×\n{c.length}" if phase == "prefill" else f"{c.batch}" for c in cells.itertuples()]
+    labels = [f"{c.batch} ×\n{c.length}" for c in cells.itertuples()]
     ax.set(xticks=places, xticklabels=labels, ylabel="added to the base's time (%)")
-    ax.set_xlabel("batch × length, by the number of tokens" if phase == "prefill" else "rows that write at once")
+    ax.set_xlabel("batch × length, by the number of tokens")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
-
-
-def _tokens(tokens: int) -> str:
-    return f"{tokens:,} tokens" if tokens > 1 else "1 token"
 
 
 def paper_table(grid: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,6 @@ def test_the_title_compares_the_smallest_and_the_largest_work(grid):
     figure = plots.added_figure(grid, "124M")
     assert "Houlsby adds 20 % at 16 tokens, 4 % at 256 tokens" in figure.describe()
     assert png(figure).startswith(b"\x89PNG")
-    assert "writing a token: Houlsby adds 20 % at 1 token" in plots.added_figure(grid, "124M", "decode").describe()
 
 
 def test_the_papers_table_shows_what_was_measured_and_says_what_was_not(grid):
