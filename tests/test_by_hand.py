@@ -2,7 +2,6 @@
 
 import ast
 import copy
-import json
 from pathlib import Path
 
 import pytest
@@ -125,13 +124,13 @@ def test_a_batch_is_the_labs():
 
 
 def test_training_reaches_what_fit_reaches_and_answers_are_the_labs():
-    (model, tokenizer), task, steps = lk.load_base("nano"), lab.text_to_sql(), 25
+    (model, tokenizer), task, steps = lk.load_base("nano"), lab.text_to_sql(), 12
     ours = lk.inject(copy.deepcopy(model), lk.LoRAConfig(r=8, alpha=16, targets=("c_attn",)))
-    history = lab.fit(ours, tokenizer, task, steps=steps, batch_size=12, lr=1e-2, progress=False)
+    history = lab.fit(ours, tokenizer, task, steps=steps, batch_size=8, lr=1e-2, progress=False)
     torch.manual_seed(0)
     by_hand.inject(model, ("c_attn",))
-    losses = by_hand.train(model, tokenizer, [(e.prompt, e.answer) for e in task.train], steps, batch=12)
-    ends = [sum(each[-10:]) / 10 for each in (losses, history.losses)]
+    losses = by_hand.train(model, tokenizer, [(e.prompt, e.answer) for e in task.train], steps, batch=8)
+    ends = [sum(each[-5:]) / 5 for each in (losses, history.losses)]
     assert ends[0] < losses[0] / 5 and ends[0] == pytest.approx(ends[1], rel=0.5), ends
     prompts = [example.prompt for example in task.test[:3]]
     by_one = [by_hand.answer(model, tokenizer, prompt).strip() for prompt in prompts]
@@ -145,10 +144,3 @@ def test_it_knows_nothing_of_the_package():
     imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     assert {name.split(".")[0] for name in imported} == {"json", "math", "pathlib", "torch", "safetensors"}
-
-
-def test_its_config_says_what_peft_needs(tmp_path):
-    by_hand.save(trained("gpt2"), tmp_path)
-    config = json.loads((tmp_path / "adapter_config.json").read_text())
-    assert config["r"] == 3 and config["lora_alpha"] == 5 and config["fan_in_fan_out"]
-    assert config["target_modules"] == sorted(config["target_modules"])

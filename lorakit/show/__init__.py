@@ -1,5 +1,8 @@
 """What a chapter shows: plots in one style, widgets, exercise checks, quizzes. Live widgets need ipywidgets."""
 
+import logging
+import warnings
+
 import pandas
 
 from lorakit.show.diagrams import lora_diagram
@@ -37,3 +40,6 @@ __all__ = [
 
 # A table of a chapter is read, not browsed: by default pandas cuts a query after 50 characters.
 pandas.set_option("display.max_colwidth", 120, "display.width", 140)
+# What PEFT tells in red and no reader needs: of bitsandbytes' kernels, and of a name that transformers changed.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 
 from lorakit.lab.places import DATA
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE
+from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, SKY
 from lorakit.study.parameters import SHAPES, Decoder
 
 NANO = DATA / "nano" / "config.json"
-PARTS = {"weights": GREY, "optimizer": BLUE, "gradients": GREEN, "activations": ORANGE}  # of a step's memory
+PARTS = {"weights": GREY, "optimizer": BLUE, "gradients": GREEN, "activations": ORANGE, "scratch": SKY}  # of a step
 OPTIMIZERS = {"AdamW": "adamw", "SGD with momentum": "momentum", "SGD": "sgd"}
 TARGETS = {
     "q": ("q",),
@@ -34,7 +34,7 @@ def readable(number: float, unit: str = "") -> str:
 
 
 def stacked(memory, whole: float) -> Iterator[tuple[str, float, float]]:
-    """Each of the four parts of a step's memory as (name, left, width) of a bar, in % of `whole` bytes."""
+    """Each of the parts of a step's memory as (name, left, width) of a bar, in % of `whole` bytes."""
     left = 0.0
     for part in PARTS:
         width = 100 * getattr(memory, part) / whole

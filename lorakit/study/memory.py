@@ -1,7 +1,7 @@
-"""What a training step of a GPT-2 takes in memory, predicted from its config: four parts, and the peak they make.
+"""What a training step of a GPT-2 takes in memory, predicted from its config: five parts, and the peak they make.
 
 Gradients and activations are not at their largest together: the backward pass makes the ones while it lets go of the
-others. So the peak is less than the sum of the four, and what it holds depends on where in the step it lies.
+others. So the peak is less than the sum of the parts, and what it holds depends on where in the step it lies.
 `predict` goes through the moments at which it can lie. study.memory_measured measures the same on a real step.
 """
 
@@ -11,17 +11,19 @@ from lorakit.study.activations import Training, kept_after_blocks, kept_by_block
 from lorakit.study.parameters import Decoder, count_lora_parameters
 
 STATES = {"adamw": 2, "momentum": 1, "sgd": 0}  # numbers that an optimizer keeps for each one that it trains
+OPTIMIZER = "optimizer"  # the moment of its step
 AFTER_ATTENTION = ("ln_2", "c_fc", "gelu", "mlp.c_proj")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What lives at the worst moment of a step, in bytes; the first four add up to the peak.
+    """What lives at the worst moment of a step, in bytes; the first five add up to the peak.
 
     weights      parameters and buffers
-    gradients    those that are there at that moment
+    gradients    those that are finished at that moment
     optimizer    the optimizer's states
-    activations  everything else: what is kept for the backward pass, and what is being worked on
+    activations  the rest in the forward and the backward pass: what is kept for the way back, and what is worked on
+    scratch      the rest in the optimizer's step: what AdamW works with, when no activation is left
     all_gradients, kept   all gradients at the end of the backward pass; all that the forward pass keeps for it
     """
 
@@ -29,12 +31,13 @@ class Memory:
     gradients: int
     optimizer: int
     activations: int
+    scratch: int
     all_gradients: int
     kept: int
 
     @property
     def peak(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations
+        return self.weights + self.gradients + self.optimizer + self.activations + self.scratch
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def predict(config, step: Training) -> Prediction:
         weights=model.parameters * step.item + adapters,
         gradients=grown,
         optimizer=STATES[step.optimizer] * gradients,
-        activations=working,
+        activations=0 if moment == OPTIMIZER else working,
+        scratch=working if moment == OPTIMIZER else 0,
         all_gradients=gradients,
         kept=kept,
         moment=moment,
@@ -120,7 +124,7 @@ def _at_the_end(model: Decoder, step: Training, gradients: int) -> dict[str, tup
         largest = 4 * step.r * max(model.width, model.inner)
     temporary = {"cpu": 2 * largest, "cuda": gradients}[step.device] if step.optimizer == "adamw" else 0
     both_ends = {"end of backward": (gradients - table, 3 * table)} if step.full else {}  # from each, and their sum
-    return both_ends | {"optimizer": (gradients, temporary)}
+    return both_ends | {OPTIMIZER: (gradients, temporary)}
 
 
 def _table(model: Decoder, step: Training) -> int:

@@ -74,12 +74,15 @@ def measure_step(model: nn.Module, loss: Callable[[], Tensor], optimizer: str = 
     if not live:  # a device whose allocations the profiler does not report: the peak alone
         times, live = [phases["forward"][1]], [worst or 0]
     grown = [sum(size for size, mark in zip(sizes, marks, strict=True) if mark <= time) for time in times]
-    at_peak = grown[live.index(max(live))]
+    place = live.index(max(live))
+    at_peak, optimizing = grown[place], times[place] >= phases["optimizer"][0]
+    rest = (max(live) if worst is None else worst) - at_peak
     return Measured(
         weights=weights,
         gradients=at_peak,
         optimizer=states,
-        activations=(max(live) if worst is None else worst) - at_peak,
+        activations=0 if optimizing else rest,
+        scratch=rest if optimizing else 0,
         all_gradients=sum(sizes),
         kept=kept,
         times=tuple(times),

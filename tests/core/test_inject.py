@@ -6,12 +6,14 @@ from torch import nn
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
-from tests.support.tiny_models import CASE_IDS, CASES, assert_same, build, fill, logits, same_bits, snapshot
+from tests.support.tiny_models import assert_same, build, fill, logits, same_bits, snapshot
 
-every_case = pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
+# Whole square and rectangular projections, slices of a fused one, and everything at once.
+CASES = [("plain", ("mlp", "q_proj")), ("gpt2", ("q", "v")), ("gpt2", ("c_attn",)), ("gpt2", ("all-linear",))]
+CASES += [("llama", ("k", "o", "mlp")), ("bert", ("all-linear",)), ("roberta", ("q", "v")), ("deberta", ("q", "v"))]
 
 
-@every_case
+@pytest.mark.parametrize(("kind", "targets"), CASES, ids=str)
 def test_fresh_adapter_changes_no_output_and_eject_leaves_no_trace(kind, targets):
     model = build(kind)
     before, plain, kept_class = snapshot(model), logits(model), type(model)
@@ -48,6 +50,8 @@ REFUSED = {
     "a slice of what is not fused": dict(targets=("c_fc.q",)),
     "rank above the projection": dict(r=25, targets=("q",)),
     "rank above by pattern": dict(r=2, targets=("c_attn",), rank_pattern={r"h\.1\.attn\.c_attn": 99}),
+    "a strength beyond float32": dict(alpha=1e308),
+    "a strength that float32 rounds to zero": dict(alpha=1e-60),
     "no such module to save": dict(targets=("q",), modules_to_save=("nowhere",)),
     "saving a tied module": dict(targets=("q",), modules_to_save=("lm_head",)),
     "saving what is adapted": dict(targets=("q",), modules_to_save=("c_attn",)),
@@ -69,13 +73,19 @@ def test_refused_injection_changes_nothing(fields, second):
     assert_same(before, snapshot(model))
 
 
-@pytest.mark.parametrize("name", ["", "a.b", "a b", "keys", "pop", "training", "forward", None, 3, "../up", "é"])
-def test_impossible_names_are_refused(name):
-    """Trap 12: a dotted name breaks state-dict keys, a method's name breaks the module."""
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a.b", "a b", "a/b", "../up", "a\0b", "x" * 300, "keys", "pop", "é", None, 3]
+)
+def test_impossible_names_are_refused_before_any_file_is_touched(name, tmp_path):
+    """Trap 12: a dotted name breaks state-dict keys, a method's name breaks the module, a path leads elsewhere."""
     model = build("gpt2")
     before = snapshot(model)
-    with pytest.raises(LoRAError, match="name"):
-        lk.inject(model, LoRAConfig(r=2), name=name)
+    for verb in (
+        lambda: lk.inject(model, LoRAConfig(r=2), name=name),
+        lambda: lk.load_adapter(model, tmp_path / "nowhere", name),
+    ):
+        with pytest.raises(LoRAError, match="an adapter's name is made of"):
+            verb()
     assert_same(before, snapshot(model))
 
 

@@ -123,35 +123,29 @@ GRADCHECK = {
 }
 
 
-@pytest.mark.parametrize("layout", ["1-D", "2-D", "3-D", "4-D", "transposed", "strided"])
-@pytest.mark.parametrize("fields", GRADCHECK.values(), ids=GRADCHECK.keys())
-def test_gradcheck_in_float64(fields, layout):
-    if fields.get("conv") and layout == "transposed":
+LAYOUTS = {
+    "1-D": ((), lambda x: x),
+    "4-D": ((2, 1, 2), lambda x: x),
+    "transposed": ((3, 2), lambda x: x.transpose(0, 1)),
+    "strided": ((4,), lambda x: x[::2]),
+}
+
+
+@pytest.mark.parametrize(("shape", "view"), LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("fields", GRADCHECK.values(), ids=GRADCHECK)
+def test_first_and_second_derivatives_are_right_in_float64(fields, shape, view):
+    """A backward pass written by hand may leave the second ones silently zero."""
+    if fields.get("conv") and len(shape) == 2:
         pytest.skip("transformers' Conv1D itself takes contiguous input only")
     model = box(**fields, dtype=torch.float64).train()
-    adapter, width = model.c_attn.adapters["default"], fields["width"]
-    shape = {"1-D": (), "2-D": (3,), "3-D": (2, 2), "4-D": (2, 1, 2), "transposed": (3, 2), "strided": (4,)}[layout]
-    x = torch.randn(*shape, width, dtype=torch.float64, requires_grad=True)
+    adapter = model.c_attn.adapters["default"]
+    x = torch.randn(*shape, fields["width"], dtype=torch.float64, requires_grad=True)
 
     def run(x, A, B):
         torch.manual_seed(11)  # the same dropout mask every time
-        view = {"transposed": lambda: x.transpose(0, 1), "strided": lambda: x[::2]}.get(layout, lambda: x)()
-        return model(view)
+        return model(view(x))
 
     assert torch.autograd.gradcheck(run, (x, adapter.lora_A, adapter.lora_B))
-
-
-@pytest.mark.parametrize("fields", GRADCHECK.values(), ids=GRADCHECK.keys())
-def test_second_derivatives_are_right(fields):
-    """A backward pass written by hand may leave them silently zero."""
-    model = box(**fields, dtype=torch.float64).train()
-    adapter = model.c_attn.adapters["default"]
-    x = torch.randn(2, 2, fields["width"], dtype=torch.float64, requires_grad=True)
-
-    def run(x, A, B):
-        torch.manual_seed(11)
-        return model(x)
-
     assert torch.autograd.gradgradcheck(run, (x, adapter.lora_A, adapter.lora_B))
 
 

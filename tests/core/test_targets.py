@@ -8,38 +8,18 @@ from lorakit import LoRAConfig, LoRAError
 from lorakit.core.targets import find_targets
 from tests.support.tiny_models import build
 
+# Beside what docs/supported.md says of the names "q", "k", "v", "o" and "mlp", which a test compares.
 EXPECTED = {
     ("gpt2", ("q", "v")): {"c_attn.q", "c_attn.v"},
-    ("gpt2", ("o",)): {"attn.c_proj"},
-    ("gpt2", ("mlp",)): {"mlp.c_fc", "mlp.c_proj"},
     ("gpt2", ("c_proj",)): {"attn.c_proj", "mlp.c_proj"},  # trap 18: PEFT's suffix rule, as PEFT users expect it
     ("gpt2", ("attn.c_proj",)): {"attn.c_proj"},
     ("gpt2", ("c_attn.v", "c_attn.q")): {"c_attn.q", "c_attn.v"},
     ("gpt2", ("c_attn",)): {"attn.c_attn"},
     ("gpt2", ("all-linear",)): {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"},
     ("llama", ("q", "k", "v", "o")): {f"self_attn.{p}_proj" for p in "qkvo"},
-    ("llama", ("mlp",)): {f"mlp.{p}_proj" for p in ("gate", "up", "down")},
-    ("bert", ("q", "k", "v")): {"self.query", "self.key", "self.value"},
-    ("bert", ("o",)): {"attention.output.dense"},
     ("bert", ("mlp",)): {"intermediate.dense", "output.dense"},
-    ("bert_classifier", ("q", "v")): {"self.query", "self.value"},
-    ("mistral", ("q", "k", "v", "o")): {f"self_attn.{p}_proj" for p in "qkvo"},
-    ("qwen2", ("q", "o")): {"self_attn.q_proj", "self_attn.o_proj"},
-    ("phi", ("q", "k", "v", "o")): {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.dense"},
-    ("phi", ("mlp",)): {"mlp.fc1", "mlp.fc2"},
-    ("opt", ("q", "o")): {"self_attn.q_proj", "self_attn.out_proj"},
-    ("opt", ("mlp",)): {"fc1", "fc2"},
-    ("neox", ("o",)): {"attention.dense"},
-    ("neox", ("mlp",)): {"mlp.dense_h_to_4h", "mlp.dense_4h_to_h"},
     ("falcon", ("o",)): {"self_attention.dense"},
     ("bloom", ("o",)): {"self_attention.dense"},
-    ("vit", ("q", "k", "v", "o")): {f"attention.{p}_proj" for p in "qkvo"},
-    ("vit", ("mlp",)): {"mlp.fc1", "mlp.fc2"},
-    ("roberta", ("q", "v")): {"self.query", "self.value"},
-    ("deberta", ("q", "v")): {"self.query_proj", "self.value_proj"},
-    ("roberta", ("o", "mlp")): {"attention.output.dense", "intermediate.dense", "output.dense"},
-    ("deberta", ("q", "k", "v")): {"self.query_proj", "self.key_proj", "self.value_proj"},
-    ("deberta", ("o",)): {"attention.output.dense"},
 }
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn import functional as F
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
@@ -39,36 +38,15 @@ def test_a_loralib_file_is_read_with_the_config_it_lacks(kind, targets, suffix, 
         assert adapter.scaling == 3
 
 
-def merged_linear_delta(A, B, enabled, out, scaling):
-    """loralib's MergedLinear, by its formula: a grouped convolution, its outputs spread over the enabled slices."""
-    delta = F.conv1d(A[None], B[:, :, None], groups=sum(enabled))[0]  # (sum of widths, in)
-    full = torch.zeros(out, A.shape[1])
-    full.view(len(enabled), -1, A.shape[1])[torch.tensor(enabled)] = delta.view(sum(enabled), -1, A.shape[1])
-    return scaling * full
-
-
-@pytest.mark.parametrize(
-    ("slices", "enabled"), [("qv", [True, False, True]), ("k", [False, True, False]), ("qkv", [True] * 3)]
-)
-def test_fused_slices_agree_with_merged_linear(slices, enabled, tmp_path):
-    config = LoRAConfig(r=2, alpha=6, targets=tuple(f"c_attn.{s}" for s in slices))
-    tensors = loralib_tensors(build("gpt2"), config)
-    torch.save(tensors, tmp_path / "lora.bin")
-    model = build("gpt2")
-    lk.load_adapter(model, tmp_path / "lora.bin", config=config)
-    path = "transformer.h.1.attn.c_attn"
-    A, B = tensors[f"{path}.lora_A"], tensors[f"{path}.lora_B"]
-    ours = model.get_submodule(path).adapters["default"].delta_weight()
-    torch.testing.assert_close(ours, merged_linear_delta(A, B, enabled, 72, 3.0), rtol=1e-6, atol=1e-7)
-
-
-def test_slices_agree_with_loralib_itself():
+@pytest.mark.parametrize("slices", ["qv", "k", "qkv"])
+def test_slices_agree_with_loralib_itself(slices):
     loralib = pytest.importorskip("loralib")
-    theirs = loralib.MergedLinear(24, 72, r=2, lora_alpha=6, enable_lora=[True, False, True], merge_weights=False)
+    enabled = [name in slices for name in "qkv"]
+    theirs = loralib.MergedLinear(24, 72, r=2, lora_alpha=6, enable_lora=enabled, merge_weights=False)
     nn.init.normal_(theirs.lora_B)
     box = nn.ModuleDict({"c_attn": nn.Linear(24, 72)})
     box["c_attn"].load_state_dict({"weight": theirs.weight, "bias": theirs.bias})
-    lk.inject(box, LoRAConfig(r=2, alpha=6, targets=("q", "v")))
+    lk.inject(box, LoRAConfig(r=2, alpha=6, targets=tuple(slices)))
     adapter = box["c_attn"].adapters["default"]
     adapter.lora_A.data.copy_(theirs.lora_A)
     adapter.lora_B.data.copy_(theirs.lora_B)

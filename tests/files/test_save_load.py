@@ -1,11 +1,14 @@
-"""Saving is atomic, loading accounts for every key, nothing is ever unpickled (invariants 7 and 8)."""
+"""Loading accounts for every key, and nothing is ever unpickled (invariants 7 and 8).
+
+That saving is atomic: tests/robustness, test_disk.py and test_kill.py.
+"""
 
 import os
 import pickle
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
@@ -15,35 +18,26 @@ from tests.support.saving import (
     WEIGHTS,
     adapted,
     assert_same_files,
-    contents,
     edit_config,
     edit_weights,
     refused,
-    two_versions,
-    version_in,
 )
-from tests.support.tiny_models import CASE_IDS, CASES, build, logits, same_bits
+from tests.support.tiny_models import build, logits, same_bits
 
 
-@pytest.mark.parametrize("use_rslora", [False, True], ids=["alpha/r", "rslora"])
-@pytest.mark.parametrize(("kind", "targets"), CASES, ids=CASE_IDS)
-def test_a_saved_adapter_comes_back_bit_for_bit(kind, targets, use_rslora, tmp_path):
-    model = adapted(kind, targets=targets, use_rslora=use_rslora, dropout=0.1)
+def test_what_an_adapter_was_injected_with_comes_back_and_its_strength_does_not(tmp_path):
+    """That it computes the same to the bit, on every architecture: tests/conformance/test_saving.py."""
+    model = adapted(targets=("q", "v", "mlp"), use_rslora=True, dropout=0.1)
     lk.set_scale(model, 3.0)  # a dial: not saved
     lk.save_adapter(model, tmp_path)
     lk.set_scale(model, 1.0)
-    other = build(kind)
+    other = build("gpt2")
     assert lk.load_adapter(other, tmp_path, "again") is other
     assert same_bits(logits(model), logits(other))
-    assert not any(p.requires_grad for p in other.parameters())
     old, new = model._lorakit.configs["sql"], other._lorakit.configs["again"]
     assert (old.r, old.alpha, old.dropout, old.use_rslora) == (new.r, new.alpha, new.dropout, new.use_rslora)
-    shapes = [{p: (a.adapters[n].r, a.adapters[n].slices) for p, a in m._lorakit.layers.items()}
-              for m, n in ((model, "sql"), (other, "again"))]  # fmt: skip
-    assert shapes[0] == shapes[1]
     lk.save_adapter(other, tmp_path / "twice")
-    first, second = (load_file(folder / WEIGHTS) for folder in (tmp_path, tmp_path / "twice"))
-    assert all(same_bits(first[key], second[key]) for key in first) and first.keys() == second.keys()
+    assert_same_files(tmp_path, tmp_path / "twice")
 
 
 def test_a_pattern_is_pinned_where_one_path_is_the_end_of_another(tmp_path):
@@ -161,43 +155,28 @@ def put(key, value):
     return lambda tensors: tensors.update({key: value})
 
 
+# Beside what tests/conformance tries on every architecture: missing, unexpected, misshapen, not finite.
 DAMAGE = {
-    "a missing B": (drop("h.1.attn.c_attn.lora_B"), r"missing: transformer\.h\.1\.attn\.c_attn\.lora_B"),
     "a missing layer": (drop("h.1."), r"missing: transformer\.h\.1\.attn\.c_attn"),
     "everything missing": (lambda tensors: tensors.clear(), "missing"),
     "an unknown key": (put("surprise", torch.zeros(1)), "unexpected: surprise"),
-    "an unknown layer": (put(FIRST.format("A").replace("h.0", "h.7"), torch.zeros(4, 24)), r"unexpected: .*h\.7"),
     "another prefix": (put("model.transformer.h.0.attn.c_attn.lora_A.weight", torch.zeros(4, 24)), "unexpected"),
-    "a misshapen A": (put(FIRST.format("A"), torch.zeros(4, 23)), r"lora_A\.weight has shape \(4, 23\)"),
     "a transposed B": (put(FIRST.format("B"), torch.zeros(4, 72)), r"lora_B\.weight has shape \(4, 72\)"),
-    "a NaN": (put(FIRST.format("A"), torch.full((4, 24), float("nan"))), "not finite numbers in: .*h.0"),
-    "an infinity": (put(FIRST.format("B"), torch.full((72, 4), float("inf"))), "not finite"),
+    "an infinity": (put(FIRST.format("B"), torch.full((72, 4), float("inf"))), "not finite numbers in: .*h.0"),
     "integers": (put(FIRST.format("A"), torch.zeros(4, 24, dtype=torch.long)), "is torch.int64 in the file"),
-    "a dense B": (put(FIRST.format("B"), torch.ones(72, 4)), "checksum does not fit"),
 }
 
 
 @pytest.mark.parametrize("note", [True, False], ids=["lorakit's", "PEFT's"])
 @pytest.mark.parametrize(("change", "says"), DAMAGE.values(), ids=DAMAGE.keys())
 def test_damaged_weights_are_refused_by_name(change, says, note, tmp_path):
-    if says == "checksum does not fit" and not note:
-        pytest.skip("another program's file has no checksum")
     lk.save_adapter(adapted(), tmp_path)
     edit_weights(tmp_path, change, note)
     refused(adapted(seed=4), tmp_path, says)
 
 
-def test_an_incomplete_head_is_refused(tmp_path):
-    model = adapted("roberta", modules_to_save=("classifier",))
-    for change in (
-        drop("classifier.dense.bias"),
-        drop("classifier."),
-        put("base_model.model.classifier.x", torch.ones(1)),
-    ):
-        lk.save_adapter(model, tmp_path)
-        edit_weights(tmp_path, change)
-        refused(build("roberta"), tmp_path, "classifier")
-    lk.save_adapter(model, tmp_path)
+def test_a_head_of_another_size_is_refused(tmp_path):
+    lk.save_adapter(adapted("roberta", modules_to_save=("classifier",)), tmp_path)
     refused(build("roberta", num_labels=4), tmp_path, r"classifier.out_proj.weight has shape \(3, 24\)")
 
 
@@ -234,34 +213,6 @@ def test_a_pickle_is_never_executed(tmp_path):
     for file in ("lora.bin", "lora.pt", "lora.safetensors"):
         refused(build("gpt2"), tmp_path / file, "cannot be read", config=LoRAConfig(r=2))
     assert not (tmp_path / "executed").exists()
-
-
-# Atomicity
-
-
-@pytest.mark.parametrize("first", [False, True], ids=["replacing", "first save"])
-@pytest.mark.parametrize(("name", "count"), [("fsync", 1), ("fsync", 2), ("replace", 1), ("replace", 2)])
-def test_ctrl_c_at_any_step_of_saving_leaves_a_whole_adapter(name, count, first, tmp_path, monkeypatch):
-    """Errors of the disk, at every step: tests/robustness/test_disk.py. SIGKILL: test_kill.py."""
-    models, calls, real = two_versions(), [], getattr(os, name)
-    if not first:
-        lk.save_adapter(models["old"], tmp_path)
-    before = contents(tmp_path)
-
-    def interrupted(*args):
-        calls.append(args)
-        if len(calls) == count:
-            raise KeyboardInterrupt
-        return real(*args)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(os, name, interrupted)
-        lk.save_adapter(models["new"], tmp_path)
-    if (name, count) == ("replace", 2):  # the weights are new and carry their own config
-        assert version_in(tmp_path, {name: logits(model) for name, model in models.items()}) == "new"
-        assert not list(tmp_path.glob(".*"))
-    else:
-        assert contents(tmp_path) == before
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path):

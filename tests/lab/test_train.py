@@ -85,21 +85,3 @@ def test_ctrl_c_saves_what_was_learnt_and_is_exit_code_130(command, monkeypatch,
     assert command("--steps", "2") == 130
     assert (command.out / "adapter" / "adapter_model.safetensors").is_file()
     assert "--resume goes on" in capsys.readouterr().out
-
-
-def test_two_processes_of_accelerate_launch_share_a_base_cut_up_over_them(command, make_tiny):
-    """The command as typed, on the bundled task, the base in halves; one process with the same options agrees."""
-    from tests.support.processes import LAUNCHERS, run_command
-
-    make_tiny(context=320).save_pretrained(command.base)  # functions of up to 300 bytes, a token each
-    fixed = ["--model", str(command.base), "--task", "python", "--steps", "2", "--eval-limit", "4", "--quiet"]
-    fixed += ["--device", "cpu", "--batch-size", "4", "--r", "2"]
-    said = run_command(
-        ["-m", *LAUNCHERS["accelerate"], "2", "-m", "lorakit.lab.train", *fixed, "--shard", "--out", str(command.out)]
-    )
-    assert said.count("test after: ") == 1, "one process speaks"
-    assert train.main([*fixed, "--out", str(command.out / "alone")]) == 0
-    scores, alone = (json.loads((place / "scores.json").read_text()) for place in (command.out, command.out / "alone"))
-    for when in ("before", "after"):
-        assert scores[when]["loss"] == pytest.approx(alone[when]["loss"], rel=1e-5)
-    lk.load_adapter(lk.load_base(str(command.base), device="cpu")[0], command.out / "adapter", name="python")

@@ -1,20 +1,15 @@
 """The two kinds of decoder that the methods are tried on: 2 blocks of width 32, 257 tokens, no dropout."""
 
 import pytest
-import torch
+
+from tests.support.tiny_models import build
+
+LLAMA = dict(vocab_size=257, hidden_size=32, intermediate_size=48, max_position_embeddings=64, pad_token_id=256)
 
 
-def tiny_llama(layers: int = 2, seed: int = 3):
+def tiny_llama(layers: int = 2):
     """Grouped queries, no biases."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=257, hidden_size=32, intermediate_size=48, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64, bos_token_id=256, eos_token_id=256, pad_token_id=256,
-    )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return LlamaForCausalLM(config).eval()
+    return build("llama", seed=3, **LLAMA, num_hidden_layers=layers, eos_token_id=256, bos_token_id=256)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, about 25 minutes 
 """
 
 import asyncio
-import os
 import re
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from tests.support.figures import SOAK, record
 from tests.support.percent import from_percent
 
 pytest.importorskip("nbclient")
-ROOT = Path(__file__).resolve().parents[2]
-PATHS = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 import cell_order  # noqa: E402
 
 from notebooks import chosen, write  # noqa: E402
@@ -25,11 +22,10 @@ from notebooks import chosen, write  # noqa: E402
 SETUP = """
 # %%
 import random
-from pathlib import Path
 
 import lorakit as lk
 from lorakit import show
-from tests.support.training_runs import fresh, run as fit, trained
+from tests.support.training_runs import fresh, run as fit
 
 random.seed(0)
 model = fresh()
@@ -59,12 +55,6 @@ print("put in")
 lk.eject(model)
 print(lk.adapter_names(model))
 """
-RESUMED = """
-# %% tags=["nbval-ignore-output"]
-model = fresh()
-history = fit(model, steps=120, checkpoint="FOLDER", checkpoint_every=4, resume=True)
-print("loss", *(f"{loss:.6f}" for loss in history.losses))
-"""
 
 
 def page(folder: Path, text: str, *printed: str) -> Path:
@@ -91,27 +81,6 @@ def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_fou
     assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (14, 7, 7)
     assert report.interrupts >= 1, f"cell {good} trains long enough"
     assert report.told == 1  # back up, after the eject: a cell said which one to run first
-
-
-def test_training_stopped_by_ctrl_c_in_a_kernel_resumes_to_the_losses_of_a_run_that_was_not(tmp_path):
-    """In one kernel: a run to its end; then one that SIGINT stops, and whose cell is run again."""
-    cells = [RESUMED.replace("FOLDER", str(tmp_path / name)) for name in ("whole", "stopped")]
-    path = page(tmp_path, SETUP + "".join(cells))
-    chapter = cell_order.Chapter(nbformat.read(path, as_version=4), ROOT, cell_order.Report(path.name))
-
-    async def run_cells() -> list[list[str]]:
-        begun = lambda _: any((tmp_path / "stopped").glob("checkpoint.safetensors"))  # noqa: E731
-        found = []
-        async with chapter.client.async_setup_kernel(env=os.environ | {"PYTHONPATH": PATHS}):
-            for number, stop in ((0, None), (1, None), (2, begun), (2, None)):
-                assert await chapter.execute(number, stop) is None  # Ctrl-C between two steps is no error
-                found.append(cell_order.losses(chapter.notebook.cells[number].outputs))
-        return found
-
-    _, (whole,), (half,), (resumed,) = asyncio.run(run_cells())
-    assert chapter.report.interrupts == 1
-    assert whole.startswith(half) and 4 <= len(half.split()) < len(whole.split()) == 121
-    assert resumed == whole
 
 
 def test_a_cell_that_goes_on_from_others_names_a_heading_above_it():

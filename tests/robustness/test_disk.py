@@ -3,9 +3,6 @@
 import errno
 import json
 import os
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -32,14 +29,16 @@ def fails_at_each_step(folder, code, save):
         try:
             with watched(folder, at):
                 save()
-        except LoRAError as raised:
+        except (LoRAError, KeyboardInterrupt) as raised:
             error = raised
         if len(at.done) < n:
             return
         yield at.done[n - 1], error
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES], ids=lambda code: errno.errorcode[code])
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EROFS, errno.EACCES, None], ids=["full", "read-only", "not mine", "Ctrl-C"]
+)
 def test_a_save_that_fails_at_any_step_leaves_the_old_adapter_and_no_litter(model, tmp_path, code):
     folder = lk.save_adapter(model, tmp_path / "adapter")
     fill(model, "sql", seed=7)
@@ -49,7 +48,7 @@ def test_a_save_that_fails_at_any_step_leaves_the_old_adapter_and_no_litter(mode
         if error is None:
             assert step == "os.mkdir", step  # the folder is there
         else:
-            assert str(folder) in str(error) and os.strerror(code) in str(error)
+            assert code is None or (str(folder) in str(error) and os.strerror(code) in str(error))
             failed.append(step)
         if contents(folder) != before:  # only the second rename can come too late
             assert failed.count("os.rename") == 2 or error is None
@@ -163,28 +162,3 @@ def test_half_a_record_never_reaches_a_sweeps_file_and_old_halves_are_mended(tmp
         if error is not None:  # the folder is there already, so that it cannot be made is none
             assert "Records before it are kept" in str(error) and file.read_bytes() == whole
         file.write_bytes(whole)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="only root can become somebody else")
-def test_somebody_elses_folder_is_refused(model):
-    folder = Path(tempfile.mkdtemp())
-    saves = (
-        lambda: lk.save_adapter(model, folder / "adapter"),
-        lambda: lk.save_adapter(model, folder / "new"),
-        lambda: lab.History().to_json(folder / "history.json"),
-        lambda: append(folder / "rows.jsonl", {}),
-        lambda: run(model, checkpoint=folder / "run"),  # refused before it trains
-    )
-    try:
-        folder.chmod(0o755)
-        lk.save_adapter(model, folder / "adapter")
-        before = contents(folder)
-        os.seteuid(65534)
-        for save in saves:
-            with pytest.raises(LoRAError, match="Permission denied"):
-                save()
-        os.seteuid(0)
-        assert contents(folder) == before
-    finally:
-        os.seteuid(0)
-        shutil.rmtree(folder)

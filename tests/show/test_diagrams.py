@@ -1,4 +1,4 @@
-"""The picture of W0, A and B: heights are to scale, and it says what it counts."""
+"""The picture of W0, B and A is to scale."""
 
 import pytest
 
@@ -16,13 +16,6 @@ def test_a_shape_is_as_tall_as_what_enters_and_leaves_it(d, k, r):
     drawn, one_entry = heights(lora_diagram(d, k, r)), 1 / max(d, k)
     for name, sides in {"W₀": (k, d), "A": (k, r), "neck": (r, r), "B": (r, d)}.items():
         assert drawn[name] == pytest.approx([side * one_entry for side in sides])
-
-
-def test_values_are_counted():
-    fig = lora_diagram(768, 768, 8)
-    assert fig.describe() == "Figure: Beside 589,824 frozen values, LoRA trains 12,288: 2.1%"
-    labels = {text.get_text() for text in fig.axes[0].texts}
-    assert {"x", "h", "W₀", "A", "B", "8 × 768", "768 × 8", "trained", "768 × 768, frozen"} <= labels
 
 
 @pytest.mark.parametrize("r", [0, 9])

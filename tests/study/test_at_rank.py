@@ -14,13 +14,9 @@ from lorakit.study.at_rank import (
     weights_at_rank,
 )
 from lorakit.study.rank import Factors, best_approximation, numerical_rank
+from tests.support.tiny_models import fill, logits
 
 NAME = "transformer.h.0.attn.c_attn.weight"
-
-
-@torch.no_grad()
-def logits(model):
-    return model(torch.arange(8)[None]).logits
 
 
 @pytest.fixture
@@ -40,11 +36,7 @@ def tuned(tiny_model):
 @pytest.fixture
 def adapted(tiny_model):
     lk.inject(tiny_model, lk.LoRAConfig(r=3, alpha=6, targets=("q", "v")), name="a", seed=0)
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in tiny_model.named_parameters():
-            if name.endswith("lora_B"):
-                parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    fill(tiny_model, "a")
     return tiny_model
 
 

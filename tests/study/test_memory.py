@@ -67,13 +67,23 @@ def test_half_precision_halves_it_but_for_the_adapters_and_the_loss(method):
 
 def test_the_parts_add_up_and_the_course_reaches_the_peak():
     _, measured = both(SHORT, "full")
-    parts = measured.weights + measured.gradients + measured.optimizer + measured.activations
-    assert measured.peak == parts == max(measured.live)
+    parts = ("weights", "gradients", "optimizer", "activations", "scratch")
+    assert measured.peak == sum(getattr(measured, part) for part in parts) == max(measured.live)
     assert measured.times[measured.live.index(measured.peak)] > measured.phases["optimizer"][0]
     assert list(measured.times) == sorted(measured.times)
     assert min(measured.live) >= measured.weights + measured.optimizer
     begin, end = measured.phases["backward"]
     assert measured.phases["forward"][1] <= begin < end <= measured.phases["optimizer"][0]
+
+
+def test_what_adamw_works_with_is_no_activation():
+    predicted, measured = both(ONE_WORD, "full")
+    assert predicted.moment == "optimizer" and predicted.activations == measured.activations == 0
+    shape = ONE_WORD[0]
+    table = 4 * shape["vocab_size"] * shape["n_embd"]
+    assert predicted.scratch == 2 * table == pytest.approx(measured.scratch, rel=0.01)
+    predicted, measured = both(ONE_WORD, "full", "sgd")
+    assert predicted.scratch == measured.scratch == 0 < measured.activations
 
 
 def test_measuring_moves_no_weight_and_leaves_no_gradient():

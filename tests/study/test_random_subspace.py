@@ -7,13 +7,10 @@ from lorakit import lab
 from lorakit.core.errors import LoRAError
 from lorakit.study import random_subspace
 from lorakit.study.fastfood import Fastfood, hadamard, hadamard_matrix
+from tests.support.tiny_models import logits
+from tests.support.tiny_sweep import letters
 
 BLOCKS = 2 * (12 * 32 * 32 + 13 * 32)  # the tiny model's blocks: 4 matrices of 12 w² in all, biases and norms of 13 w
-
-
-@torch.no_grad()
-def logits(model):
-    return model(torch.arange(8)[None]).logits
 
 
 def weights(model):
@@ -107,22 +104,18 @@ def test_the_gradient_of_theta_is_p_transposed_times_the_gradient_of_the_weights
     assert torch.allclose(theta.grad, 2 * expected, rtol=1e-4, atol=1e-6)
 
 
-EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 2}") for letter in "abcdefgh"]
-TASK = lab.Task("repeat", EXAMPLES, EXAMPLES, EXAMPLES, "all", lambda answers, examples: {"all": 1.0}, 4)
-
-
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_fit_trains_it_and_touches_nothing_else(tiny_model, tiny_tokenizer, precision, tmp_path):
     theta = random_subspace.attach(tiny_model, 1000, seed=0)
     frozen = {name: p.clone() for name, p in tiny_model.named_parameters() if not p.requires_grad}
-    options = dict(batch_size=8, lr=1e-1, precision=precision, warmup=2, progress=False)
-    history = lab.fit(tiny_model, tiny_tokenizer, TASK, steps=20, eval_every=10, checkpoint=tmp_path, **options)
+    options = dict(batch_size=4, lr=1e-1, precision=precision, warmup=2, progress=False)
+    history = lab.fit(tiny_model, tiny_tokenizer, letters(), steps=20, eval_every=10, checkpoint=tmp_path, **options)
     assert history.losses[-1] < history.losses[0] - 0.1 and theta.any()
     assert all(torch.equal(tiny_model.get_parameter(name), value) for name, value in frozen.items())
     trained = theta.detach().clone()
     with torch.no_grad():
         theta.zero_()
-    lab.fit(tiny_model, tiny_tokenizer, TASK, steps=20, checkpoint=tmp_path, resume=True, **options)
+    lab.fit(tiny_model, tiny_tokenizer, letters(), steps=20, checkpoint=tmp_path, resume=True, **options)
     assert torch.equal(theta, trained)
 
 

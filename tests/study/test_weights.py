@@ -9,6 +9,7 @@ import lorakit as lk
 from lorakit.study import rank
 from lorakit.study.adapter_factors import adapter_updates
 from lorakit.study.weights import weight_matrices, weight_updates
+from tests.support.tiny_models import fill
 
 
 def draw(*shape, seed=0):
@@ -53,9 +54,7 @@ def test_updates_are_what_changed_and_nothing_else():
 def adapted():
     model = gpt2()
     lk.inject(model, lk.LoRAConfig(r=3, alpha=6, targets=("q", "v")), name="a", seed=0)
-    for number, module in enumerate(model.modules()):
-        if hasattr(module, "adapters"):
-            module.adapters["a"].lora_B.data = draw(32, 3, seed=number)
+    fill(model, "a")
     return model
 
 

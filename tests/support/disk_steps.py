@@ -46,11 +46,11 @@ def watched(folder: Path, watch: Callable[[str], None]) -> Iterator[None]:
         _watch, os.fsync = None, _fsync
 
 
-def fail_with(code: int) -> Callable[[], None]:
-    """What `watched` calls to make an operation fail as the system would: full, read-only, not permitted."""
+def fail_with(code: int | None) -> Callable[[], None]:
+    """What `watched` calls to make an operation fail as the system would, full or read-only; None: Ctrl-C."""
 
     def fail() -> None:
-        raise OSError(code, os.strerror(code))
+        raise KeyboardInterrupt if code is None else OSError(code, os.strerror(code))
 
     return fail
 

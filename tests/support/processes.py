@@ -9,11 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LAUNCHERS = {
-    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node"],
-    # --multi_gpu: without it, `accelerate launch` on a machine without a GPU starts one process, or asks for MPI.
-    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--num_processes"],
-}
+# --multi_gpu: without it, `accelerate launch` on a machine without a GPU starts one process, or asks for MPI.
+LAUNCHER = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--num_processes"]
 
 
 def environment_of_children(**more: str) -> dict[str, str]:
@@ -53,9 +50,8 @@ def figures_of(script: Path, *arguments, **environment: str) -> dict:
     return json.loads(said[said.index("{") :].splitlines()[0])
 
 
-def launch(folder: Path, script: str, processes: int, launcher: str = "torchrun") -> list[dict]:
+def launch(folder: Path, script: str, processes: int) -> list[dict]:
     """Run a script that writes `<folder>/<processes>-<its number>.json`; returns those, in order."""
     (folder / "work.py").write_text(script)
-    command = ["-m", *LAUNCHERS[launcher], str(processes)] if processes > 1 else []
-    run_command([*command, str(folder / "work.py"), str(folder), str(processes)])
+    run_command([*LAUNCHER, str(processes), str(folder / "work.py"), str(folder), str(processes)])
     return [json.loads((folder / f"{processes}-{index}.json").read_text()) for index in range(processes)]

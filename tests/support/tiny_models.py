@@ -187,17 +187,6 @@ BUILDERS |= {
         *(bert, bert_classifier, roberta, deberta, vit),
     )
 }
-# Whole square and rectangular projections, slices of a fused one, and everything at once.
-TARGETS = {
-    "plain": [("q",), ("mlp", "q_proj"), ("all-linear",)],
-    "gpt2": [("q", "v"), ("k",), ("q", "k", "v", "o"), ("c_attn",), ("mlp", "v"), ("all-linear",)],
-    "llama": [("q", "v"), ("k", "o", "mlp"), ("all-linear",)],
-    "bert": [("q", "k"), ("all-linear",)],
-    "roberta": [("q", "v"), ("o", "mlp")],
-    "deberta": [("q", "v"), ("all-linear",)],
-}
-CASES = [(kind, targets) for kind, choices in TARGETS.items() for targets in choices]
-CASE_IDS = [f"{kind}-{'+'.join(targets)}" for kind, targets in CASES]
 
 
 def build(kind: str, seed: int = 0, **changes) -> nn.Module:

@@ -61,7 +61,9 @@ class PlanExplorer(Explorer):
             for part in PARTS
         }
         top.set(xlim=(0, 100), ylim=(-0.6, 0.6), yticks=[], xticks=range(0, 101, 20), xlabel="% of the peak of a step")
-        top.legend([self.bars[p] for p in PARTS], PARTS, loc="lower center", ncols=4, bbox_to_anchor=(0.5, 1.0))
+        top.legend(
+            [self.bars[p] for p in PARTS], PARTS, loc="lower center", ncols=len(PARTS), bbox_to_anchor=(0.5, 1.0)
+        )
         below.set(xlim=(0, len(CARDS)), ylim=(0, 1))
         below.axis("off")
         below.spines[:].set_visible(False)

@@ -62,7 +62,7 @@ class MemoryExplorer(Explorer):
         ax.set(yticks=[1, 0], yticklabels=["full", "LoRA"], xlim=(0, 122), ylim=(-0.5, 1.75))
         ax.set(xlabel="peak of a training step, in % of full fine-tuning's", xticks=range(0, 101, 20))
         handles = [self.bars["full", part] for part in PARTS]
-        ax.legend(handles, PARTS, loc="upper center", ncols=4, bbox_to_anchor=(0.5, 1.24))
+        ax.legend(handles, PARTS, loc="upper center", ncols=len(PARTS), bbox_to_anchor=(0.5, 1.24))
         self.move(data)
         return [*self.bars.values(), *self.labels.values()]
 
@@ -86,13 +86,13 @@ class MemoryExplorer(Explorer):
 
 
 def in_parts(memory: Prediction) -> str:
-    """The four parts in words, with the moment of the peak."""
-    parts = ", ".join(f"{part} {readable(getattr(memory, part), 'B')}" for part in PARTS)
-    return f"{parts} (peak: {memory.moment})"
+    """The parts of the peak in words, with its moment, and what is kept for the way back."""
+    parts = ", ".join(f"{part} {readable(getattr(memory, part), 'B')}" for part in PARTS if getattr(memory, part))
+    return f"{parts} (peak: {memory.moment}); kept for backward {readable(memory.kept, 'B')}"
 
 
 def memory_explorer(model: str = "nano", title: str = "Where does the memory of a step go?") -> MemoryExplorer:
-    """Widget: a model's shape and how it is trained → the predicted peak of a step, full and LoRA, in four parts.
+    """Widget: a model's shape and how it is trained → the predicted peak of a step, full and LoRA, in parts.
 
     With fused attention and a fused GELU, and without recomputing; `.data` is what `compare_memory` returns.
     """

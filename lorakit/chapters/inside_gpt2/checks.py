@@ -1,112 +1,217 @@
 """Checks and quiz of chapter 04: inside GPT-2."""
 
 import torch
+from torch import nn
 
+from lorakit.by_hand import LoRALayer, inject, put, weight_of
 from lorakit.core.targets import is_projection, matches_name
-from lorakit.show.exercises import check, check_examples, expect
+from lorakit.show.exercises import check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
-# 04.1 -- fold an update into a layer that may store its weight either way round
-
-
-def _is_conv1d(layer) -> bool:
-    return hasattr(layer, "nf")
+# 04.1 -- the weight of either kind of layer as (d, k)
 
 
 def _layers():
-    """(layer, an update for it) of either kind, square and rectangular."""
-    from torch import nn
+    """Of either kind, square and rectangular."""
     from transformers.pytorch_utils import Conv1D
 
-    layers = Conv1D(6, 6), Conv1D(12, 4), nn.Linear(6, 6), nn.Linear(12, 4)
-    shapes = (6, 6), (12, 4), (6, 6), (4, 12)  # (out, in)
-    return [(layer.requires_grad_(False), torch.randn(shape)) for layer, shape in zip(layers, shapes, strict=True)]
+    return [(layer,) for layer in (Conv1D(6, 6), Conv1D(12, 4), Conv1D(4, 12), nn.Linear(6, 6), nn.Linear(12, 4))]
 
 
-def _written_in_place(layer, delta):
-    layer.weight += delta.T if _is_conv1d(layer) else delta
-    return layer.weight
+def _is_a_view(answer):
+    for (layer,) in _layers():
+        expect(
+            answer(layer).data_ptr() == layer.weight.data_ptr(),
+            "the right numbers, in a copy. Return a view, as `.T` gives it: merging will write into it (chapter 09)",
+        )
 
 
-fold = check_examples(
+weight = check_examples(
     "04.1",
-    "fold ΔW into either kind of layer",
-    right=lambda layer, delta: layer.weight + (delta.T if _is_conv1d(layer) else delta),
+    "the weight as (d, k)",
+    right=weight_of,
     inputs=_layers,
     wrong={
-        "Conv1D is transposed: its weight is (in, out) and delta is (out, in). Square, so nothing complained": (
-            lambda layer, delta: layer.weight + delta
+        "Conv1D is transposed: its weight is (k, d), return (d, k)": lambda layer: layer.weight,
+        "`nn.Linear` is not transposed: its weight is (d, k) already": lambda layer: layer.weight.T,
+        "the shape cannot tell the two kinds apart: ask `isinstance(layer, nn.Linear)`": lambda layer: (
+            layer.weight.T if layer.weight.shape[0] < layer.weight.shape[1] else layer.weight
         ),
-        "the shapes cannot tell: on a square layer both ways fit. Ask what kind of layer it is": (
-            lambda layer, delta: layer.weight + (delta if layer.weight.shape == delta.shape else delta.T)
+        "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`": lambda layer: (
+            layer.weight if isinstance(layer, nn.Linear) else layer.weight.reshape(layer.weight.shape[::-1])
         ),
-        "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`": (
-            lambda layer, delta: layer.weight + delta.reshape(layer.weight.shape)
-        ),
-        "`nn.Linear` is not transposed: its weight is (out, in), as delta is": (
-            lambda layer, delta: layer.weight + delta.T
-        ),
-        "that is the new weight as (out, in): return it in the layer's own layout, for a Conv1D (in, out)": (
-            lambda layer, delta: (layer.weight.T if _is_conv1d(layer) else layer.weight) + delta
-        ),
-        "W₀ was overwritten": _written_in_place,
-        "your function returns None: is the `return` missing?": lambda layer, delta: None,
+        "in a copy": lambda layer: weight_of(layer).clone(),
+        "your function returns None: is the `return` missing?": lambda layer: None,
     },
-    formula="W₀ + ΔW, in the layer's own layout",
-    untouched="W₀ was overwritten: return a new tensor, or the layer can never be restored",
-    done="right, on square and on rectangular layers. Square ones are where everyone's test must look",
+    also=_is_a_view,
+    done="right, on square and on rectangular layers. Your LoRALayer of chapter 03 now fits GPT-2",
 )
 
-# 04.2 -- the same budget, spent on the whole c_attn
 
-equal_cost = check_examples(
+# 04.2 -- into a model
+
+
+def _inject(fits=lambda path, name: path == name or path.endswith("." + name), freeze="first", place=put, layer=None):
+    """`inject`, wrong in one way."""
+
+    def made(model, targets, r=8, alpha=16):
+        if freeze == "first":
+            model.requires_grad_(False)
+        for path, module in list(model.named_modules()):
+            if any(fits(path, name) for name in targets):
+                place(model, path, layer(module) if layer else LoRALayer(module, r, alpha))
+        if freeze == "last":
+            model.requires_grad_(False)
+        return model
+
+    return made
+
+
+def _gpt2():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    sizes = dict(n_layer=2, n_embd=8, n_head=2, vocab_size=16, n_positions=8, bos_token_id=0, eos_token_id=0)
+    return GPT2LMHeadModel(GPT2Config(**sizes)).eval()
+
+
+def _adapted(model) -> set[str]:
+    return {path for path, module in model.named_modules() if hasattr(module, "lora_A")}
+
+
+@check(
     "04.2",
-    "equal cost",
-    right=12,
+    "inject",
+    right=inject,
     wrong={
-        "8 would be right if only the B's counted: three slices also have three A's, the whole c_attn has one": 8,
-        "24 = 3 · 8 is right for the A's alone. The whole c_attn also has a B that is 3d tall: count both": 24,
-        "upside down: the slices cost 6·d·8, the whole costs 4·d·r. Solve for r": 16 / 3,
+        "your function returns None": lambda model, targets, r=8, alpha=16: inject(model, targets, r, alpha) and None,
+        "no layer was put in": lambda model, targets, r=8, alpha=16: model.requires_grad_(False),
+        "with dots": _inject(place=setattr),
+        "a whole path": _inject(lambda path, name: path == name),
+        "a whole name": _inject(lambda path, name: path.endswith(name)),
+        "a path without a dot": _inject(lambda path, name: path.endswith("." + name)),
+        "the base is not frozen": _inject(freeze="never"),
+        "freeze first": _inject(freeze="last"),
+        "r and alpha": _inject(layer=LoRALayer),
     },
-    done="right: 6·d·8 = 4·d·12. The whole buys rank 12, shared by q, k and v; the slices rank 8 for each",
+    done="right: seven lines, and they are the whole of it",
 )
+def put_in(answer):
+    model, ids = _gpt2(), torch.arange(6)[None]
+    before = model(ids).logits
+    got = answer(model, ("c_attn",), 2, 6)
+    expect(got is not None, "your function returns None: is the `return model` missing?")
+    paths = [f"transformer.h.{i}.attn.c_attn" for i in (0, 1)]
+    dotted = any("." in name for name, _ in got.named_children())
+    expect(
+        not dotted, "a child of the model is now called by a name with dots: `setattr` belongs to the module's *parent*"
+    )
+    expect(
+        _adapted(got), "no layer was put in: is a path compared with a whole path? A target may be its end, after a dot"
+    )
+    expect(_adapted(got) == set(paths), f'"c_attn" should give {paths}, you have {sorted(_adapted(got))}')
+    trained = {name for name, p in got.named_parameters() if p.requires_grad}
+    expect(trained, "nothing trains: freeze first, then put the layers in, or their A and B are frozen too")
+    expect(
+        all(".lora_" in name for name in trained),
+        "the base is not frozen: `model.requires_grad_(False)`, embeddings too",
+    )
+    first = got.get_submodule(paths[0])
+    expect(
+        tuple(first.lora_A.shape) == (2, 8) and tuple(first.lora_B.shape) == (24, 2) and first.scaling == 3,
+        "r and alpha are not passed on to LoRALayer",
+    )
+    expect(torch.equal(got(ids).logits, before), "the logits have changed at step 0")
+    expect(not _adapted(answer(_gpt2(), ("fc",), 2, 6)), 'a target is a whole name: "fc" must not hit `c_fc`')
+    alone = answer(nn.Sequential(nn.Linear(4, 4)), ("0",), 2, 6)
+    expect(_adapted(alone) == {"0"}, "a path without a dot is missed: it may be equal to the name")
 
-# 04.3 -- loralib's two tensors as one update
+
+# 04.3 -- a layer for the q and v slices of c_attn
 
 
-def _spread(A, B, enabled, r, alpha):
-    d = A.shape[1]
-    updates = (b @ a for a, b in zip(A.split(r), B.split(d), strict=True))  # of the enabled slices, each (d, d)
-    return alpha / r * torch.cat([next(updates) if on else torch.zeros(d, d) for on in enabled])
+class SliceLoRA(nn.Module):
+    """An adapter each on the q and the v slice of a fused c_attn."""
+
+    def __init__(self, base, r=8, alpha=16):
+        super().__init__()
+        d = weight_of(base).shape[1]
+        self.base, self.scaling = base, alpha / r
+        self.lora_A = nn.Parameter(torch.randn(2, r, d) / d**0.5)  # of q, of v
+        self.lora_B = nn.Parameter(torch.zeros(2, d, r))
+
+    def forward(self, x):
+        q, k, v = self.base(x).chunk(3, dim=-1)
+        q = q + self.scaling * (x @ self.lora_A[0].T @ self.lora_B[0].T)
+        v = v + self.scaling * (x @ self.lora_A[1].T @ self.lora_B[1].T)
+        return torch.cat([q, k, v], dim=-1)
 
 
-def _examples():
-    draws = torch.Generator().manual_seed(4)
-    for enabled in ([True, False, True], [False, False, True], [True, True, True]):
-        n, d, r = sum(enabled), 6, 2
-        yield torch.randn(n * r, d, generator=draws), torch.randn(n * d, r, generator=draws), enabled, r, 6.0
+def _sliced(places=(0, 2), factors=(0, 1), scale=None, pieces=3, **changes):
+    """The layer, wrong in one way: which slices it moves, with which A, by which factor; or `changes` of attributes."""
+
+    class Variant(SliceLoRA):
+        def __init__(self, base, r=8, alpha=16):
+            super().__init__(base, r, alpha)
+            for name, change in changes.items():
+                setattr(self, name, change(self))
+
+        def forward(self, x):
+            out = list(self.base(x).chunk(3, dim=-1))
+            for place, i, a in zip(places, (0, 1), factors, strict=True):
+                update = x @ self.lora_A[a].T @ self.lora_B[i].T
+                out[place] = out[place] + (self.scaling if scale is None else scale) * update
+            return torch.cat(out[:pieces] if pieces == 3 else [out[0], out[2]], dim=-1)
+
+    return Variant
 
 
-spread = check_examples(
+@check(
     "04.3",
-    "ΔW from loralib's two tensors",
-    right=_spread,
-    inputs=list(_examples()),
+    "a layer for two slices",
+    right=SliceLoRA,
     wrong={
-        "v landed on k's rows: a slice that is not enabled still takes d rows, of zeros": (
-            lambda A, B, enabled, r, alpha: _spread(A, B, sorted(enabled, reverse=True), r, alpha)
-        ),
-        "each slice has its own A: slice i uses rows i·r to (i + 1)·r of A": (
-            lambda A, B, enabled, r, alpha: _spread(A[:r].repeat(sum(enabled), 1), B, enabled, r, alpha)
-        ),
-        "divide alpha by r, the rank of one slice, not by the rows of A": lambda A, B, enabled, r, alpha: _spread(
-            A, B, enabled, r, alpha * r / len(A)
-        ),
-        "the scale alpha / r is missing": lambda A, B, enabled, r, alpha: _spread(A, B, enabled, r, r),
-        "this is ΔW transposed: (in, out), as Conv1D stores it. Return (out, in)": lambda *args: _spread(*args).T,
+        "the update of v landed on k": _sliced(places=(0, 1)),
+        "q and v have changed places": _sliced(places=(2, 0)),
+        "v uses the A of q": _sliced(factors=(0, 0)),
+        "the scale is missing": _sliced(scale=1),
+        "missing the / r": _sliced(scale=6),
+        "k is gone": _sliced(pieces=2),
+        "lora_A must be (2, r, d)": _sliced(lora_A=lambda self: nn.Parameter(self.lora_A[0].detach())),
+        "lora_B starts at zero": _sliced(lora_B=lambda self: nn.Parameter(torch.randn_like(self.lora_B))),
     },
-    done="right. This is what loralib's `zero_pad` and its grouped convolution compute",
+    done="right: this is what loralib's MergedLinear and lorakit's slices compute",
 )
+def slices(answer):
+    from transformers.pytorch_utils import Conv1D
+
+    base, x, d = Conv1D(24, 8).requires_grad_(False), torch.randn(2, 5, 8), 8
+    nn.init.normal_(base.bias)
+    y0, mine = base(x), answer(base, 2, 6)
+    for name, shape, words in (("lora_A", (2, 2, d), "(2, r, d)"), ("lora_B", (2, d, 2), "(2, d, r)")):
+        got = getattr(mine, name, None)
+        expect(isinstance(got, nn.Parameter), f"the layer has no parameter `{name}`")
+        expect(tuple(got.shape) == shape, f"{name} must be {words} = {shape}, an entry each for q and v")
+    expect(not mine.lora_B.any(), "lora_B starts at zero")
+    y = mine(x)
+    expect(y.shape[-1] != 16, "k is gone: the output must be q, k and v side by side")
+    expect(same(y, y0), "the output differs from the base at step 0")
+    nn.init.normal_(mine.lora_B)
+    q, v = (x @ mine.lora_A[i].T @ mine.lora_B[i].T for i in (0, 1))
+    y, zero = mine(x) - y0, torch.zeros_like(q)
+
+    def moved(*pieces, scale=3):
+        return same(y, scale * torch.cat(pieces, dim=-1))
+
+    expect(not moved(q, v, zero), "the update of v landed on k: the order in c_attn is q, k, v")
+    expect(not moved(v, zero, q), "q and v have changed places")
+    expect(not moved(q, zero, v, scale=1), "the scale is missing: each update is multiplied by alpha / r")
+    expect(not moved(q, zero, v, scale=6), "missing the / r: the scale is alpha / r, here 6 / 2")
+    expect(not moved(q, zero, x @ mine.lora_A[0].T @ mine.lora_B[1].T), "v uses the A of q: each slice has its own")
+    expect(moved(q, zero, v), "the output is not c_attn's with s B A x added to q and to v")
+    reached = torch.autograd.grad(mine(x).sum(), (mine.lora_A, mine.lora_B))
+    expect(all(g.any() for g in reached), "no gradient reaches A and B")
+
 
 # 04.4 -- names that PEFT understands
 

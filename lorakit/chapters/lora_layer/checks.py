@@ -6,229 +6,333 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorakit.show.exercises import brief, check, check_examples, expect, same
+from lorakit.by_hand import LoRALayer, weight_of
+from lorakit.show.exercises import check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
-
-def _cheap(answer):
-    """The order of the products shows in their cost alone."""
-    with FlopCounterMode(display=False) as counter:
-        answer(torch.randn(20, 30), torch.randn(2, 30), torch.randn(40, 2), 2.0)
-    done, least = counter.get_total_flops(), 2 * 20 * 2 * (30 + 40)
-    expect(
-        done <= least,
-        f"the numbers are right, but `B @ A` forms the full d × k matrix: {done:,} operations where {least:,} do. "
-        "Multiply x by A first",
-    )
+# 03.1 -- the layer
 
 
-low_rank = check_examples(
-    "03.1",
-    "the low-rank product",
-    right=lambda x, A, B, s: s * (x @ A.T @ B.T),
-    inputs=lambda: [
-        (torch.randn(20, 4), torch.randn(4, 4), torch.randn(4, 4), 2.0),  # all square: every mix-up runs
-        (torch.randn(20, 30), torch.randn(2, 30), torch.randn(40, 2), 2.0),
-    ],
-    wrong={
-        "your function returns None: is the `return` missing?": lambda x, A, B, s: None,
-        "the scale is missing: multiply by `s`": lambda x, A, B, s: x @ A.T @ B.T,
-        "transposed: on rows B A becomes `A.T @ B.T`. A square layer gives no error": (
-            lambda x, A, B, s: s * (x @ B @ A)
-        ),
-        "A and B are swapped: x meets A first, on the way down to r numbers": lambda x, A, B, s: s * (x @ B.T @ A.T),
-        "the result must be (n, d), one example per row: yours has one per column": lambda x, A, B, s: (
-            s * (B @ A @ x.T)
-        ),
-        "the full d × k matrix": lambda x, A, B, s: s * (x @ (B @ A).T),
-    },
-    formula="s B A x",
-    also=_cheap,
-    done="right, and in the cheap order: no matrix of the size of W₀ was formed",
-)
+def _variant(**methods):
+    """The layer with one bug: other methods, or a function `after` that spoils it once it is made."""
+    after = methods.pop("after", lambda layer: None)
+
+    def __init__(self, base, r=8, alpha=16):
+        LoRALayer.__init__(self, base, r, alpha)
+        after(self)
+
+    return type("Variant", (LoRALayer,), {"__init__": __init__, **methods})
 
 
-def _new_factors(d, k, r):
-    return torch.randn(r, k) / k**0.5, torch.zeros(d, r)
+def _sets(**changes):
+    return lambda layer: [setattr(layer, name, change(layer)) for name, change in changes.items()] and None
 
 
-@check(
-    "03.2",
-    "how A and B start",
-    right=_new_factors,
-    wrong={
-        "never learn": lambda d, k, r: (torch.zeros(r, k), torch.zeros(d, r)),
-        "the wrong one is zero": lambda d, k, r: (torch.zeros(r, k), torch.randn(d, r) / r**0.5),
-        "damaged before the first step": lambda d, k, r: (torch.randn(r, k) / k**0.5, torch.randn(d, r)),
-        "transposed": lambda d, k, r: (torch.randn(k, r) / k**0.5, torch.zeros(r, d)),
-        "B first": lambda d, k, r: _new_factors(d, k, r)[::-1],
-        "standard deviation": lambda d, k, r: (torch.randn(r, k), torch.zeros(d, r)),
-        "variance": lambda d, k, r: (torch.randn(r, k) / k, torch.zeros(d, r)),
-    },
-    done="right: B A = 0 at step 0, and A x has entries of about the size of x's",
-)
-def new_factors(answer):
-    d, k, r = 300, 400, 50
-    got = answer(d, k, r)
-    expect(isinstance(got, tuple | list) and len(got) == 2, f"return the two tensors A and B, got {brief(got)}")
-    A, B = got
-    shapes = tuple(A.shape), tuple(B.shape)
-    expect(shapes != ((d, r), (r, k)), "you return B first: the order is A, B")
-    expect(shapes != ((k, r), (r, d)), "A and B are transposed: A is (r, k) and B is (d, r)")
-    expect(shapes == ((r, k), (d, r)), f"A must be (r, k) = (50, 400) and B (d, r) = (300, 50), got {shapes}")
-    expect(A.any() or B.any(), "both are zero: then both gradients are zero, and the layer can never learn")
-    expect(A.any(), "the wrong one is zero: here A is Gaussian and B is zero")
-    expect(not B.any(), "B is not zero: the model is damaged before the first step")
-    std = float(A.std())
-    expect(std < 0.9, f"A's standard deviation is {std:.3g}: divide by √k, so that A x is no larger than x")
-    expect(std > 0.01, f"A's standard deviation is {std:.3g}: 1 / k is the variance, its root is the deviation")
-    expect(abs(std * k**0.5 - 1) < 0.05, f"A's standard deviation is {std:.3g}, it should be 1 / √k = {k**-0.5:.3g}")
+def _no_parameters(layer):
+    for name in ("lora_A", "lora_B"):
+        setattr(layer, name, layer._parameters.pop(name).data)
 
 
-scaling = check_examples(
-    "03.3",
-    "the factor in front of B A",
-    right=lambda alpha, r, use_rslora: alpha / (r**0.5 if use_rslora else r),
-    inputs=[(16, 8, False), (16, 64, False), (1, 4, False), (16, 8, True), (1, 4, True)],
-    wrong={
-        "missing the / r: the update would grow with the rank": lambda alpha, r, use_rslora: alpha,
-        "upside down: alpha is divided by r": lambda alpha, r, use_rslora: (r**0.5 if use_rslora else r) / alpha,
-        "`use_rslora` is ignored: with it, divide by √r": lambda alpha, r, use_rslora: alpha / r,
-        "the root is always taken: only `use_rslora` wants √r": lambda alpha, r, use_rslora: alpha / r**0.5,
-        "`use_rslora` is read the wrong way round": lambda alpha, r, use_rslora: alpha / (r if use_rslora else r**0.5),
-        "`//` drops the fraction: use `/`": lambda alpha, r, use_rslora: alpha // (r**0.5 if use_rslora else r),
-    },
-    done="right: at alpha = 16, r = 8 gives 2 and r = 64 gives 0.25, or 2 again with rsLoRA",
-)
+def _base_without_gradients(self, x):
+    with torch.no_grad():
+        h = self.base(x)
+    return h + self.scaling * (x @ self.lora_A.T @ self.lora_B.T)
 
 
-class _Layer(nn.Module):
-    """The chapter's LoRA layer."""
+class _ReadsTheWeight(nn.Module):
+    """Right for nn.Linear, and for nothing else."""
 
-    def __init__(self, base: nn.Linear, r: int, alpha: float):
+    def __init__(self, base, r=8, alpha=16):
         super().__init__()
         d, k = base.weight.shape
-        self.base = base.requires_grad_(False)
-        self.A = nn.Parameter(torch.randn(r, k) / k**0.5)  # (r, k)
-        self.B = nn.Parameter(torch.zeros(d, r))  # (d, r)
-        self.scaling = alpha / r
+        self.base, self.r, self.alpha, self.scaling = base, r, alpha, alpha / r
+        self.lora_A, self.lora_B = nn.Parameter(torch.randn(r, k) / k**0.5), nn.Parameter(torch.zeros(d, r))
 
-    def forward(self, x):
-        return self.base(x) + self.scaling * (x @ self.A.T @ self.B.T)
-
-
-def _example_layers():
-    """Of both shapes: on a square layer a wrong transpose runs without error. B is not zero."""
-    layers = [_Layer(nn.Linear(5, 5), r=2, alpha=6), _Layer(nn.Linear(6, 4), r=2, alpha=6)]
-    for layer in layers:
-        nn.init.normal_(layer.B)
-    return [(layer,) for layer in layers]
-
-
-def _merge_in_place(layer):
-    layer.base.weight.data += layer.scaling * (layer.B @ layer.A).detach()
-    return layer.base.weight
-
-
-merged_weight = check_examples(
-    "03.4",
-    "the merged weight",
-    right=lambda layer: layer.base.weight + layer.scaling * (layer.B @ layer.A),
-    inputs=_example_layers,
-    wrong={
-        "your function returns None: is the `return` missing?": lambda layer: None,
-        "you changed W₀ itself": _merge_in_place,
-        "the scale is missing: add `layer.scaling` times B A": lambda layer: layer.base.weight + layer.B @ layer.A,
-        "B A is transposed: `B @ A` has the shape of the weight already": (
-            lambda layer: layer.base.weight + layer.scaling * (layer.B @ layer.A).T
-        ),
-        "that is only the update: add it to `layer.base.weight`": lambda layer: layer.scaling * (layer.B @ layer.A),
-        "you subtracted the update: merging adds it": (
-            lambda layer: layer.base.weight - layer.scaling * (layer.B @ layer.A)
-        ),
-    },
-    formula="W₀ + s B A",
-    untouched="you changed W₀ itself: the layer would now add B A a second time. Return a new matrix",
-    done="right: one new matrix, and W₀ is still there to go back to",
-)
-
-
-def _variant(forward=None, **changes):
-    """The layer with one bug: another forward, or attributes set after construction."""
-
-    class MyLoRALayer(_Layer):
-        def __init__(self, base, r, alpha):
-            super().__init__(base, r, alpha)
-            for name, change in changes.items():
-                setattr(self, name, change(self, r, alpha))
-
-    if forward:
-        MyLoRALayer.forward = forward
-    return MyLoRALayer
+    forward, delta_weight = LoRALayer.forward, LoRALayer.delta_weight
 
 
 @check(
-    "03.5",
-    "the whole layer",
-    right=_Layer,
+    "03.1",
+    "the layer",
+    right=LoRALayer,
     wrong={
-        "W₀ is not frozen": _variant(base=lambda layer, r, alpha: layer.base.requires_grad_(True)),
-        "nn.Parameter": _variant(
-            A=lambda layer, r, alpha: layer._parameters.pop("A").data,
-            B=lambda layer, r, alpha: layer._parameters.pop("B").data,
-        ),
-        "the wrong one is zero": _variant(
-            A=lambda layer, r, alpha: nn.Parameter(torch.zeros_like(layer.A)),
-            B=lambda layer, r, alpha: nn.Parameter(torch.randn_like(layer.B)),
-        ),
-        "both zero": _variant(A=lambda layer, r, alpha: nn.Parameter(torch.zeros_like(layer.A))),
-        "swapped": _variant(
-            A=lambda layer, r, alpha: nn.Parameter(torch.randn_like(layer.B)),
-            B=lambda layer, r, alpha: nn.Parameter(torch.zeros(r, 8)),
-        ),
-        "differs from the base at step 0": _variant(lambda self, x: self.scaling * (x @ self.A.T @ self.B.T)),
-        "the bias is lost": _variant(lambda self, x: x @ self.base.weight.T + self.scaling * (x @ self.A.T @ self.B.T)),
-        "the scale is missing": _variant(lambda self, x: self.base(x) + x @ self.A.T @ self.B.T),
-        "missing the / r": _variant(scaling=lambda layer, r, alpha: alpha),
-        "transposed": _variant(lambda self, x: self.base(x) + self.scaling * (x @ self.B @ self.A)),
-        "no gradient reaches": _variant(
-            lambda self, x: self.base(x) + self.scaling * (x @ self.A.data.T @ self.B.data.T)
-        ),
-        "a copy": _variant(base=lambda layer, r, alpha: copy.deepcopy(layer.base)),
         "`super().__init__()`": type("NoSuper", (nn.Module,), {"__init__": lambda s, b, r, a: setattr(s, "base", b)}),
+        "the layer has no `scaling`": _variant(after=lambda layer: delattr(layer, "scaling")),
+        "a copy": _variant(after=_sets(base=lambda layer: copy.deepcopy(layer.base))),
+        "nn.Parameter": _variant(after=_no_parameters),
+        "A and B are swapped": _variant(
+            after=_sets(
+                lora_A=lambda layer: nn.Parameter(torch.randn_like(layer.lora_B)),
+                lora_B=lambda layer: nn.Parameter(torch.zeros(layer.r, 8)),
+            )
+        ),
+        "both zero": _variant(after=_sets(lora_A=lambda layer: nn.Parameter(torch.zeros_like(layer.lora_A)))),
+        "the wrong one is zero": _variant(
+            after=_sets(
+                lora_A=lambda layer: nn.Parameter(torch.zeros_like(layer.lora_A)),
+                lora_B=lambda layer: nn.Parameter(torch.randn_like(layer.lora_B)),
+            )
+        ),
+        "differs from the base at step 0": _variant(
+            forward=lambda self, x: self.scaling * (x @ self.lora_A.T @ self.lora_B.T)
+        ),
+        "the bias is lost": _variant(
+            forward=lambda self, x: x @ self.base.weight.T + self.scaling * (x @ self.lora_A.T @ self.lora_B.T)
+        ),
+        "the scale is missing": _variant(forward=lambda self, x: self.base(x) + x @ self.lora_A.T @ self.lora_B.T),
+        "missing the / r": _variant(after=_sets(scaling=lambda layer: layer.alpha)),
+        "transposed": _variant(
+            forward=lambda self, x: self.base(x) + self.scaling * (x @ self.lora_B @ self.lora_A),
+        ),
+        "no gradient reaches": _variant(
+            forward=lambda self, x: self.base(x) + self.scaling * (x @ self.lora_A.data.T @ self.lora_B.data.T)
+        ),
+        "no gradient passes the base": _variant(forward=_base_without_gradients),
+        "`delta_weight` lacks the scale": _variant(delta_weight=lambda self: self.lora_B @ self.lora_A),
+        "`delta_weight` is transposed": _variant(
+            delta_weight=lambda self: self.scaling * (self.lora_B @ self.lora_A).T
+        ),
+        "forms the full d × k matrix": _variant(forward=lambda self, x: self.base(x) + x @ self.delta_weight().T),
+        "standard deviation": _variant(after=lambda layer: layer.lora_A.data.mul_(weight_of(layer.base).shape[1])),
+        "ask `weight_of(base)`": _ReadsTheWeight,
     },
-    done="right: the same outputs, the same gradients, the same frozen weight as the layer of this chapter",
+    done="right: the same outputs, the same gradients, the same frozen weight as the layer of the reference",
 )
 def layer(answer):
-    base, x = nn.Linear(8, 8), torch.randn(5, 8)
-    W0, y0 = base.weight.detach().clone(), base(x).detach()
+    base, x = nn.Linear(8, 8).requires_grad_(False), torch.randn(5, 8, requires_grad=True)  # square: every mix-up runs
+    W0, y0 = base.weight.clone(), base(x).detach()
     try:
         mine = answer(base, 2, 6)
     except AttributeError as error:
         expect("before Module.__init__" not in str(error), "call `super().__init__()` first")
         raise
-    for name in ("base", "A", "B"):
+    for name in ("base", "r", "alpha", "scaling", "lora_A", "lora_B"):
         expect(hasattr(mine, name), f"the layer has no `{name}`: store it as `self.{name}`")
     expect(mine.base is base, "`self.base` is a copy of the base: wrap the layer itself, a copy costs a second W₀")
-    expect(not base.weight.requires_grad, "W₀ is not frozen: `base.requires_grad_(False)`")
-    names = {name for name, p in mine.named_parameters() if p.requires_grad}
-    expect(names == {"A", "B"}, f"A and B must be trained: make each an nn.Parameter. Trained now: {sorted(names)}")
-    shapes = tuple(mine.A.shape), tuple(mine.B.shape)
-    expect(shapes != ((8, 2), (2, 8)), "A and B are swapped: A is (r, k), it comes first; B is (d, r)")
-    expect(shapes == ((2, 8), (8, 2)), f"A must be (r, k) = (2, 8) and B (d, r) = (8, 2), got {shapes}")
-    expect(mine.A.any() or mine.B.any(), "both zero: the layer can never learn. Draw A from a Gaussian")
-    expect(mine.A.any() and not mine.B.any(), "the wrong one is zero: A is Gaussian, B is zero")
+    _start(mine)
     y = mine(x)
     expect(not same(y, y0 - base.bias), "the bias is lost: call `self.base(x)` instead of multiplying by its weight")
     expect(torch.equal(y, y0), "the output differs from the base at step 0: it must be `self.base(x) + …`")
-    nn.init.normal_(mine.B)
-    update, y = x @ mine.A.T @ mine.B.T, mine(x) - y0
+    nn.init.normal_(mine.lora_B)
+    update, y = x @ mine.lora_A.T @ mine.lora_B.T, mine(x) - y0
     expect(not same(y, update), "the scale is missing: the update is multiplied by alpha / r")
     expect(not same(y, 6 * update), "missing the / r: the scale is alpha / r, here 6 / 2")
-    expect(not same(y, 3 * (x @ mine.B @ mine.A)), "the product is transposed: rows meet `A.T`, then `B.T`")
+    expect(not same(y, 3 * (x @ mine.lora_B @ mine.lora_A)), "the product is transposed: rows meet `A.T`, then `B.T`")
     expect(same(y, 3 * update), "the output differs from W₀ x + s B A x")
-    expect(y.requires_grad, "no gradient reaches A and B: is there a `.data` or `.detach()` in forward?")
+    _gradients(mine, x)
+    delta = 3 * (mine.lora_B @ mine.lora_A)
+    expect(not same(3 * mine.delta_weight(), delta), "`delta_weight` lacks the scale: it is s B A")
+    expect(not same(mine.delta_weight(), delta.T), "`delta_weight` is transposed: s B A is (d, k), as it stands")
+    expect(same(mine.delta_weight(), delta), "`delta_weight` is not s B A")
     expect(torch.equal(base.weight, W0), "W₀ has changed: the layer must leave it alone")
+    _shapes_and_size(answer)
+
+
+def _start(mine):
+    trained = {name for name, p in mine.named_parameters() if p.requires_grad}
+    expect(
+        trained == {"lora_A", "lora_B"},
+        f"only lora_A and lora_B train: make each an nn.Parameter. Trained now: {sorted(trained)}",
+    )
+    shapes = tuple(mine.lora_A.shape), tuple(mine.lora_B.shape)
+    expect(shapes != ((8, 2), (2, 8)), "A and B are swapped: A is (r, k), it comes first; B is (d, r)")
+    expect(shapes == ((2, 8), (8, 2)), f"A must be (r, k) = (2, 8) and B (d, r) = (8, 2), got {shapes}")
+    expect(mine.lora_A.any() or mine.lora_B.any(), "both zero: the layer can never learn. Draw A from a Gaussian")
+    expect(mine.lora_A.any() and not mine.lora_B.any(), "the wrong one is zero: A is Gaussian, B is zero")
+
+
+def _gradients(mine, x):
+    y = mine(x)
+    found = torch.autograd.grad(y.sum(), (mine.lora_A, mine.lora_B), allow_unused=True) if y.requires_grad else [None]
+    expect(
+        all(g is not None for g in found),
+        "no gradient reaches A and B: is there a `.data`, a `.detach()` or a `no_grad` in forward?",
+    )
+    (grad,) = torch.autograd.grad(mine(x).sum(), x)
+    wanted = (mine.base.weight + 3 * mine.lora_B @ mine.lora_A).sum(0).expand_as(x)
+    expect(
+        same(grad, wanted),
+        "no gradient passes the base: a frozen weight needs none, but the layers before this one do. No `no_grad` here",
+    )
+
+
+def _shapes_and_size(answer):
+    """On a layer that is not square: what it costs, how A starts, and whether another kind of layer will do."""
+    mine = answer(nn.Linear(400, 300).requires_grad_(False), 50, 6)
+    with FlopCounterMode(display=False) as counter:
+        mine(torch.randn(20, 400))
+    least = 2 * 20 * (400 * 300 + 50 * 700)
+    done = counter.get_total_flops()
+    expect(done <= least, f"forward forms the full d × k matrix: {done:,} operations where {least:,} do")
+    std = float(mine.lora_A.detach().std()) * 400**0.5
+    expect(
+        0.5 < std < 1.2,
+        f"A's standard deviation is {std:.3g} / √k: divide by √k, so that A x is about as large as x",
+    )
+    known = {name for part in answer.__mro__ if "__init__" in vars(part) for name in _names(vars(part)["__init__"])}
+    expect(
+        "weight_of" in known,
+        "right for nn.Linear. Now ask `weight_of(base)` for the shape, and chapter 04 can use the layer on GPT-2",
+    )
+
+
+def _names(function) -> tuple[str, ...]:
+    return getattr(getattr(function, "__code__", None), "co_names", ())
+
+
+# 03.2 -- rsLoRA is LoRA with another alpha
+
+plain_alpha = check_examples(
+    "03.2",
+    "one recipe in two notations",
+    right=128,
+    wrong={
+        "16 is the recipe's own: divided by 64 it gives 0.25, divided by √64 it gave 2": 16,
+        "2 is the factor in front of B A; which alpha gives 2 after the division by r?": 2,
+        "1,024 = 16 · 64 would take the division away altogether": 1024,
+        "upside down: alpha has to grow, since r divides more than √r": 2.0 / 64,
+    },
+    done="right: 128 / 64 = 16 / √64. rsLoRA with alpha *is* LoRA with alpha · √r, so at one rank the two are one",
+)
+
+# 03.3 -- a given update as A and B
+
+
+def _fill(layer, delta, share=lambda S, r: (S[:r], torch.ones(r)), start=0, scaled=True):
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    r, (left, right) = layer.r, share(S[start:], layer.r)
+    layer.lora_B.data = U[:, start : start + r] * left / (layer.scaling if scaled else 1)
+    layer.lora_A.data = right[:, None] * Vh[start : start + r]
+
+
+def _fill_transposed(layer, delta):
+    _fill(layer, delta)
+    layer.lora_A.data, layer.lora_B.data = layer.lora_B.data, layer.lora_A.data
+
+
+def _fill_whole(layer, delta):
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    layer.lora_B.data, layer.lora_A.data = U * S / layer.scaling, Vh
+
+
+@check(
+    "03.3",
+    "a given update as A and B",
+    right=_fill,
+    wrong={
+        "A and B are as they were": lambda layer, delta: None,
+        "as large as it should be: the layer multiplies B A by `scaling`": lambda layer, delta: _fill(
+            layer, delta, scaled=False
+        ),
+        "the singular values are missing": lambda layer, delta: _fill(
+            layer, delta, lambda S, r: (torch.ones(r), torch.ones(r))
+        ),
+        "the singular values are in it twice": lambda layer, delta: _fill(layer, delta, lambda S, r: (S[:r], S[:r])),
+        "the first r singular values are the largest": lambda layer, delta: _fill(layer, delta, start=2),
+        "A must stay (r, k)": _fill_transposed,
+        "A must stay (r, k) = (2, 6) and B (d, r) = (5, 2), got (5, 6)": _fill_whole,
+    },
+    done="right: the best that rank r can do (Eckart–Young), reached without a single step of training",
+)
+def fill(answer):
+    mine, delta = LoRALayer(nn.Linear(6, 5).requires_grad_(False), r=2, alpha=6), torch.randn(5, 6)
+    before = mine.lora_A.detach().clone()
+    answer(mine, delta)
+    shapes = tuple(mine.lora_A.shape), tuple(mine.lora_B.shape)
+    expect(
+        shapes == ((2, 6), (5, 2)),
+        f"A must stay (r, k) = (2, 6) and B (d, r) = (5, 2), got {shapes[0]} and {shapes[1]}",
+    )
+    expect(
+        mine.lora_B.any() or not same(mine.lora_A, before),
+        "A and B are as they were: write into `layer.lora_A.data` and `layer.lora_B.data`",
+    )
+    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
+    best, got = (U[:, :2] * S[:2]) @ Vh[:2], mine.delta_weight().detach()
+    expect(not same(got, 3 * best), "3 times as large as it should be: the layer multiplies B A by `scaling`")
+    for power, words in ((0, "the singular values are missing"), (2, "the singular values are in it twice")):
+        other = (U[:, :2] * S[:2] ** power) @ Vh[:2]
+        expect(not same(got, other) and not same(got, 3 * other), words)
+    expect(
+        not any(same(got, (U[:, i : i + 2] * S[i : i + 2]) @ Vh[i : i + 2]) for i in (1, 2, 3)),
+        "the first r singular values are the largest: `U[:, :r]`, `S[:r]`, `Vh[:r]`",
+    )
+    expect(same(got, best, 1e-4), "`delta_weight()` is not the best approximation of rank r to delta")
+
+
+# 03.4 -- four bugs in one layer
+
+
+def _mended(left="", forward=None):
+    """The layer for Conv1D with dropout, right but for the one bug that is `left` in it."""
+
+    class Mended(nn.Module):
+        def __init__(self, base, r=8, alpha=16, dropout=0.1):
+            super().__init__()
+            k, d = base.weight.shape
+            self.base, self.dropout = base.requires_grad_(False), dropout
+            self.scaling = alpha if left == "scale" else alpha / r
+            self.lora_A = nn.Parameter(torch.randn(r, k) / k**0.5)
+            self.lora_B = nn.Parameter(torch.zeros(d, r))
+
+        def forward(self, x):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and left != "no_grad"):
+                h = self.base(nn.functional.dropout(x, self.dropout, self.training) if left == "base" else x)
+            if left == "mask":
+                dropped = x * nn.functional.dropout(torch.ones(x.shape[-1]), self.dropout, self.training)
+            else:
+                chance = 0.0 if left == "none" else self.dropout
+                dropped = nn.functional.dropout(x, chance, self.training or left == "always")
+            return h + self.scaling * (dropped @ self.lora_A.T @ self.lora_B.T)
+
+        def merged_weight(self):
+            delta = self.scaling * (self.lora_B @ self.lora_A)
+            return self.base.weight + (delta if left == "transpose" else delta.T)
+
+    return Mended
+
+
+@check(
+    "03.4",
+    "four bugs in one layer",
+    right=_mended(),
+    wrong={
+        "at twice the rank": _mended("scale"),
+        "layers before this one": _mended("no_grad"),
+        "merged layer and the unmerged one disagree": _mended("transpose"),
+        "every row loses the same inputs": _mended("mask"),
+        "dropout is gone": _mended("none"),
+        "at rest in `eval()`": _mended("always"),
+        "the frozen path": _mended("base"),
+    },
+    done="right. None of the four raised an error, and with each of them the loss of a training run would have fallen",
+)
+def bugs(answer):
+    from transformers.pytorch_utils import Conv1D
+
+    base, x = Conv1D(8, 8), torch.randn(5, 8, requires_grad=True)
+    y0, mine = base(x).detach(), answer(base, 2, 6, 0.5).eval()
+    nn.init.normal_(mine.lora_B)
+    update = x @ mine.lora_A.T @ mine.lora_B.T
+    expect(not same(mine(x) - y0, 6 * update), "at twice the rank the update is twice as large: look at the scale")
+    expect(
+        same(mine(x), mine(x)), "two calls in `eval()` differ: dropout is for training, it must be at rest in `eval()`"
+    )
+    expect(same(mine(x) - y0, 3 * update), "in `eval()` the output is not x W₀ + b + s B A x")
+    (grad,) = torch.autograd.grad(mine(x).sum(), x)
+    wanted = (base.weight + 3 * (mine.lora_B @ mine.lora_A).T).sum(1).expand_as(x)
+    expect(same(grad, wanted), "the gradient at x is wrong: layers before this one would learn from the adapter alone")
+    merged = x @ mine.merged_weight() + base.bias
+    expect(
+        same(merged, mine(x)), "the merged layer and the unmerged one disagree, on a square layer too: see the layout"
+    )
+    mine.train()
+    many = torch.ones(64, 8)
+    outputs = (mine(many) - base(many)).detach()
+    expect(not same(mine(many), mine(many)), "dropout is gone: in training, entries of the adapter's input are zeroed")
+    expect(outputs.std(0).max() > 1e-4, "every row loses the same inputs: one mask is used for all of them")
+    mine.lora_B.data.zero_()
+    expect(same(mine(many), base(many)), "dropout acts on the frozen path: drop the adapter's input only")
 
 
 quiz = read_quiz("03", __file__)

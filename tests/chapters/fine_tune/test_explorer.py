@@ -44,7 +44,8 @@ def test_a_row_is_no_longer_than_the_context():
 
 
 def test_the_table_sets_predicted_beside_measured():
-    parts = dict(weights=2_000_000, gradients=0, optimizer=0, activations=2_000_000, all_gradients=0, kept=0)
+    parts = dict(weights=2_000_000, gradients=0, optimizer=0, activations=2_000_000, scratch=0)
+    parts |= dict(all_gradients=0, kept=0)
     table = in_megabytes({"LoRA": (Measured(**parts), Measured(**parts | {"activations": 1_000_000}))})
     assert list(table.loc["peak", "LoRA"]) == [4.0, 3.0, 33.3]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorakit.chapters.inside_delta_w.explorer import CHANCE, short, similarity_explorer
+from lorakit.chapters.inside_delta_w.explorer import CHANCE, similarity_explorer
 from lorakit.study.adapter_factors import Update
 from lorakit.study.subspace import floor, left_directions, right_directions, similarity
 
@@ -59,8 +59,3 @@ def test_adapters_of_different_projections_are_refused():
     other = {"elsewhere": ADAPTERS["r = 4"]["transformer.h.0.attn.c_attn.q"]}
     with pytest.raises(ValueError, match="different projections"):
         similarity_explorer({"one": ADAPTERS["r = 4"], "two": other})
-
-
-def test_paths_are_said_shortly():
-    paths = "transformer.h.2.attn.c_attn.q", "model.layers.11.self_attn.v_proj", "classifier"
-    assert [short(path) for path in paths] == ["block 2 q", "block 11 v", "classifier"]

@@ -7,14 +7,6 @@ from lorakit.chapters.inside_gpt2.plots import block_picture
 from lorakit.show.style import ORANGE
 
 
-def test_it_names_the_sizes_and_says_its_message_as_text():
-    fig = block_picture(256, r=8)
-    words = " ".join(text.get_text() for text in fig.axes[0].texts)
-    for size in ("256 × 768", "256 × 256", "256 × 1024", "1024 × 256"):
-        assert size in words
-    assert "rank-8 adapters on q and v" in fig.describe()
-
-
 @pytest.mark.parametrize(("d", "r"), [(256, 8), (768, 1), (256, 64)])
 def test_adapters_are_drawn_to_scale(d, r):
     patches = [p for p in block_picture(d, r).axes[0].patches if p.get_facecolor() == to_rgba(ORANGE)]

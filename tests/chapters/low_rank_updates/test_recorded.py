@@ -4,7 +4,13 @@ import pandas as pd
 import torch
 
 from lorakit.chapters.low_rank_updates import plots
-from lorakit.chapters.low_rank_updates.recorded import at_best_lr, rank_for_gain, recorded_cuts, recorded_needs
+from lorakit.chapters.low_rank_updates.recorded import (
+    at_best_lr,
+    compare_settings,
+    rank_for_gain,
+    recorded_cuts,
+    recorded_needs,
+)
 from lorakit.lab import records
 
 
@@ -50,6 +56,28 @@ def test_the_titles_say_what_the_data_say():
     points = runs.groupby("d")["test_execution"].agg(["mean", "min", "max"])
     assert "d₉₀ = 10 of 1,000" in plots.accuracy_by_dimension(points, 0.8, 1000, live={10: 0.5}).describe()
     assert "No d tried" in plots.accuracy_by_dimension(points, 1.0, 1000, live={}).describe()
-    scores = [("a", "full", 0.5), ("a", "LoRA", 0.4), ("a", "LoRA", 0.6), ("b", "full", 0.5), ("b", "LoRA", 0.1)]
-    bars = plots.bars_by_base(pd.DataFrame(scores, columns=["base", "method", "test_execution"]))
-    assert bars.describe() == "Figure: LoRA: 100% of full from a, 20% of full from b"
+    scores = [
+        ("a", "full", 0.5),
+        ("a", "x", 0.4),
+        ("a", "x", 0.6),
+        ("a", "y", 0.1),
+        ("b", "full", 0.5),
+        ("b", "x", 0.1),
+    ]
+    table = pd.DataFrame(scores, columns=["base", "method", "test_execution"])
+    bars = plots.bars_by_base(table.assign(validation_execution=table["test_execution"]))
+    assert bars.describe() == "Figure: The best LoRA against full, in points: +0 from a, -40 from b"
+    assert len(bars.axes[0].patches) == 5
+
+
+def test_every_setting_is_named_and_stands_at_its_best_rate():
+    loras = [
+        {"method": "lora", "r": r, "targets": t} for r in (8, 64) for t in (["q", "v"], ["q", "k", "v", "o", "mlp"])
+    ]
+    settings = [{"method": "full", "r": 0, "targets": []}, *loras]
+    rows = [row(lr, 0, right) for _ in settings for lr, right in ((1e-3, 0.4), (1e-2, 0.6))]
+    for number, each in enumerate(rows):
+        each["run"] |= settings[number // 2]
+    found = compare_settings(records.frame(rows))
+    names = ["full", "r = 8 on q+v", "r = 8 on all-linear", "r = 64 on q+v", "r = 64 on all-linear"]
+    assert list(found["method"]) == names and set(found["lr"]) == {1e-2} and set(found["rates"]) == {2}

@@ -43,20 +43,6 @@ def test_the_title_compares_the_smallest_and_the_largest_work(grid):
     assert png(figure).startswith(b"\x89PNG")
 
 
-def test_the_papers_table_shows_what_was_measured_and_says_what_was_not(grid):
-    table = plots.paper_table(grid)
-    assert table.loc["32 × 512"].tolist() == [2.2, 3.0, *["not measured"] * 3]
-    assert table.loc["1 × 128"].tolist() == pytest.approx([20.7, 30.3, 10.0, 20.0, 1.0])
-
-
-def test_verdicts_are_counted(grid):
-    table = plots.verdict_table(grid)
-    assert table.loc["reading", "Houlsby adapters"].to_dict() == {
-        "from %": 4, "to %": 20, "slower": 3, "noise": 0, "faster": 0
-    }  # fmt: skip
-    assert table.loc["writing", "prefix tuning"]["faster"] == table.loc["writing", "LoRA, merged"]["noise"] == 2
-
-
 def test_ways_to_switch_are_compared_by_their_ratio():
     figure = plots.switch_figure({"set_adapter": 0.5, "merge, unmerge": 50.0})
     assert "merge, unmerge takes 100 × as long as set_adapter" in figure.describe()

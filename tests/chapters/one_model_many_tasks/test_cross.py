@@ -35,14 +35,6 @@ def test_each_adapter_is_best_on_its_own_style(nano):
     assert (table.min() < 0.8 * table.loc["base"]).all()
 
 
-def test_the_farther_from_training_the_worse(nano):
-    model, tokenizer = nano
-    lk.set_adapter(model, "code")
-    by = [judge(model, tokenizer, "code", kind, limit=8)["bits_per_byte"] for kind in HELD_OUT]
-    assert by == sorted(by)
-    assert by[0] < judge(model, tokenizer, "code", limit=6)["bits_per_byte"] < by[2]
-
-
 def test_limit_is_the_number_of_texts_that_are_judged_of_each_kind_alike(monkeypatch):
     asked = []
     found = {"bits_per_byte": 1.0, "loss": 0.0}

@@ -9,7 +9,6 @@ from lorakit.chapters.one_model_many_tasks.many_adapters import fill
 from lorakit.chapters.one_model_many_tasks.texts import COLOURS, row_picker, texts, write_texts
 from lorakit.core.errors import LoRAError
 from lorakit.lab.evaluate import generate_answers
-from lorakit.lab.tasks.styles import STYLES
 
 CONFIG = lk.LoRAConfig(r=2, alpha=64, targets=("mlp",))
 
@@ -18,10 +17,6 @@ CONFIG = lk.LoRAConfig(r=2, alpha=64, targets=("mlp",))
 def model(tiny_model):
     fill(tiny_model, 3, CONFIG)
     return tiny_model
-
-
-def words(fig):
-    return [text.get_text() for ax in fig.axes for text in ax.texts]
 
 
 # -- the table of texts
@@ -92,16 +87,6 @@ def test_the_saved_page_has_the_texts_without_a_kernel(model, tiny_tokenizer, mo
 
 
 # -- the plots
-
-
-def test_the_cross_table_shows_every_value_and_marks_the_own_ones():
-    table = pd.DataFrame(
-        {style: {name: 1.25 if name == style else 3.5 for name in ("base", *STYLES)} for style in STYLES}
-    )
-    fig = plots.cross(table, "Specialists")
-    assert sorted(words(fig)) == ["1.25"] * 3 + ["3.50"] * 9
-    assert [text.get_text() for text in fig.axes[0].texts if text.get_weight() == "bold"] == ["1.25"] * 3
-    assert "Specialists" in fig.describe() and len(fig._repr_mimebundle_()["image/png"]) < 40_000
 
 
 def test_throughput_has_a_line_for_each_way_that_was_measured():

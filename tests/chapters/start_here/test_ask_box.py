@@ -11,6 +11,7 @@ from lorakit.chapters.start_here.explorer import strength_explorer, sweep_streng
 from lorakit.chapters.start_here.tables import run_on_table, side_by_side, table_of
 from lorakit.lab.tasks.text_to_sql import score
 from lorakit.show.answers_explorer import Answered
+from tests.support.tiny_models import fill
 
 ROWS = [["x", 1], ["y", 2], ["<b>", 3]]
 
@@ -55,10 +56,7 @@ def test_answers_are_marked_by_their_result_not_by_their_text():
 
 def adapted(model):
     lk.inject(model, lk.LoRAConfig(r=2, alpha=4, targets=("c_attn",)), name="sql", seed=0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=2.0, generator=torch.Generator().manual_seed(1))
+    fill(model, "sql", size=3.0)
     return model
 
 

@@ -1,4 +1,9 @@
-"""A base cut up over two processes trains as a whole one does, and each process holds half of it."""
+"""Two processes learn what one learns, with a base each or one cut up over them; and the command does both.
+
+All of it in one start of `accelerate launch`, which sets what torchrun sets, and more.
+"""
+
+import json
 
 import pytest
 import torch
@@ -6,25 +11,38 @@ from safetensors import safe_open
 
 import lorakit as lk
 from lorakit import lab
+from lorakit.lab import train
 from lorakit.lab.checkpoint import FILE
 from tests.support.processes import launch
 
 # One process per half; what each finds goes into a file of its own.
 WORK = """
-import json, sys
+import contextlib, io, json, sys
 import torch
 from transformers import AutoTokenizer
 import lorakit as lk
 from lorakit import lab
+from lorakit.lab import train
 from lorakit.lab.many.processes import this_process
 from lorakit.lab.many.shard import is_sharded
-from tests.lab.many.test_shard import OPTIONS, adapted, logits_of, make_task
+from tests.lab.many.test_shard import COMMAND, OPTIONS, WHOLE, adapted, logits_of, make_task, outcome
 
 folder, processes = sys.argv[1], int(sys.argv[2])
 state = this_process()
 assert state.num_processes == processes
 tokenizer = AutoTokenizer.from_pretrained(folder + "/tokenizer")
-model, task, out = adapted(seed=state.process_index), make_task(), {}
+task, out = make_task(), {}
+
+def train_twice(model, checkpoint, options):  # the second time from where the first one stopped
+    options = {**options, "checkpoint": folder + "/" + checkpoint}
+    lab.fit(model, tokenizer, task, steps=2, **options)
+    state.wait_for_everyone()
+    return lab.fit(model, tokenizer, task, steps=4, resume=True, **options)
+
+# Another start in the second process: the main one's has to win.
+model = adapted(seed=state.process_index)
+out["whole"] = outcome(model, train_twice(model, "checkpoint-whole", WHOLE))
+model = adapted(seed=state.process_index)
 out["frozen_bytes"] = sum(p.nbytes for p in model.parameters() if not p.requires_grad)
 assert lab.shard(model) is model and is_sharded(model)
 
@@ -34,10 +52,7 @@ def held():
 
 out["held_bytes"] = held()
 out["tied"] = model.lm_head.weight is model.transformer.wte.weight
-options = {**OPTIONS, "checkpoint": folder + "/checkpoint"}
-lab.fit(model, tokenizer, task, steps=2, **options)
-state.wait_for_everyone()
-history = lab.fit(model, tokenizer, task, steps=4, resume=True, **options)
+history = train_twice(model, "checkpoint", OPTIONS)
 out["held_after"] = held()
 out["losses"] = history.losses
 out["norms"] = [row["grad_norm"] for row in history.rows]
@@ -73,9 +88,15 @@ model = adapted()
 model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 out["recomputed"] = lab.fit(lab.shard(model), tokenizer, task, steps=2, **OPTIONS).losses
 out["bf16"] = lab.fit(lab.shard(adapted()), tokenizer, task, steps=2, precision="bf16", **OPTIONS).losses
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    out["code"] = train.main([*COMMAND, "--model", folder + "/base", "--out", folder + "/out", "--shard"])
+out["said"] = said.getvalue()
 open(f"{folder}/{processes}-{state.process_index}.json", "w").write(json.dumps(out))
 """
-OPTIONS = dict(batch_size=6, accumulate=2, warmup=0, schedule="constant", progress=False, eval_every=2)
+WHOLE = dict(batch_size=5, warmup=0, schedule="constant", progress=False, eval_every=2)  # 5 rows: not equal halves
+OPTIONS = {**WHOLE, "batch_size": 6, "accumulate": 2}
+COMMAND = ["--task", "python", "--steps", "2", "--eval-limit", "4", "--quiet", "--device", "cpu"]
+COMMAND += ["--batch-size", "4", "--r", "2"]
 
 
 def adapted(seed: int = 0, targets=("q", "v", "o")):
@@ -98,10 +119,18 @@ def logits_of(model) -> list[float]:
         return model(input_ids=torch.arange(40).reshape(2, 20)).logits.flatten().tolist()
 
 
+def outcome(model, history) -> dict:
+    norms = [row["grad_norm"] for row in history.rows]
+    weights = [p.detach().double().sum().item() for p in model.parameters() if p.requires_grad]
+    return {"losses": history.losses, "norms": norms, "weights": weights}
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, tiny_tokenizer):
+def folder(tmp_path_factory, tiny_tokenizer, make_tiny):
     folder = tmp_path_factory.mktemp("shard")
-    tiny_tokenizer.save_pretrained(folder / "tokenizer")
+    for name in ("tokenizer", "base"):
+        tiny_tokenizer.save_pretrained(folder / name)
+    make_tiny(context=320).save_pretrained(folder / "base")  # functions of up to 300 bytes, a token each
     return folder
 
 
@@ -116,6 +145,27 @@ def alone(tiny_tokenizer):
     """The same training in one process: (model, history)."""
     model = adapted()
     return model, lab.fit(model, tiny_tokenizer, make_task(), steps=4, **OPTIONS)
+
+
+def test_two_processes_learn_what_one_learns(found, folder, tiny_tokenizer):
+    model = adapted()
+    alone = outcome(model, lab.fit(model, tiny_tokenizer, make_task(), steps=4, **WHOLE))
+    first, second = (one["whole"] for one in found)
+    assert first == second
+    assert len(first["losses"]) == 4 and first["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    for name, values in alone.items():
+        assert first[name] == pytest.approx(values, rel=1e-3, abs=1e-4), name
+
+
+def test_the_command_shares_a_base_cut_up_over_two_processes(found, folder):
+    """On the bundled task; one process with the same options agrees."""
+    assert [one["code"] for one in found] == [0, 0]
+    assert sum(one["said"].count("test after: ") for one in found) == 1, "one process speaks"
+    assert train.main([*COMMAND, "--model", str(folder / "base"), "--out", str(folder / "alone")]) == 0
+    scores, alone = (json.loads((folder / place / "scores.json").read_text()) for place in ("out", "alone"))
+    for when in ("before", "after"):
+        assert scores[when]["loss"] == pytest.approx(alone[when]["loss"], rel=1e-5)
+    lk.load_adapter(lk.load_base(str(folder / "base"), device="cpu")[0], folder / "out" / "adapter", name="python")
 
 
 def test_a_sharded_base_trains_as_a_whole_one(found, alone):

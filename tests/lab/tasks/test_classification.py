@@ -13,7 +13,7 @@ from lorakit.lab import sweep
 from lorakit.lab.evaluate import classify
 from lorakit.lab.sweep import Run, run_one
 from lorakit.lab.tasks.classification import class_loss
-from lorakit.rivals.selective import train_biases, train_head, train_last_block
+from lorakit.rivals.selective import train_head
 from lorakit.study.head import head_modules, head_parameters
 from tests.support import encoders
 
@@ -112,16 +112,6 @@ def test_a_head_with_too_few_or_too_many_classes_is_refused(base):
         fit(adapted(model), tokenizer, three, steps=1)
     with pytest.raises(LoRAError, match="the task has 3 classes"):
         classify(model, tokenizer, three, EXAMPLES)
-
-
-def test_the_head_alone_the_biases_and_the_last_block_train_with_the_head(base):
-    model, _ = base(encoders.deberta)
-    assert {name.split(".")[0] for name in train_head(model)} == {"pooler", "classifier"}
-    assert {n for n, p in model.named_parameters() if p.requires_grad} == set(train_head(model))
-    names = train_biases(model)
-    assert set(train_head(model)) < set(names) and all("bias" in n for n in set(names) - set(train_head(model)))
-    assert len(names) == len(set(names))
-    assert {n.split(".")[0] for n in train_last_block(model)} == {"deberta", "pooler", "classifier"}
 
 
 def test_a_language_model_has_no_head_to_train(tiny_model):
