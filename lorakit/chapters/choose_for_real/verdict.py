@@ -1,7 +1,7 @@
 """The verdict on the student's own LoRA (workbook/my_lora.py): what holds, and where it does not the likely bug.
 
-Each property is a function of the module that `show.my_lora` gives; it stops with `expect(holds, likely bug)`. One whose
-parts are not the student's own is not judged, so what nobody wrote scores nothing.
+Each property is a function of the module that `show.my_lora` gives, and stops with `expect(holds, likely bug)`. One
+whose parts are not the student's own is not judged, so what nobody wrote scores nothing.
 """
 
 import tempfile
