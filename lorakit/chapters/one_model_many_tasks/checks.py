@@ -2,56 +2,77 @@
 
 import torch
 
-from lorakit.show.exercises import check, check_examples, expect
+from lorakit import by_hand
+from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
-
-
-def _mixed(x, W0, b, A, B, index):
-    y = x @ W0.T + b
-    return torch.baddbmm(y, torch.bmm(x, A[index].mT), B[index].mT)
 
 
 def _normal(*shape, seed):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-# Square W0 and as many rows as adapters: a forgotten transpose or gather then runs without an error.
-_CASES = [
-    (
-        _normal(4, 3, 6, seed=0),
-        _normal(6, 6, seed=1),
-        _normal(6, seed=2),
-        _normal(4, 2, 6, seed=3),
-        _normal(4, 6, 2, seed=4),
-        torch.tensor(index),
-    )
-    for index in ([2, 0, 2, 3], [1, 1, 3, 0])
-]
-mixed_projection = check_examples(
+# 10.1 -- one layer, a different adapter on every row
+
+
+def _variant(which=lambda which: which, which_B=None, base=True, scaling=True):
+    """`by_hand.ManyLoRA` with one bug: the wrong rows of A or B, without the base, without the scaling."""
+
+    class ManyLoRA(by_hand.ManyLoRA):
+        def __init__(self, layers):
+            super().__init__(layers)
+            if not scaling:
+                self.B = torch.stack([layer.lora_B.detach() for layer in layers])
+
+        def forward(self, x):
+            A, B = self.A[which(self.which)], self.B[(which_B or which)(self.which)]
+            update = x @ A.mT @ B.mT
+            return self.base(x) + update if base else update
+
+    return ManyLoRA
+
+
+def _arange(which):
+    return torch.arange(len(which))
+
+
+@check(
     "10.1",
     "a different adapter on every row",
-    right=_mixed,
-    inputs=_CASES,
+    right=by_hand.ManyLoRA,
     wrong={
-        "row i went through adapter i: gather with `A[index]` and `B[index]` first": (
-            lambda x, W0, b, A, B, index: _mixed(x, W0, b, A, B, torch.arange(len(x)))
-        ),
-        "A is gathered, B is not: each row meets the B of another adapter": (
-            lambda x, W0, b, A, B, index: _mixed(x, W0, b, A[index], B, torch.arange(len(x)))
-        ),
-        "every row went through the first row's adapter": (
-            lambda x, W0, b, A, B, index: _mixed(x, W0, b, A, B, index[:1].expand(len(x)))
-        ),
-        "the update alone: add it to `x @ W0.T + b`": (
-            lambda x, W0, b, A, B, index: _mixed(x, W0, b, A, B, index) - x @ W0.T - b
-        ),
-        "b is missing": lambda x, W0, b, A, B, index: _mixed(x, W0, b * 0, A, B, index),
-        "W0 is (out, in), so the base computes `x @ W0.T`": (
-            lambda x, W0, b, A, B, index: _mixed(x, W0.T, b, A, B, index)
-        ),
+        "row i went through adapter i": _variant(_arange),
+        "A is gathered, B is not": _variant(which_B=_arange),
+        "every row went through the first row's adapter": _variant(lambda which: which[:1].expand(len(which))),
+        "the update alone": _variant(base=False),
+        "the scaling is missing": _variant(scaling=False),
+        "has no `A`": torch.nn.ModuleList,
     },
     done="right: two batched products, however many adapters the rows ask for",
 )
+def many(answer):
+    base, x, which = torch.nn.Linear(6, 9), torch.randn(4, 5, 6), torch.tensor([2, 0, 0, 3])
+    layers = [by_hand.LoRALayer(base, 2, 6) for _ in range(4)]
+    for layer in layers:
+        torch.nn.init.normal_(layer.lora_B)
+    mine = answer(layers)
+    for name in ("A", "B", "base"):
+        expect(hasattr(mine, name), f"the layer has no `{name}`: store it as `self.{name}`")
+    mine.which = which
+    y, wanted = mine(x), torch.stack([layers[i](row) for i, row in zip(which.tolist(), x, strict=True)])
+    expect(y is not None, NOTHING)
+    expect(not same(y, wanted - base(x), 1e-4), "that is the update alone: add it to `self.base(x)`")
+    expect(not same(y - base(x), (wanted - base(x)) / 3, 1e-4), "the scaling is missing: fold alpha / r into B")
+
+    def update(a, b):
+        return 3 * torch.stack(
+            [row @ layers[i].lora_A.T @ layers[j].lora_B.T for i, j, row in zip(a, b, x, strict=True)]
+        )
+
+    rows, first = range(4), [2] * 4
+    expect(not same(y - base(x), update(rows, rows), 1e-4), "row i went through adapter i: gather with `self.which`")
+    expect(not same(y - base(x), update(which.tolist(), rows), 1e-4), "A is gathered, B is not: gather both")
+    expect(not same(y - base(x), update(first, first), 1e-4), "every row went through the first row's adapter")
+    expect(same(y, wanted, 1e-4), "a row's output is not that of its own adapter")
 
 
 def _fits(memory, base, r, shapes):
