@@ -22,6 +22,23 @@ SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
 }
+# Run by every kernel when it starts: how long a chapter trains changes nothing in the browser. It waits until a cell
+# has imported lorakit: a kernel that is long in starting is never seen to be idle.
+FEW_STEPS = """
+import sys
+
+def few_steps(_):
+    settings = sys.modules.get("lorakit.lab.settings")
+    if settings is None or hasattr(settings, "checked"):
+        return
+    settings.checked = settings.Settings.__post_init__
+    def shortened(self):
+        settings.checked(self)
+        object.__setattr__(self, "steps", min(self.steps, 3))
+    settings.Settings.__post_init__ = shortened
+
+get_ipython().events.register("pre_run_cell", few_steps)
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,10 @@ def lab_server(folder: Path, budget: str = "fast") -> Iterator[Server]:
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value))
+    if budget == "fast":
+        startup = folder / ".ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "few_steps.py").write_text(FEW_STEPS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -56,6 +77,7 @@ def lab_server(folder: Path, budget: str = "fast") -> Iterator[Server]:
     own = {
         "PYTHONPATH": paths, "LORAKIT_WORKBOOK": str(folder / "workbook"), "LORAKIT_BUDGET": budget,
         "HF_HUB_OFFLINE": "1", "JUPYTERLAB_SETTINGS_DIR": str(settings), "OMP_NUM_THREADS": "1",
+        "IPYTHONDIR": str(folder / ".ipython"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".work"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
     }  # fmt: skip
     command = [
