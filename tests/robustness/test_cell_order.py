@@ -4,7 +4,6 @@ Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, about 25 minutes 
 """
 
 import asyncio
-import re
 from pathlib import Path
 
 import nbformat
@@ -81,19 +80,6 @@ def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_fou
     assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (14, 7, 7)
     assert report.interrupts >= 1, f"cell {good} trains long enough"
     assert report.told == 1  # back up, after the eject: a cell said which one to run first
-
-
-def test_a_cell_that_goes_on_from_others_names_a_heading_above_it():
-    named = 0
-    for path in chosen([]):
-        headings = set()
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "markdown":
-                headings |= set(re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE))
-            for heading in re.findall(r'run_first\("([^"]+)"', cell.source):
-                assert heading in headings, f"{path.name}: no heading {heading!r} above the cell that names it"
-                named += 1
-    assert named
 
 
 def test_chapters_pass_in_every_order():
