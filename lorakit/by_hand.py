@@ -59,6 +59,7 @@ def put(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
+    # By what they have: a notebook that runs this file again has a LoRALayer of another class.
     return {path: module for path, module in model.named_modules() if hasattr(module, "lora_A")}
 
 
@@ -139,7 +140,7 @@ def load(model: nn.Module, folder: str | Path) -> nn.Module:
     model.requires_grad_(False)
     for key, tensor in load_file(Path(folder) / "adapter_model.safetensors").items():
         path, matrix = key.removeprefix("base_model.model.").removesuffix(".weight").rsplit(".", 1)
-        if path not in lora_layers(model):
+        if not isinstance(model.get_submodule(path), LoRALayer):
             put(model, path, LoRALayer(model.get_submodule(path), config["r"], config["lora_alpha"]))
         getattr(model.get_submodule(path), matrix).data = tensor
     return model

@@ -51,9 +51,7 @@ def keep_part(part) -> None:
     except SyntaxError as error:
         warnings.warn(f"{workbook() / FILE} is not Python ({error}): mend it, then run this cell again", stacklevel=2)
         return
-    kept = {name: ast.get_source_segment(text(), node) for name, node in tree.items()} | {
-        part.__name__: source_of(part)
-    }
+    kept = {name: _segment(text(), node) for name, node in tree.items()} | {part.__name__: source_of(part)}
     imports = "\n".join(ast.unparse(node) for node in ast.parse(inspect.getsource(by_hand)).body if _is_import(node))
     head = f'"""My LoRA, written in the lorakit course. `lorakit.show.my_lora()` runs it."""\n\n{imports}\n'
     written = "\n\n".join([head, *(kept[name] + "\n" for name in PARTS if name in kept)])
@@ -85,7 +83,13 @@ def source_of(part) -> str:
     code = inspect.unwrap(part if inspect.isfunction(part) else part.__init__).__code__
     lines = "".join(linecache.getlines(code.co_filename))  # the whole cell
     node = next(node for node in ast.parse(lines).body if getattr(node, "name", None) == part.__name__)
-    return ast.get_source_segment(lines, node)
+    return _segment(lines, node)
+
+
+def _segment(lines: str, node) -> str:
+    """The source of a top-level function or class, decorators included."""
+    first = min(each.lineno for each in [node, *node.decorator_list])
+    return "\n".join(lines.splitlines()[first - 1 : node.end_lineno])
 
 
 def _is_import(node: ast.stmt) -> bool:

@@ -51,9 +51,11 @@ def test_a_passed_part_is_kept_and_the_rest_uses_it(home, capsys):
 
 
 def test_another_answer_replaces_the_older_and_a_wrong_one_is_not_kept(home):
+    keep_part(from_a_cell("@torch.no_grad()\ndef answer(model):\n    return model\n", "answer"))
     keep_part(from_a_cell("def weight_of(layer):\n    return layer.weight\n", "weight_of"))
     keep_part(from_a_cell("def weight_of(layer):\n    return layer.weight.T\n", "weight_of"))
     assert (home / FILE).read_text().count("def weight_of") == 1 and "weight.T" in (home / FILE).read_text()
+    assert "@torch.no_grad()\ndef answer" in (home / FILE).read_text()
 
     def refuse(answer):
         raise AssertionError

@@ -305,7 +305,7 @@ def _mended(left="", forward=None):
         "at rest in `eval()`": _mended("always"),
         "the frozen path": _mended("base"),
     },
-    done="right. None of the four raised an error, and with each of them the loss of a training run would have fallen",
+    done="right. None of the four raised an error: only a test could see them",
 )
 def bugs(answer):
     from transformers.pytorch_utils import Conv1D

@@ -1,8 +1,9 @@
 """Checks and quiz of chapter 01."""
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lorakit.show.exercises import NOTHING, check, check_examples, compare
+from lorakit.show.exercises import NOTHING, check, check_examples, compare, expect, same
 from lorakit.show.quiz import read_quiz
 
 largest_saving_rank = check_examples(
@@ -20,52 +21,52 @@ largest_saving_rank = check_examples(
     done="right: for a square matrix, half of its side is already too much",
 )
 
-one_percent = check_examples(
-    "01.2",
-    "one percent of a projection",
-    right=5,
-    wrong={
-        "that is one percent of the rank; the question is one percent of the numbers, r(d + k) against dk": 7,
-        "a rank is a whole number: round down": 768 * 2304 / 100 / (768 + 2304),
-        "rounded up: 6 × 3,072 numbers are just above one percent": 6,
-        "r times d alone: the row factor A costs r × k more": 23,
-        "that is the share, 0.01, not the rank": 0.01,
-    },
-    done="right: 15,360 numbers beside 1,769,472. LoRA's ranks live here, far below break-even",
-)
-
 
 def _of_svd(recipe):
-    """A way to rebuild a matrix from its parts, as a function of W and r."""
+    """B and A of rank r from the SVD of W, as a function of W and r."""
     return lambda W, r: recipe(*torch.linalg.svd(W, full_matrices=False), r)
 
 
-truncate = check_examples(
-    "01.3",
-    "the best copy of rank r",
-    right=_of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r]) @ Vh[:r]),
-    inputs=lambda: [(torch.randn(6, 6), 2), (torch.randn(7, 5), 3)],  # square too: a wrong slice has the right shape
+@check(
+    "01.2",
+    "two thin factors",
+    right=_of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r], Vh[:r])),
     wrong={
+        "return two matrices, B and A": _of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r]) @ Vh[:r]),
+        "B must be d × r and A r × k": _of_svd(lambda U, s, Vh, r: (U * s, Vh)),
         "the smallest singular values were kept: they come largest first": _of_svd(
-            lambda U, s, Vh, r: (U[:, -r:] * s[-r:]) @ Vh[-r:]
+            lambda U, s, Vh, r: (U[:, -r:] * s[-r:], Vh[-r:])
         ),
-        "the singular values are missing: scale the columns of U by s": _of_svd(lambda U, s, Vh, r: U[:, :r] @ Vh[:r]),
-        "take the rows of Vh, Vh[:r]: it is already transposed": _of_svd(
-            lambda U, s, Vh, r: (U[:, :r] * s[:r]) @ Vh[:, :r].T
+        "the singular values are missing: scale the columns of B by s": _of_svd(lambda U, s, Vh, r: (U[:, :r], Vh[:r])),
+        "s went into both factors, so it is squared in the product": _of_svd(
+            lambda U, s, Vh, r: (U[:, :r] * s[:r], s[:r, None] * Vh[:r])
         ),
-        "take the columns of U, U[:, :r]: its rows are not directions": _of_svd(
-            lambda U, s, Vh, r: (U[:r].T * s[:r]) @ Vh[:r]
-        ),
-        "that is outer product number r alone: add up the first r of them": _of_svd(
-            lambda U, s, Vh, r: s[r - 1] * torch.outer(U[:, r - 1], Vh[r - 1])
-        ),
-        "that is W itself: keep only the first r columns, values and rows": lambda W, r: W,
+        "B A has the right shapes": _of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r], Vh[:, :r].T)),
         NOTHING: lambda W, r: None,
     },
-    tolerance=1e-4,
-    formula="the sum of the first r outer products s u v",
-    done="right: three slices and a product, and nothing of that rank comes closer",
+    done="right: r(d + k) numbers, and nothing of that rank comes closer",
 )
+def factors(answer):
+    for W, r in ((torch.randn(6, 6), 2), (torch.randn(7, 5), 3)):  # square too: a wrong slice has the right shape
+        found = answer(W, r)
+        expect(found is not None, NOTHING)
+        expect(isinstance(found, tuple | list) and len(found) == 2, "return two matrices, B and A, not their product")
+        B, A = found
+        shapes = f"got {tuple(B.shape)} and {tuple(A.shape)} for W {tuple(W.shape)} and r = {r}"
+        expect(B.shape == (W.shape[0], r) and A.shape == (r, W.shape[1]), f"B must be d × r and A r × k: {shapes}")
+        U, s, Vh = torch.linalg.svd(W, full_matrices=False)
+        for words, copy in (
+            ("", (U[:, :r] * s[:r]) @ Vh[:r]),
+            ("the smallest singular values were kept: they come largest first", (U[:, -r:] * s[-r:]) @ Vh[-r:]),
+            ("the singular values are missing: scale the columns of B by s", U[:, :r] @ Vh[:r]),
+            ("s went into both factors, so it is squared in the product", (U[:, :r] * s[:r] ** 2) @ Vh[:r]),
+        ):
+            if same(B @ A, copy, 1e-4):
+                expect(not words, words)
+                break
+        else:
+            expect(False, "B A has the right shapes, but is not the SVD's copy: columns of U, rows of Vh")
+
 
 SPECTRA = (torch.tensor([4.0, 2.0, 1.0, 0.5]), torch.tensor([10.0, 9.0, 8.0, 1.0, 1.0]), torch.full((6,), 0.1))
 
@@ -89,7 +90,7 @@ def _check_number(id, title, *, right, inputs, wrong, done):
 
 
 error_of_rank = _check_number(
-    "01.4",
+    "01.3",
     "the error, before making the copy",
     right=lambda s, r: ((s[r:] ** 2).sum() / (s**2).sum()) ** 0.5,
     inputs=[(s, r) for s in SPECTRA for r in (1, 2)],
@@ -108,19 +109,54 @@ error_of_rank = _check_number(
     done="right: the spectrum alone tells the price of every rank",
 )
 
-stable_rank = _check_number(
-    "01.5",
-    "the stable rank",
-    right=lambda s: (s**2).sum() / s[0] ** 2,
-    inputs=[(s,) for s in SPECTRA],
+
+class _Largest(TorchDispatchMode):
+    """Notes the largest tensor that is made inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            self.numel = max(self.numel, tensor.numel() if isinstance(tensor, torch.Tensor) else 0)
+        return made
+
+
+def _by_qr(B, A):
+    return torch.linalg.svdvals(torch.linalg.qr(B).R @ torch.linalg.qr(A.T).R.T)
+
+
+@check(
+    "01.4",
+    "the singular values of B A, without B A",
+    right=_by_qr,
     wrong={
-        "the squares are missing": lambda s: s.sum() / s[0],
-        "the largest must be squared too": lambda s: (s**2).sum() / s[0],
-        "that is the exact rank, which tiny values move": lambda s: torch.tensor(float(len(s))),
-        "divide by the largest, s[0], not by the mean": lambda s: (s**2).sum() / s.mean() ** 2,
-        "no root: it is ‖W‖²_F / ‖W‖²_2": lambda s: (s**2).sum() ** 0.5 / s[0],
+        "that made a matrix of 240,000 numbers": lambda B, A: torch.linalg.svdvals(B @ A)[: B.shape[1]],
+        "that is not the r largest: got 400 of them": lambda B, A: torch.linalg.svdvals(B @ A),
+        "the singular values of a product are not the products": lambda B, A: (
+            torch.linalg.svdvals(B) * torch.linalg.svdvals(A)
+        ),
+        "transpose the second R": lambda B, A: torch.linalg.svdvals(torch.linalg.qr(B).R @ torch.linalg.qr(A.T).R),
+        "these are their squares": lambda B, A: torch.linalg.eigvals(B.T @ B @ A @ A.T).real.sort(descending=True)[0],
+        NOTHING: lambda B, A: None,
     },
-    done="right: six equal values give 6, one dominant value gives almost 1",
+    done="right: chapter 08 takes every adapter apart like this, at the cost of an r × r SVD",
 )
+def thin_svd(answer):
+    B, A = torch.randn(400, 3), torch.randn(3, 600)
+    with _Largest() as largest:
+        found = answer(B, A)
+    expect(isinstance(found, torch.Tensor), NOTHING)
+    s = torch.linalg.svdvals(B @ A)[:3]
+    expect(found.numel() == 3, f"that is not the r largest: got {found.numel()} of them")
+    if not same(found, s, 1e-3):
+        both = torch.linalg.svdvals(B) * torch.linalg.svdvals(A)
+        expect(not same(found, both, 1e-3), "the singular values of a product are not the products of theirs")
+        expect(not same(found, s**2, 1e-2), "these are their squares: take the root")
+        expect(False, "not these. With B = Q₁R₁ and Aᵀ = Q₂R₂, B A is Q₁ (R₁R₂ᵀ) Q₂ᵀ: transpose the second R")
+    expect(largest.numel < B.shape[0] * A.shape[1], f"that made a matrix of {largest.numel:,} numbers: stay thin")
+
 
 quiz = read_quiz("01", __file__)

@@ -33,6 +33,11 @@ class RankExplorer(Explorer):
     def _shown(self, matrix: Tensor):
         return (matrix if self.kind == "image" else matrix[:CROP, :CROP]).numpy()
 
+    def _second(self, rank: int):
+        """What stands beside the matrix: an image's copy, and what a weight's copy misses."""
+        copy = self.factors.approximation(rank)
+        return self._shown(copy if self.kind == "image" else self.matrix - copy)
+
     def draw(self, figure, data):
         left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
         original = self._shown(self.matrix)
@@ -42,10 +47,11 @@ class RankExplorer(Explorer):
             limit = 3 * float(original.std())
             look = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
         left.imshow(original, interpolation="nearest", **look)
-        self.image = middle.imshow(self._shown(self.factors.approximation(data.rank)), interpolation="nearest", **look)
+        self.image = middle.imshow(self._second(data.rank), interpolation="nearest", **look)
         d, k = self.factors.shape
         left.set_title(f"original, {d} × {k}", weight="normal", fontsize=13)
-        middle.set_title("its best rank-r copy", weight="normal", fontsize=13)
+        second = "its best rank-r copy" if self.kind == "image" else "what its best copy misses"
+        middle.set_title(second, weight="normal", fontsize=13)
         if original.shape != (d, k):
             left.set_xlabel(f"top left {original.shape[0]} × {original.shape[1]}")
         for ax in (left, middle):
@@ -69,7 +75,7 @@ class RankExplorer(Explorer):
         return [self.image, self.kept, self.edge]
 
     def move(self, data):
-        self.image.set_data(self._shown(self.factors.approximation(data.rank)))
+        self.image.set_data(self._second(data.rank))
         self.kept.set_data(range(1, data.rank + 1), self.spectrum[: data.rank])
         self.edge.set_xdata([data.rank, data.rank])
 
@@ -77,8 +83,8 @@ class RankExplorer(Explorer):
         d, k = self.factors.shape
         word = "smaller" if data.stored < data.full else "no smaller"
         return (
-            f"r = {data.rank}: stores r(d + k) = {data.rank} × ({d} + {k}) = {data.stored:,} numbers "
-            f"against {data.full:,} ({data.share:.1%}, {word})\n"
+            f"r = {data.rank}: r(d + k) = {data.rank} × ({d} + {k}) = {data.stored:,} numbers "
+            f"against {data.full:,}: {data.share:.1%}, {word}\n"
             f"relative error {data.relative_error:.3f} · energy kept {data.energy:.2%}"
         )
 
@@ -86,8 +92,9 @@ class RankExplorer(Explorer):
 def rank_explorer(matrix: Tensor, title: str, rank: int = 8, kind: str | None = None) -> RankExplorer:
     """Widget: a slider over the rank of the best approximation of `matrix` (d, k).
 
-    `kind` is "image" (grey levels 0 to 1) or "weight" (signed; a large one shows its top left corner); by default a
-    matrix with no negative entry is an image. `.data` is a `study.rank.Truncation`. The SVD is computed once.
+    `kind` is "image" (grey levels 0 to 1; beside it its copy) or "weight" (signed; a large one shows its top left
+    corner, and beside it what the copy misses); by default a matrix with no negative entry is an image. `.data` is a
+    `study.rank.Truncation`. The SVD is computed once.
     """
     if kind not in (None, "image", "weight"):
         raise ValueError(f'kind must be "image" or "weight", got {kind!r}')

@@ -67,17 +67,16 @@ def error_by_cost(title: str, matrices: dict[str, Tensor]) -> CourseFigure:
 
 
 def loss_by_rank(title: str, losses: dict[int, float], shape: tuple[int, int]) -> CourseFigure:
-    """A model's loss with weights of `shape` replaced by copies of each rank; the last rank is the whole weight.
-
-    Rank 0 has no place on the logarithmic axis and is left out.
-    """
+    """A model's loss with weights of `shape` replaced by copies of each rank; the last rank is the whole weight."""
     fig, ax = figure(title)
-    ranks = [r for r in losses if r > 0]
-    ax.plot(ranks, [losses[r] for r in ranks], "o-", color=BLUE, label="weights replaced by copies of rank r")
+    ranks = list(losses)
+    ax.plot(ranks, losses.values(), "o-", color=BLUE, label="weights replaced by copies of rank r")
     ax.axhline(losses[ranks[-1]], color=GREEN, linestyle="--", label="the model as it is")
     ax.axvline(break_even_rank(*shape), color=BLACK, linestyle=":", linewidth=1.5, label="break-even rank")
-    ax.set(xlabel="rank r", ylabel="loss (nats per token)", xscale="log", ylim=(0, 1.08 * max(losses.values())))
+    ax.set(xlabel="rank r", ylabel="loss (nats per token)", ylim=(0, 1.08 * max(losses.values())))
+    ax.set_xscale("symlog", base=2, linthresh=1, linscale=1)  # a logarithmic axis that has a place for 0
     ax.set_xticks(ranks, list(map(str, ranks)))
+    ax.set_xlim(-0.3)
     ax.minorticks_off()
     ax.legend(loc="center left", bbox_to_anchor=(0.02, 0.42))
     return fig

@@ -1,12 +1,15 @@
 """Checks and quiz of chapter 00."""
 
+import copy
 import sqlite3
 
 import torch
+from torch import nn
 
+from lorakit import by_hand
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.text_to_sql import normal, run_sql
-from lorakit.show.exercises import check, check_examples, expect
+from lorakit.show.exercises import check, expect
 from lorakit.show.quiz import read_quiz
 
 CITIES = Example(
@@ -51,43 +54,121 @@ def same_rows(answer):
     expect(sorted(rows, key=str) == sorted(right, key=str), f"it gives other rows: {rows} instead of {right}")
 
 
-at_strength = check_examples(
-    "00.2",
-    "the weight at a strength",
-    right=lambda W, B, A, scaling, strength: W + strength * scaling * (B @ A),
-    inputs=lambda: [(torch.randn(6, 5), torch.randn(6, 2), torch.randn(2, 5), 2.0, 0.5)],
-    wrong={
-        "your function returns None: is the `return` missing?": lambda W, B, A, scaling, strength: None,
-        "A comes first in your product, but B (d, r) times A (r, k) has the shape of W": (
-            lambda W, B, A, scaling, strength: W + strength * scaling * (A @ B)
-        ),
-        "the scaling is missing: multiply `B @ A` by it": lambda W, B, A, scaling, strength: W + strength * (B @ A),
-        "the strength is missing: multiply `B @ A` by it too": lambda W, B, A, scaling, strength: W + scaling * (B @ A),
-        "W itself stays as it is: the strength multiplies the update alone": (
-            lambda W, B, A, scaling, strength: strength * (W + scaling * (B @ A))
-        ),
-        "W is missing: the update is added to it": lambda W, B, A, scaling, strength: strength * scaling * (B @ A),
-    },
-    formula="W + strength · scaling · B A",
-    done="right: the strength multiplies the update alone, so 0 is the base and 1 the fine-tuned model",
-)
+def small_model() -> nn.Module:
+    """Three layers, one of them inside another module, each with a LoRALayer round it whose B is not zero."""
+    model = by_hand.inject(nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)),
+                           ("0", "1.0", "2"))  # fmt: skip
+    for layer in by_hand.lora_layers(model).values():
+        nn.init.normal_(layer.lora_B)
+    return model
 
-adapter_bytes = check_examples(
-    "00.3",
-    "the size of an adapter",
-    right=lambda layers, d, r: layers * 2 * (r * d + d * r) * 2,
-    inputs=[(96, 12288, 4), (12, 768, 8), (1, 16, 1)],
+
+def _has_lora(module) -> bool:
+    return hasattr(module, "lora_A")
+
+
+def _take_out(model):
+    for path, module in list(model.named_modules()):
+        if _has_lora(module):
+            by_hand.put(model, path, module.base)
+
+
+def _switch_off(model):
+    for layer in by_hand.lora_layers(model).values():
+        layer.scaling = 0.0
+
+
+def _take_out_of_the_top(model):
+    for name, module in list(model.named_children()):
+        if _has_lora(module):
+            setattr(model, name, module.base)
+
+
+def _put_new_layers(model):
+    for path, layer in by_hand.lora_layers(model).items():
+        by_hand.put(model, path, nn.Linear(layer.base.in_features, layer.base.out_features))
+
+
+@check(
+    "00.2",
+    "LoRA taken out again",
+    right=_take_out,
     wrong={
-        "half of it: two targets, two matrices each, two bytes a value; one of these twos is missing": (
-            lambda layers, d, r: layers * 2 * (r * d) * 2
-        ),
-        "a quarter of it: two targets, two matrices each, two bytes a value": lambda layers, d, r: layers * r * d * 2,
-        "twice too much: in fp16 a value takes two bytes, not four": lambda layers, d, r: layers * 4 * r * d * 4,
-        "one layer only: multiply by `layers`": lambda layers, d, r: 2 * (r * d + d * r) * 2,
-        "without the r: A is r × d, not d × d": lambda layers, d, r: layers * 4 * d * d * 2,
+        "scaling 0 only silences them": _switch_off,
+        "only those at the top were found: `model.named_modules()` goes deeper": _take_out_of_the_top,
+        "the outputs are not the base's: put back each layer's own `base`": _put_new_layers,
+        "the outputs are not the base's: put back": by_hand.merge,
     },
-    done="right: 37.7 MB for GPT-3 175B, whose own weights take 350 GB. The paper rounds it to 35 MB",
+    done="right: nothing of LoRA is left, and the base is what it was, bit for bit",
 )
+def taken_out(answer):
+    model, x = small_model(), torch.randn(5, 4)
+    base = copy.deepcopy(model)
+    _take_out(base)
+    adapted = len(by_hand.lora_layers(model))
+    answer(model)
+    left = len(by_hand.lora_layers(model))
+    expect(
+        left < adapted,
+        "the LoRALayers are still there (scaling 0 only silences them): set each one's `base` in its place",
+    )
+    expect(not left, "only those at the top were found: `model.named_modules()` goes deeper")
+    expect(
+        torch.equal(model(x), base(x)), "the outputs are not the base's: put back each layer's own `base`, unchanged"
+    )
+
+
+def _strength(new):
+    """An answer to 00.3 that sets every layer's scaling to new(layer, strength)."""
+
+    def set_strength(model, strength):
+        for layer in by_hand.lora_layers(model).values():
+            layer.scaling = new(layer, strength)
+
+    return set_strength
+
+
+def _scale_B(model, strength):
+    for layer in by_hand.lora_layers(model).values():
+        layer.lora_B.data *= strength
+
+
+def _strength_of_the_top(model, strength):
+    for layer in model.children():
+        if _has_lora(layer):
+            layer.scaling = strength * layer.alpha / layer.r
+
+
+@check(
+    "00.3",
+    "the dial",
+    right=_strength(lambda layer, strength: strength * layer.alpha / layer.r),
+    wrong={
+        "a second call multiplies what the first one left": _strength(lambda layer, strength: strength * layer.scaling),
+        "at strength 1 the scaling must be alpha / r": _strength(lambda layer, strength: strength),
+        "the / r is missing": _strength(lambda layer, strength: strength * layer.alpha),
+        "A and B must stay as they were learnt": _scale_B,
+        "some layers kept their strength": _strength_of_the_top,
+    },
+    done="right: 0 is the base, 1 the model as trained, and A and B are never touched",
+)
+def dial(answer):
+    model = small_model()
+    layers = by_hand.lora_layers(model).values()
+    learnt = [layer.lora_B.clone() for layer in layers]
+    answer(model, 0.5)
+    kept = all(torch.equal(layer.lora_B, B) for layer, B in zip(layers, learnt, strict=True))
+    expect(kept, "A and B must stay as they were learnt: change each layer's `scaling`")
+    found = [layer.scaling / (layer.alpha / layer.r) for layer in layers]  # the strength of each
+    expect(
+        not all(share == 0.25 for share in found), "at strength 1 the scaling must be alpha / r, not 1: multiply that"
+    )
+    expect(not all(share == 0.5 * layer.r for share, layer in zip(found, layers, strict=True)), "the / r is missing")
+    expect(len(set(found)) == 1, "some layers kept their strength: `model.modules()` finds those inside others too")
+    answer(model, 0.5)
+    again = [layer.scaling / (layer.alpha / layer.r) for layer in layers]
+    expect(again == found, "a second call multiplies what the first one left: start from alpha / r")
+    expect(found[0] == 0.5, f"at strength 0.5 the scaling is {found[0]:g} times alpha / r")
 
 
 quiz = read_quiz("00", __file__)

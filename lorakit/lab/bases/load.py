@@ -74,7 +74,9 @@ def read_causal(source: str, dtype: torch.dtype, **where):
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **where), tokenizer
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **where)
+    model.loss_type = "ForCausalLM"  # its own reading of "GPT2LMHeadModel" finds none, and warns with the first loss
+    return model, tokenizer
 
 
 def find_base(name: str) -> tuple[str, list[str]]:

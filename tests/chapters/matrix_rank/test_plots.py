@@ -20,6 +20,6 @@ def test_error_by_cost_ends_at_the_price_of_full_rank_without_error():
 def test_loss_by_rank_marks_the_whole_model_and_break_even():
     (ax,) = rank_plots.loss_by_rank("A title", {0: 9.0, 1: 4.0, 4: 1.0, 10: 0.5}, (12, 10)).axes
     drawn = lines(ax)
-    assert drawn["weights replaced by copies of rank r"].get_xdata().tolist() == [1, 4, 10]  # 0 is not on a log axis
+    assert drawn["weights replaced by copies of rank r"].get_xdata().tolist() == [0, 1, 4, 10]
     assert set(drawn["the model as it is"].get_ydata()) == {0.5}
     assert drawn["break-even rank"].get_xdata()[0] == pytest.approx(120 / 22)
