@@ -56,7 +56,7 @@ def old_text(model, tokenizer) -> dict[str, float]:
     found = {}
     for kind, texts in json.loads((DATA / "nano" / "held_out.json").read_text(encoding="utf-8")).items():
         ids = tokenizer(texts, return_tensors="pt", padding=True).input_ids[:, :128].to(model.device)  # (32, 128)
-        logits = model(input_ids=ids).logits[:, :-1]
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, :-1]
         found[kind] = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
     return found
 

@@ -143,5 +143,5 @@ def _rank_axis(ax, ranks) -> None:
 def _cut_off_failures(ax, values: pd.Series, sign: int) -> None:
     """Leave far worse than the middle out of the picture: a rate that breaks training would eat the scale."""
     best, middle = sign * (sign * values).max(), values.median()
-    edges = middle - 1.5 * (best - middle), best + 0.15 * (best - middle)
+    edges = middle - 0.6 * (best - middle), best + 0.15 * (best - middle)
     ax.set_ylim(min(edges), max(edges))
