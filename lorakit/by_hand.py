@@ -59,8 +59,7 @@ def put(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALayer]:
-    # By what they have: a notebook that runs this file again has a LoRALayer of another class.
-    return {path: module for path, module in model.named_modules() if hasattr(module, "lora_A")}
+    return {path: module for path, module in model.named_modules() if hasattr(module, "lora_A")}  # by any copy
 
 
 # Training and answering (chapter 05)

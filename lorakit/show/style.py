@@ -103,7 +103,7 @@ def small_png(picture, colours: int = 256) -> bytes:
     fixed = [tuple(bytes.fromhex(colour[1:])) for colour in (*PALETTE, GREY, "#FFFFFF")]
     found = image.quantize(colours - len(fixed)).getpalette()
     rest = zip(found[0::3], found[1::3], found[2::3], strict=True)
-    far = [c for c in rest if all(max(abs(a - b) for a, b in zip(c, f, strict=True)) > 7 for f in fixed)]
+    far = [c for c in rest if all(max(abs(a - b) for a, b in zip(c, f, strict=True)) > 15 for f in fixed)]
     palette = Image.new("P", (1, 1))
     palette.putpalette([channel for colour in fixed + far for channel in colour])
     out = io.BytesIO()

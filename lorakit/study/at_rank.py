@@ -1,4 +1,4 @@
-"""A model of which, for a moment, only the strongest k directions of its weights, or of its update, are there."""
+"""A model of which, for a moment, only the strongest k directions of its update are there."""
 
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -20,28 +20,6 @@ def update_factors(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
     return {name: Factors.of(delta) for name, delta in deltas.items() if delta.any()}
 
 
-def in_random_directions(factors: Mapping[str, Factors], seed: int = 0) -> dict[str, Factors]:
-    """Updates with the same singular values, but with random orthonormal U and V: as large, about nothing."""
-    draw = torch.Generator().manual_seed(seed)
-
-    def orthonormal(like: Tensor) -> Tensor:  # (n, columns)
-        return torch.linalg.qr(torch.randn(like.shape, generator=draw)).Q.to(like)
-
-    return {name: Factors(orthonormal(f.U), f.s, orthonormal(f.Vh.T).T) for name, f in factors.items()}
-
-
-@contextmanager
-def weights_at_rank(model: Module, factors: Mapping[str, Factors], k: int):
-    """Within the block every parameter named in `factors` is its best approximation of rank `k`.
-
-    `factors` maps parameter names, as in `model.named_parameters()`, to `Factors.of(weight)`: the SVD is paid once,
-    each rank after that is a product. On leaving, by an exception too, the original tensors are back. Raises ValueError
-    for a rank that one of the weights cannot have, AttributeError for an unknown name, before anything has changed.
-    """
-    with _replaced({model.get_parameter(name): factor.approximation(k) for name, factor in factors.items()}):
-        yield model
-
-
 @contextmanager
 def update_at_rank(model: Module, before: Mapping[str, Tensor], factors: Mapping[str, Factors], k: int):
     """Within the block every matrix named in `factors` is W₀ + the best approximation of its ΔW of rank at most `k`.
@@ -54,12 +32,6 @@ def update_at_rank(model: Module, before: Mapping[str, Tensor], factors: Mapping
     parts = {name: factor.approximation(min(k, len(factor.s))) for name, factor in factors.items()}
     with _replaced({model.get_parameter(name): before[name].to(part) + part for name, part in parts.items()}):
         yield model
-
-
-def update_without_top(model: Module, before: Mapping[str, Tensor], factors: Mapping[str, Factors], k: int):
-    """The opposite of `update_at_rank`: ΔW without its `k` largest singular values and their directions."""
-    rest = {name: Factors(f.U[:, k:], f.s[k:], f.Vh[k:]) for name, f in factors.items()}
-    return update_at_rank(model, before, rest, max(len(f.s) for f in factors.values()))
 
 
 @contextmanager

@@ -1,94 +1,470 @@
 """Checks and quiz of chapter 05: fine-tune, and account for every byte."""
 
-from lorakit.show.exercises import check_examples
+import json
+import tempfile
+from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import lorakit as lk
+from lorakit import by_hand
+from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
-work = check_examples(
+QUESTIONS = [
+    ("table: city (name, country)\nquestion: which cities are in Italy?\nsql:", " SELECT name FROM city"),
+    ("table: city (name, country)\nquestion: how many?\nsql:", " SELECT COUNT(*) FROM city WHERE country = 'Peru'"),
+    ("table: song (title)\nquestion: all titles?\nsql:", " SELECT title FROM song"),
+    ("table: song (title)\nquestion: how many songs?\nsql:", " SELECT COUNT(*) FROM song"),
+]
+
+
+@cache
+def _tokenizer():
+    return lk.load_base("nano", device="cpu")[1]
+
+
+def _tiny():
+    """A GPT-2 of two narrow blocks with nano's vocabulary, the same one every time, in eval mode."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    off = dict(attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0, bos_token_id=0, eos_token_id=0)
+    sizes = dict(n_layer=2, n_embd=16, n_head=2, vocab_size=len(_tokenizer()), n_positions=128)
+    model = GPT2LMHeadModel(GPT2Config(**sizes, **off)).eval()
+    model.loss_type = "ForCausalLM"
+    return model
+
+
+# 05.1 -- a batch
+
+
+def _collate(spoil):
+    """The right batch, then spoiled: `spoil` gets it with its parts, as booleans (n, t)."""
+
+    def made(pairs, tokenizer):
+        batch = by_hand.collate(pairs, tokenizer)
+        parts = SimpleNamespace(padding=batch["attention_mask"] == 0, answer=batch["labels"] != -100, **batch)
+        return batch | spoil(parts)
+
+    return made
+
+
+def _left(batch):
+    lengths = batch.attention_mask.sum(1)
+    return {
+        name: torch.stack([row.roll(len(row) - int(n)) for row, n in zip(getattr(batch, name), lengths, strict=True)])
+        for name in ("input_ids", "attention_mask", "labels")
+    }
+
+
+def _no_end(pairs, tokenizer):
+    batch = by_hand.collate(pairs, tokenizer)
+    end = (batch["labels"] == tokenizer.eos_token_id).nonzero()
+    for row, place in end.tolist():
+        batch["attention_mask"][row, place], batch["labels"][row, place] = 0, -100
+    return {name: tensor[:, : int(batch["attention_mask"].sum(1).max())] for name, tensor in batch.items()}
+
+
+@check(
     "05.1",
-    "the work of a step",
-    right=2 / 3,
-    tolerance=0.015,  # 0.66 and 0.67 are meant well
+    "a batch, its labels masked",
+    right=by_hand.collate,
     wrong={
-        "the backward pass still has to reach the adapters in the first block: the gradients of the inputs stay": 1 / 3,
-        "full fine-tuning does three products for each weight, not two": 1 / 2,
-        "LoRA leaves the gradients of the weights out": 1.0,
-        "upside down: LoRA's work divided by full fine-tuning's": 3 / 2,
-        "give the share as a number between 0 and 1, not in per cent": 67,
+        "return a dictionary": lambda pairs, tokenizer: tuple(by_hand.collate(pairs, tokenizer).values()),
+        "the end-of-text token is missing": _no_end,
+        "the padding is on the left": _collate(_left),
+        "the padding counts as text": _collate(lambda b: {"attention_mask": torch.ones_like(b.input_ids)}),
+        "the prompt counts in the loss": _collate(
+            lambda b: {"labels": b.input_ids.masked_fill(b.padding, -100)},
+        ),
+        "the padding counts in the loss": _collate(lambda b: {"labels": torch.where(b.padding, b.input_ids, b.labels)}),
+        "the last token of each answer, end-of-text, is masked": _collate(
+            lambda b: {"labels": b.labels.masked_fill(b.labels == _tokenizer().eos_token_id, -100)},
+        ),
+        "the labels are shifted": _collate(lambda b: {"labels": b.labels.roll(-1, 1)}),
+        "-100 is for labels": _collate(lambda b: {"input_ids": b.input_ids.masked_fill(b.padding, -100)}),
     },
-    done="right: two products of three. A third of the work is the most that freezing can save",
+    done="right: one row per example, a label at the answer and its end, -100 everywhere else",
 )
+def collate(answer):
+    tokenizer = _tokenizer()
+    got, wanted = answer(QUESTIONS[:3], tokenizer), by_hand.collate(QUESTIONS[:3], tokenizer)
+    expect(got is not None, NOTHING)
+    expect(isinstance(got, dict) and got.keys() == wanted.keys(), f"return a dictionary of {', '.join(wanted)}")
+    ids, mask, labels = (got[name] for name in ("input_ids", "attention_mask", "labels"))
+    longest = wanted["input_ids"].shape[1]
+    expect(ids.shape[1:] != (longest - 1,), "the end-of-text token is missing behind the answers")
+    expect(
+        ids.shape == mask.shape == labels.shape == wanted["input_ids"].shape,
+        f"each of the three must be (n, t) = {tuple(wanted['input_ids'].shape)}, got {tuple(ids.shape)}",
+    )
+    _rows(ids, mask, wanted)
+    padding, answers = wanted["attention_mask"] == 0, wanted["labels"] != -100
+    expect(not same(labels, wanted["labels"].roll(-1, 1)), "the labels are shifted: the model does that by itself")
+    expect((labels[padding] == -100).all(), "the padding counts in the loss: its label is -100")
+    expect((labels[~padding & ~answers] == -100).all(), "the prompt counts in the loss: its label is -100")
+    last = answers & (wanted["labels"] == tokenizer.eos_token_id)
+    expect(
+        (labels[last] != -100).all(),
+        "the last token of each answer, end-of-text, is masked: the model would never learn to stop. "
+        "(Padding has the same number: tell the two apart by their place.)",
+    )
+    expect(torch.equal(labels, wanted["labels"]), "the labels of the answer are its own tokens and the end-of-text")
 
 
-states = check_examples(
+def _rows(ids, mask, wanted):
+    real = wanted["attention_mask"] == 1
+    expect(
+        not (mask[:, 0] == 0).any(), "the padding is on the left: put it on the right, or every row has other positions"
+    )
+    expect(torch.equal(mask, wanted["attention_mask"]), "the padding counts as text: its `attention_mask` is 0")
+    expect((ids >= 0).all(), "-100 is for labels: as a token it does not exist. Pad with the end-of-text token")
+    expect(torch.equal(ids[real], wanted["input_ids"][real]), "a row is the prompt's tokens, the answer's, end-of-text")
+
+
+# 05.2 -- the loop
+
+
+def _train(bug=""):
+    """A plain loop, wrong in one way."""
+
+    def train(model, tokenizer, pairs, steps=100, batch=32, lr=1e-2, seed=0):
+        if bug == "base":
+            model.requires_grad_(True)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-2 if bug == "lr" else lr)
+        generator = torch.Generator()
+        generator.manual_seed(0 if bug == "seed" else seed)
+        losses = []
+        if bug != "mode":
+            model.train()
+        for _ in range(steps + (bug == "steps")):
+            if bug == "noise":
+                generator.seed()
+            order = torch.randperm(len(pairs), generator=generator)[: 1 if bug == "one" else batch].tolist()
+            rows = by_hand.collate([pairs[i] for i in (range(batch) if bug == "same" else order)], tokenizer)
+            if bug == "labels":
+                rows["labels"] = rows["input_ids"]
+            loss = model(**rows).loss
+            loss.backward()
+            if bug != "step":
+                optimizer.step()
+            if bug != "zero":
+                optimizer.zero_grad()
+            losses.append(loss if bug == "tensor" else loss.item())
+        if bug != "end":
+            model.eval()
+        return None if bug == "none" else losses
+
+    return train
+
+
+class _Watched:
+    """A tiny model with adapters in it, and what a training loop did with it."""
+
+    def __init__(self, train, seed=0, lr=1e-2, steps=4):
+        self.model = by_hand.inject(_tiny(), ("c_attn",), r=2)
+        self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.rows, self.modes, self.leftover = [], [], []
+        self.model.register_forward_pre_hook(self.look, with_kwargs=True)
+        pairs = [(prompt.replace("?", f" {n}?"), text) for n in range(3) for prompt, text in QUESTIONS]
+        self.pairs, self.losses = pairs, train(self.model, _tokenizer(), pairs, steps=steps, batch=4, lr=lr, seed=seed)
+
+    def look(self, model, args, kwargs):
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        self.rows.append(ids)
+        self.modes.append(model.training)
+        self.leftover.append(any(p.grad is not None and bool(p.grad.any()) for p in model.parameters()))
+
+    def moved(self) -> set[str]:
+        return {name for name, t in self.model.state_dict().items() if not torch.equal(t, self.before[name])}
+
+    def same_batches(self, other) -> bool:
+        return len(self.rows) == len(other.rows) and all(map(torch.equal, self.rows, other.rows))
+
+
+@check(
     "05.2",
-    "what does not depend on the batch",
-    right=lambda total, trained, states: 4 * (total + trained + states * trained),
-    inputs=[(1000, 1000, 2), (1000, 10, 2), (1000, 10, 0), (4306432, 32768, 1)],
+    "the training loop",
+    right=by_hand.train,
     wrong={
-        "a frozen number has no optimizer state: only `trained` ones do": (
-            lambda total, trained, states: 4 * (total + trained + states * total)
-        ),
-        "a frozen number has no gradient: only `trained` ones do": (
-            lambda total, trained, states: 4 * (total + total + states * trained)
-        ),
-        "the gradients are missing": lambda total, trained, states: 4 * (total + states * trained),
-        "not every optimizer is AdamW: count `states` numbers, not always two": (
-            lambda total, trained, states: 4 * (total + 3 * trained)
-        ),
-        "the frozen weights are missing: they take memory though they do not train": (
-            lambda total, trained, states: 4 * (2 + states) * trained
-        ),
-        "those are numbers, not bytes: float32 takes 4 bytes each": (
-            lambda total, trained, states: total + trained + states * trained
-        ),
+        "return the list of losses": _train("none"),
+        "5 losses for 4 steps": _train("steps"),
+        "a loss is a tensor": _train("tensor"),
+        "the base has moved": _train("base"),
+        "nothing has moved": _train("step"),
+        "gradients of earlier steps": _train("zero"),
+        "a step must see `batch` = 4 examples": _train("one"),
+        "every step sees the same examples": _train("same"),
+        "the prompt or the padding": _train("labels"),
+        "`lr` has no effect": _train("lr"),
+        "`seed` has no effect": _train("seed"),
+        "the same seed": _train("noise"),
+        "`model.train()`": _train("mode"),
+        "`model.eval()`": _train("end"),
     },
-    done="right: 16 bytes for each trained number with AdamW, 4 for each frozen one",
+    done="right. This loop trains any model: what has requires_grad trains, whether that is an adapter or everything",
 )
+def train(answer):
+    run = _Watched(answer)
+    _what_it_returns(run)
+    _what_moved(run)
+    expect(
+        not any(run.leftover[1:]),
+        "gradients of earlier steps are still there when the next begins: `optimizer.zero_grad()` after each step",
+    )
+    sizes = {len(ids) for ids in run.rows}
+    expect(sizes == {4}, f"a step must see `batch` = 4 examples, it saw {min(sizes)}")
+    expect(any(not same(run.rows[0], ids) for ids in run.rows[1:]), "every step sees the same examples: draw new ones")
+    prompts = {tuple(_tokenizer()(prompt)["input_ids"]): (prompt, text) for prompt, text in run.pairs}
+    first = [
+        next(pair for ids, pair in prompts.items() if tuple(row[: len(ids)].tolist()) == ids) for row in run.rows[0]
+    ]
+    fresh = _Watched(lambda *args, **how: [0.0])  # the same model, untrained
+    with torch.no_grad():
+        wanted = fresh.model(**by_hand.collate(first, _tokenizer())).loss.item()
+    expect(
+        abs(run.losses[0] - wanted) < 1e-3,
+        "the first loss is not that of the answers: do the prompt or the padding count? Take `collate`'s labels",
+    )
+    expect(not _Watched(answer, lr=0.0).moved(), "`lr` has no effect: with lr = 0 nothing may move")
+    expect(
+        run.same_batches(_Watched(answer)), "the same seed gives other batches: seed a `torch.Generator` of your own"
+    )
+    expect(not run.same_batches(_Watched(answer, seed=1)), "`seed` has no effect: another seed, another order")
+    expect(all(run.modes), "call `model.train()` first: dropout, where there is some, works in training alone")
+    expect(not run.model.training, "call `model.eval()` at the end: dropout would spoil the answers")
 
 
-def _peak(changes):
-    now = most = 0
-    for change in changes:
-        now += change
-        most = max(most, now)
-    return most
+def _what_it_returns(run):
+    losses = run.losses
+    expect(isinstance(losses, list), "return the list of losses, one for each step")
+    expect(len(losses) == 4, f"{len(losses)} losses for 4 steps")
+    expect(
+        not isinstance(losses[0], torch.Tensor),
+        "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`",
+    )
 
 
-def _last(changes):
-    return sum(changes)
+def _what_moved(run):
+    moved = run.moved()
+    base = {name for name in moved if "lora_" not in name}
+    expect(not base, f"the base has moved: {', '.join(sorted(base)[:2])}. Train what has `requires_grad`, change none")
+    expect(moved, "nothing has moved: is `optimizer.step()` there, after `loss.backward()`?")
 
 
-def _ever_allocated(changes):
-    return sum(change for change in changes if change > 0)
+# 05.3 -- decoding
 
 
-def _stops_early(changes):
-    return max(sum(changes[:i]) for i in range(len(changes)))
+class _Script(nn.Module):
+    """A "model" that knows one text by heart: after `start` tokens it says the rest, if it is fed what it said."""
+
+    def __init__(self, start: list[int], text: list[int], size: int):
+        super().__init__()
+        self.start, self.text, self.size = start, text, size
+        self.calls, self.graphs, self.said = 0, False, []
+
+    def forward(self, input_ids=None, attention_mask=None, **rest):
+        logits = torch.zeros(*input_ids.shape, self.size)
+        said = input_ids[0, len(self.start) :].tolist()
+        follows = len(said) < len(self.text) and said == self.text[: len(said)]
+        logits[:, :, 7] = 1.0  # at all places but the last, and for whoever leaves the text
+        logits[:, -1, self.text[len(said)] if follows else 7] = 2.0
+        self.calls, self.graphs, self.said = self.calls + 1, self.graphs or torch.is_grad_enabled(), said
+        return SimpleNamespace(logits=logits)
 
 
-def _largest_single(changes):
-    return max(0, *changes)
+def _answer(bug=""):
+    def answer(model, tokenizer, prompt, max_new_tokens=48):
+        ids = torch.tensor([tokenizer(prompt)["input_ids"]])
+        start = 0 if bug == "prompt" else ids.shape[1]
+        for _ in range(max_new_tokens + (bug == "long")):
+            scores = model(input_ids=ids).logits[:, 0 if bug == "first" else -1]
+            token = torch.multinomial(scores.softmax(-1), 1)[:, 0] if bug == "draw" else scores.argmax(-1)
+            if token == tokenizer.eos_token_id and bug not in ("end", "keep"):
+                break
+            ids = torch.cat([ids, token[:, None]], dim=1)
+            if token == tokenizer.eos_token_id and bug == "keep":
+                break
+        return ids[0, start:] if bug == "ids" else tokenizer.decode(ids[0, start:])
+
+    return answer if bug == "graph" else torch.no_grad()(answer)
 
 
-peak = check_examples(
+@check(
     "05.3",
-    "the peak of a step",
-    right=_peak,
-    inputs=[([5, 3, -5, 4, -7],), ([1, 1, 1, -3, 2],), ([4, -4, 3, -3],), ([2, 7, -1, 1, -9, 8, -8],), ([3, -1, 4],)],
+    "greedy decoding",
+    right=by_hand.answer,
     wrong={
-        "that is what is left at the end": _last,
-        "that is everything ever taken: what was given back in between can be taken again": _ever_allocated,
-        "that is the largest single piece: pieces live side by side": _largest_single,
-        "the last change is left out: the peak may be at the very end": _stops_early,
-        "your function returns None": lambda changes: None,
-        "take the highest level on the way, not the number of changes": lambda changes: len(changes),
+        "return text": _answer("ids"),
+        "the prompt is in the answer": _answer("prompt"),
+        "does not stop": _answer("end"),
+        "stop before it is added": _answer("keep"),
+        "of the *last* position": _answer("first"),
+        "at most `max_new_tokens`": _answer("long"),
+        "the likeliest token": _answer("draw"),
+        "`@torch.no_grad()`": _answer("graph"),
     },
-    done="right: the highest level on the way. Two things that never live together never add up",
+    done="right: one token a call, each fed back in, until the end-of-text token",
 )
+def answer(function):
+    tokenizer, (prompt, text) = _tokenizer(), QUESTIONS[0]
+    start, said = tokenizer(prompt)["input_ids"], tokenizer(text)["input_ids"]
+    script = partial(_Script, start, size=len(tokenizer))
+    model = script([*said, tokenizer.eos_token_id])
+    got = function(model, tokenizer, prompt)
+    expect(isinstance(got, str), "return text: `tokenizer.decode` makes it of the new tokens")
+    expect(not got.startswith(prompt[:20]), "the prompt is in the answer: decode the new tokens alone")
+    fed = model.said[: len(said)]
+    expect(fed[:1] != [7], "take the logits of the *last* position: `[:, -1]`")
+    expect(fed == said, "take the likeliest token, `argmax`, and feed it back in")
+    expect(model.calls <= len(said) + 1, "it does not stop at the end-of-text token, `tokenizer.eos_token_id`")
+    expect(not got.endswith(tokenizer.eos_token), "the end-of-text token is in the answer: stop before it is added")
+    expect(got.strip() == text.strip(), f"the text of the new tokens is {text!r}, got {got[:40]!r}")
+    endless = script(said * 10)
+    function(endless, tokenizer, prompt, 5)
+    expect(endless.calls <= 5, "at most `max_new_tokens` tokens: one call too many")
+    expect(
+        not model.graphs, "each call keeps a graph for a backward pass that never comes: put `@torch.no_grad()` above"
+    )
+
+
+# 05.4 -- the file
+
+
+def _saves(change=lambda tensors, config: (tensors, config)):
+    """Saves as the reference does, but for `change`."""
+
+    def save(model, folder):
+        by_hand.save(model, folder)
+        folder = Path(folder)
+        tensors = load_file(folder / "adapter_model.safetensors")
+        tensors, config = change(tensors, json.loads((folder / "adapter_config.json").read_text()))
+        save_file(tensors, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+
+    return save
+
+
+def _renamed(old, new):
+    return _saves(lambda tensors, config: ({key.replace(old, new): t for key, t in tensors.items()}, config))
+
+
+def _configured(**changes):
+    return _saves(lambda tensors, config: (tensors, {k: v for k, v in (config | changes).items() if v is not None}))
+
+
+def _loads(bug=""):
+    def load(model, folder):
+        config = json.loads((Path(folder) / "adapter_config.json").read_text())
+        if bug != "train":
+            model.requires_grad_(False)
+        for key, tensor in load_file(Path(folder) / "adapter_model.safetensors").items():
+            path, matrix = key.removeprefix("base_model.model.").removesuffix(".weight").rsplit(".", 1)
+            if bug == "each" or not isinstance(model.get_submodule(path), by_hand.LoRALayer):
+                base = getattr(model.get_submodule(path), "base", model.get_submodule(path))
+                how = () if bug == "alpha" else (config["lora_alpha"],)
+                by_hand.put(model, path, by_hand.LoRALayer(base, config["r"], *how))
+            if bug != "empty":
+                getattr(model.get_submodule(path), matrix).data = tensor
+        return None if bug == "none" else model
+
+    return load
+
+
+@check(
+    "05.4",
+    "save and load",
+    right=(by_hand.save, by_hand.load),
+    wrong={
+        "pass both": by_hand.save,
+        "adapter_model.safetensors is not there": (lambda model, folder: None, by_hand.load),
+        "`base_model.model.` in front": (_renamed("base_model.model.", ""), by_hand.load),
+        "`.weight` at the end": (_renamed(".weight", ""), by_hand.load),
+        "the base is in the file": (
+            _saves(lambda t, c: (t | {"base_model.model.transformer.wte.weight": torch.zeros(3)}, c)),
+            by_hand.load,
+        ),
+        "in the config: r": (_configured(r=None), by_hand.load),
+        "in the config: lora_alpha": (_configured(lora_alpha=16), by_hand.load),
+        "in the config: fan_in_fan_out": (_configured(fan_in_fan_out=False), by_hand.load),
+        "in the config: target_modules": (_configured(target_modules=None), by_hand.load),
+        "A must be (r, k)": (_saves(lambda t, c: ({k: v.T.contiguous() for k, v in t.items()}, c)), by_hand.load),
+        "return the model": (by_hand.save, _loads("none")),
+        "no adapter has reached the model": (by_hand.save, _loads("empty")),
+        "ignores the file's lora_alpha": (by_hand.save, _loads("alpha")),
+        "one layer, not two": (by_hand.save, _loads("each")),
+        "the base still trains": (by_hand.save, _loads("train")),
+    },
+    done="right: what you write the reference reads, and what it writes you read, with the same logits",
+)
+def files(answer):
+    expect(isinstance(answer, tuple) and len(answer) == 2, "pass both: `check.files((save, load))`")
+    save, load = answer
+    mine = getattr(save, "__globals__", {}).get("mine", by_hand)  # in a notebook the layers are the student's own
+    words, twins = torch.arange(12)[None], [each.inject(_tiny(), ("c_attn",), r=2, alpha=7) for each in (mine, by_hand)]
+    for name, parameter in twins[0].named_parameters():
+        if "lora_" in name:
+            nn.init.normal_(parameter)
+    twins[1].load_state_dict(twins[0].state_dict())
+    wanted = twins[0](words).logits
+    with tempfile.TemporaryDirectory() as folder:
+        save(twins[0], Path(folder) / "theirs")
+        by_hand.save(twins[1], Path(folder) / "reference")
+        _what_is_in(Path(folder) / "theirs", Path(folder) / "reference")
+        got = by_hand.load(_tiny(), Path(folder) / "theirs")(words).logits
+        loaded = load(_tiny(), Path(folder) / "reference")
+    expect(
+        torch.equal(got, wanted), "the file is read, and the model it gives is another: are A and B the layer's own?"
+    )
+    _what_was_loaded(loaded, twins[1].state_dict(), words, wanted)
+
+
+def _what_is_in(theirs, reference):
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        expect((theirs / name).is_file(), f"{name} is not there: PEFT looks for a file of this name in the folder")
+    got, wanted = (load_file(folder / "adapter_model.safetensors") for folder in (theirs, reference))
+    expect(all(k.startswith("base_model.model.") for k in got), "PEFT's names have `base_model.model.` in front")
+    expect(all(key.endswith(".weight") for key in got), "PEFT's names have `.weight` at the end")
+    more, missing = sorted(got.keys() - wanted.keys()), sorted(wanted.keys() - got.keys())
+    expect(not more, f"the base is in the file, or more than A and B: {', '.join(more[:2])}")
+    expect(not missing, f"not in the file: {', '.join(missing[:2])}")
+    shapes = all(got[key].shape == wanted[key].shape for key in wanted)
+    expect(shapes, "A must be (r, k) and B (d, r) in the file, whatever the layout of the base")
+    config, right = (json.loads((folder / "adapter_config.json").read_text()) for folder in (theirs, reference))
+    for name in ("peft_type", "r", "lora_alpha", "fan_in_fan_out"):
+        expect(
+            config.get(name) == right[name], f"in the config: {name} must be {right[name]!r}, got {config.get(name)!r}"
+        )
+    targets = config.get("target_modules") or []
+    fits = [any(path == t or path.endswith("." + t) for t in targets) for path in right["target_modules"]]
+    expect(all(fits), "in the config: target_modules must name the adapted modules, by path or by its end")
+
+
+def _what_was_loaded(model, tensors, words, wanted):
+    expect(model is not None, "return the model")
+    found = dict(model.named_parameters())
+    there = [name in found and torch.equal(found[name], tensors[name]) for name in tensors if "lora_" in name]
+    expect(any(there), "no adapter has reached the model: put `LoRALayer`s in, and write the file's tensors into them")
+    expect(all(there), "half of the tensors are lost: the A and the B of a path belong in one layer, not two")
+    expect(
+        same(model(words).logits, wanted, 1e-4),
+        "the logits are others: perhaps `load` ignores the file's lora_alpha or r",
+    )
+    trains = {name.rsplit(".", 1)[-1] for name, parameter in found.items() if parameter.requires_grad}
+    expect(trains <= {"lora_A", "lora_B"}, "the base still trains: freeze the model before the layers go in")
+
+
+# 05.5 -- what the MLP keeps
 
 
 mlp = check_examples(
-    "05.4",
+    "05.5",
     "what the MLP keeps",
     right=lambda d, tokens, trained: 4 * tokens * (9 * d if trained else 4 * d),
     inputs=[(256, 100, True), (256, 100, False), (768, 7, True), (768, 7, False)],

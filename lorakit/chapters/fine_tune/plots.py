@@ -1,32 +1,39 @@
-"""The memory of a training step in pictures and tables: its parts, its course, what a block keeps, LoRA's share."""
+"""A batch as a picture; the memory of a training step: its course, its parts in a table, LoRA's share."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
+from torch import Tensor
 
 from lorakit.show.sizes import PARTS
-from lorakit.show.style import PALETTE, CourseFigure, figure
+from lorakit.show.style import ORANGE, PALETTE, CourseFigure, figure
 from lorakit.study.memory import Prediction
 from lorakit.study.memory_measured import PHASES, Measured
 
 WIDTHS = (3.0, 5.0, 1.6)  # of the three phases in the picture: enough for their names
 
 
-def parts(steps: Mapping[str, Prediction]) -> CourseFigure:
-    """A bar for each step of full fine-tuning, by name: its peak in four parts, in MB."""
-    peaks = ", ".join(f"{step.peak / 1e6:.0f} MB for {name}" for name, step in steps.items())
-    fig, ax = figure(f"A step of full fine-tuning: {peaks}", size=(10, 3), grid=False)
-    table = pd.DataFrame({name: {part: getattr(step, part) / 1e6 for part in PARTS} for name, step in steps.items()})
-    table.T.plot.barh(stacked=True, width=0.6, color=PARTS, legend=False, ax=ax)
+def batch_picture(batch: Mapping[str, Tensor]) -> CourseFigure:
+    """A batch of `collate` as a grid: a row for each example, a cell for each token, coloured by what it is."""
+    answers, padding = batch["labels"] != -100, batch["attention_mask"] == 0
+    kinds = {"prompt": "#D9D9D9", "answer": ORANGE, "padding": "#FFFFFF"}
+    shares = {"answer": answers.float().mean().item(), "padding": padding.float().mean().item()}
+    words = ", ".join(f"{share:.0%} {name}" for name, share in shares.items())
+    fig, ax = figure(f"{len(answers)} questions as a batch: {words}", size=(9, 3.6), grid=False)
+    places = (answers + 2 * padding).numpy()  # (n, t): 0, 1, 2 in the order of `kinds`
+    ax.pcolormesh(places, cmap=ListedColormap(list(kinds.values())), vmin=0, vmax=2, edgecolor="white", linewidth=0.6)
     ax.invert_yaxis()
-    ax.set(xlabel="peak of a step (MB)")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    ax.set(xlabel="token", ylabel="example")
+    boxes = [Patch(facecolor=colour, edgecolor="#999999") for colour in kinds.values()]
+    ax.legend(boxes, kinds, loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
 def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
-    """Measured steps side by side: what lives from the first operation to the last, in four layers, in MB.
+    """Measured steps side by side: what lives from the first operation to the last, in layers, in MB.
 
     Along the axis each allocation and each release is one place; the phases have the same widths in every panel.
     """
@@ -36,7 +43,8 @@ def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
         flat = np.ones(len(live))
         layers = {"weights": flat * step.weights / 1e6, "optimizer": flat * step.optimizer / 1e6}
         layers |= {"gradients": gradients}
-        layers["activations"] = live - sum(layers.values())
+        rest, optimizing = live - sum(layers.values()), np.array(step.times) >= step.phases["optimizer"][0]
+        layers |= {"activations": np.where(optimizing, 0, rest), "scratch": np.where(optimizing, rest, 0)}
         places = _places(step)
         ax.stackplot(places, layers.values(), labels=layers, colors=[PARTS[part] for part in layers])
         top = places[int(live.argmax())]
@@ -50,7 +58,7 @@ def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
         ax.grid(False, axis="x")
         ax.set(title=name, xlim=(0, edges[-1]))
     axes[0][0].set(ylabel="MB", ylim=(0, 1.12 * max(step.peak for step in steps.values()) / 1e6))
-    fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(PARTS))
     return fig
 
 
@@ -67,7 +75,7 @@ def _places(step: Measured) -> np.ndarray:
 
 
 def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) -> pd.DataFrame:
-    """(predicted, measured) by name, in MB: the four parts, the peak they make, all gradients, all kept; the error."""
+    """(predicted, measured) by name, in MB: the parts, the peak they make, all gradients, all kept; the error."""
     rows = {part: part for part in (*PARTS, "peak")}
     rows |= {"all_gradients": "all gradients", "kept": "kept for backward"}
     tables = {}

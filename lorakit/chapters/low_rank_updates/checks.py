@@ -2,109 +2,127 @@
 
 import torch
 
-from lorakit.show.exercises import NOTHING, check_examples
+from lorakit.show.exercises import NOTHING, check, check_examples, compare, expect
 from lorakit.show.quiz import read_quiz
-from lorakit.study.rank import best_approximation
+from lorakit.study.rank import Factors
+
+
+def _tokens():
+    """Inputs (n, t, k) and gradients at the outputs (n, t, d) of a layer y = W x, W (d, k)."""
+    return [(torch.randn(3, 5, 4), torch.randn(3, 5, 6)), (torch.randn(2, 3, 4), torch.randn(2, 3, 4))]
+
+
+weight_gradient = check_examples(
+    "02.1",
+    "the gradient of a weight",
+    right=lambda x, g: torch.einsum("ntd,ntk->dk", g, x),
+    inputs=_tokens,
+    wrong={
+        "that is (k, d), the gradient of Wᵀ: g's side comes first": lambda x, g: torch.einsum("ntd,ntk->kd", g, x),
+        "the texts are still apart: sum over them too": lambda x, g: g.mT @ x,
+        "only the first text was counted: sum over the batch": lambda x, g: g[0].T @ x[0],
+        "a mean over the tokens: the loss's own mean is in g already, so add them up": lambda x, g: (
+            torch.einsum("ntd,ntk->dk", g, x) / (x.shape[0] * x.shape[1])
+        ),
+        "that is one outer product, of sums; what is asked for is a sum of outer products": lambda x, g: torch.outer(
+            g.sum((0, 1)), x.sum((0, 1))
+        ),
+        NOTHING: lambda x, g: None,
+    },
+    tolerance=1e-4,
+    formula="the sum over all tokens of g times x, column times row",
+    done="right: n·t outer products, so the rank is at most n·t, however large W is",
+)
 
 
 def _two_weights():
     W0 = torch.randn(9, 7)
     W1 = W0 + 0.3 * torch.randn(9, 7)
-    return [(W0, W1, k) for k in (1, 3)]
+    return [(W0, W1, r, alpha) for r, alpha in ((1, 16), (3, 16), (2, 5))]
 
 
-def _smallest(W0, W1, k):
-    U, s, Vh = torch.linalg.svd(W1 - W0, full_matrices=False)
-    return W0 + (U[:, -k:] * s[-k:]) @ Vh[-k:]
+def _adapter(recipe):
+    """An answer to 02.2: recipe(U_r, s_r, Vh_r, scaling) from the SVD of W1 - W0, cut to rank r."""
+
+    def answer(W0, W1, r, alpha):
+        f = Factors.of(W1 - W0)
+        return recipe(f.U[:, :r], f.s[:r], f.Vh[:r], alpha / r)
+
+    return answer
 
 
-cut = check_examples(
-    "02.1",
-    "a weight with its update cut to rank k",
-    right=lambda W0, W1, k: W0 + best_approximation(W1 - W0, k),
-    inputs=_two_weights,
-    wrong={
-        "the whole weight was cut: cut only the difference W1 - W0": lambda W0, W1, k: best_approximation(W1, k),
-        "W0 is missing: the update is added to it": lambda W0, W1, k: best_approximation(W1 - W0, k),
-        "the wrong way round: ΔW is after minus before, W1 - W0": lambda W0, W1, k: W0 + best_approximation(W0 - W1, k),
-        "the copy of ΔW was added to W1, which holds ΔW already": lambda W0, W1, k: W1 + best_approximation(W1 - W0, k),
-        "nothing was cut: this is W1": lambda W0, W1, k: W1,
-        "the smallest singular values were kept: they come largest first": _smallest,
-        NOTHING: lambda W0, W1, k: None,
-    },
-    tolerance=1e-4,
-    formula="those of W0 plus the best copy of W1 - W0 of rank k",
-    done="right: W₀ whole, and of ΔW the k best directions. With k trained instead of cut, this is LoRA",
-)
+def _cut_of(matrix):
+    """An answer to 02.2 that cuts matrix(W0, W1) instead of W1 - W0."""
 
-SHAPES = [(256, 768), (256, 256), (256, 1024), (1024, 256)]  # one block of nano
+    def answer(W0, W1, r, alpha):
+        f = Factors.of(matrix(W0, W1))
+        return f.Vh[:r], f.U[:, :r] * f.s[:r] * r / alpha
 
-numbers = check_examples(
+    return answer
+
+
+def _update(answer):
+    """The ΔW that an answer to 02.2 stands for: its factors are not unique, their product is."""
+
+    def update(W0, W1, r, alpha):
+        found = answer(W0, W1, r, alpha)
+        if found is None:
+            return None
+        A, B = found
+        shapes = f"got {tuple(A.shape)} and {tuple(B.shape)}"
+        right = A.shape == (r, W0.shape[1]) and B.shape == (W0.shape[0], r)
+        expect(right, f"return lora_A (r, k), then lora_B (d, r): {shapes}")
+        return alpha / r * B @ A
+
+    return update
+
+
+TO_ADAPTER = _adapter(lambda U, s, Vh, scaling: (Vh, U * s / scaling))
+SLIPS = {
+    "the layer multiplies B A by alpha / r: divide by it here": _adapter(lambda U, s, Vh, scaling: (Vh, U * s)),
+    "multiplied by alpha / r where it must be divided": _adapter(lambda U, s, Vh, scaling: (Vh, U * s * scaling)),
+    "the singular values are missing": _adapter(lambda U, s, Vh, scaling: (Vh, U / scaling)),
+    "s went into both factors, so it is squared in the product": _adapter(
+        lambda U, s, Vh, scaling: (s[:, None] * Vh, U * s / scaling)
+    ),
+    "the scaling was divided out of both factors": _adapter(lambda U, s, Vh, scaling: (Vh / scaling, U * s / scaling)),
+    "return lora_A (r, k), then lora_B (d, r)": _adapter(lambda U, s, Vh, scaling: (U * s / scaling, Vh)),
+    "the whole weight was cut: take W1 - W0 apart": _cut_of(lambda W0, W1: W1),
+    "the wrong way round: ΔW is after minus before": _cut_of(lambda W0, W1: W0 - W1),
+    NOTHING: lambda W0, W1, r, alpha: None,
+}
+
+
+@check(
     "02.2",
-    "the numbers in an update of rank k",
-    right=lambda shapes, k: sum(k * (rows + columns) for rows, columns in shapes),
-    inputs=[(SHAPES, 1), (SHAPES, 8), (4 * SHAPES, 4), ([(3, 5)], 2)],
-    wrong={
-        "that is what the whole matrices hold; two thin factors hold less": lambda shapes, k: sum(
-            rows * columns for rows, columns in shapes
-        ),
-        "that is rank 1: each of the k directions has its own column and row": lambda shapes, k: sum(
-            rows + columns for rows, columns in shapes
-        ),
-        "only the last matrix was counted: add them up": lambda shapes, k: k * sum(shapes[-1]),
-        "only the columns B were counted: A has k rows, too": lambda shapes, k: sum(k * rows for rows, _ in shapes),
-        "k times rows times columns is bigger than the matrix itself": lambda shapes, k: sum(
-            k * rows * columns for rows, columns in shapes
-        ),
-    },
-    done="right: it grows with the sides of the matrices, not with their area",
+    "a full fine-tuning as an adapter",
+    right=TO_ADAPTER,
+    wrong=SLIPS,
+    done="right: a LoRA that was never trained as one. Tools that extract adapters from fine-tuned models do this",
 )
+def as_adapter(answer):
+    slips = {words: _update(slip) for words, slip in SLIPS.items()}
+    compare(_update(answer), _update(TO_ADAPTER), _two_weights(), slips, 1e-4, "")
 
-intrinsic_dimension = check_examples(
+
+subspace_of = check_examples(
     "02.3",
-    "d₉₀ from a list of runs",
-    right=lambda accuracy, full: min(d for d, a in accuracy.items() if a >= 0.9 * full),
-    inputs=[
-        ({100: 0.75, 1: 0.0, 10: 0.73, 1000: 0.79}, 0.8),
-        ({1: 0.1, 10: 0.5, 100: 0.95, 1000: 0.93}, 1.0),
-        ({4: 0.36, 2: 0.37, 1: 0.2}, 0.4),
-    ],
+    "LoRA with A fixed, as a subspace",
+    right=lambda A, d: torch.block_diag(*[A.T] * d),
+    inputs=lambda: [(torch.randn(2, 5), 3), (torch.randn(3, 4), 4)],
     wrong={
-        "90 % of `full`, not an accuracy of 90 %: multiply": lambda accuracy, full: min(
-            (d for d, a in accuracy.items() if a >= 0.9), default=None
+        "the blocks are A, and must be Aᵀ: row i of B A is Aᵀ times row i of B": lambda A, d: torch.block_diag(
+            *[A] * d
         ),
-        "that is the largest d that gets there; the smallest is asked for": lambda accuracy, full: max(
-            d for d, a in accuracy.items() if a >= 0.9 * full
+        "in the other order: `flatten` goes row by row, so row i of B meets row i of B A alone": lambda A, d: (
+            torch.kron(A.T.contiguous(), torch.eye(d))
         ),
-        "the first in the dict's order need not be the smallest: take the `min`": lambda accuracy, full: next(
-            d for d, a in accuracy.items() if a >= 0.9 * full
-        ),
-        "that is the d with the best accuracy; a smaller one may be good enough": lambda accuracy, full: max(
-            accuracy, key=accuracy.get
-        ),
-        "an accuracy was returned, and d is asked for": lambda accuracy, full: min(
-            a for a in accuracy.values() if a >= 0.9 * full
-        ),
-        "at least as good as `full` itself is too strict: 90 % of it is enough": lambda accuracy, full: min(
-            (d for d, a in accuracy.items() if a >= full), default=None
-        ),
+        "that is one block: each of the d rows of B needs its own": lambda A, d: A.T,
+        "every row of B was mapped to every row of B A: off the diagonal are zeros": lambda A, d: A.T.repeat(d, d),
+        NOTHING: lambda A, d: None,
     },
-    done="right: its precision is that of the list of d's that were tried",
-)
-
-GPT2_BLOCKS = 85_054_464
-dense_bytes = check_examples(
-    "02.4",
-    "a projection written down",
-    right=4 * GPT2_BLOCKS * 10_000,
-    wrong={
-        "that is the number of entries: each takes 4 bytes in fp32": GPT2_BLOCKS * 10_000,
-        "fp32 takes 4 bytes; that is fp16": 2 * GPT2_BLOCKS * 10_000,
-        "that is a vector of D values; P has one such column for every one of the d": 4 * GPT2_BLOCKS,
-        "P is D × d, not D × D": 4 * GPT2_BLOCKS**2,
-        "in bytes, not in terabytes": 4 * GPT2_BLOCKS * 10_000 / 1e12,
-    },
-    done="right: 3.4 TB for a model whose weights take half a gigabyte. Fastfood's B, Π and G take about 1 GB",
+    formula="those for which P @ B.flatten() is (B @ A).flatten()",
+    done="right: a subspace of d·r dimensions, drawn at random with A, that never leaves rank r",
 )
 
 quiz = read_quiz("02", __file__)

@@ -4,7 +4,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, CourseFigure, figure
 from lorakit.study.random_subspace import intrinsic_dimension
 from lorakit.study.rank import energy, rank_for_energy
 
@@ -28,16 +28,19 @@ def before_after_update(before: Tensor, after: Tensor, name: str, corner: int = 
 
 
 def energy_curves(weights: dict[str, Tensor], updates: dict[str, Tensor]) -> CourseFigure:
-    """Energy in the top k directions of every W and ΔW, from their singular values by name.
+    """Energy in the top k directions of W and of ΔW, from their singular values by name: median and range of all.
 
-    The title counts where ΔW needs fewer.
+    The title counts where ΔW needs fewer for 90 %.
     """
     fewer = sum(rank_for_energy(s, 0.9) < rank_for_energy(weights[name], 0.9) for name, s in updates.items())
     fig, ax = figure(f"ΔW needs fewer directions than W in {fewer} of {len(updates)} matrices")
+    most = min(len(s) for s in updates.values())
     for side, colour, label in ((weights, GREY, "W₀"), (updates, BLUE, "ΔW")):
-        for number, name in enumerate(updates):
-            share = torch.cat([torch.zeros(1), energy(side[name])])
-            ax.plot(100 * share, color=colour, linewidth=1.2, alpha=0.8, label=None if number else label)
+        shares = 100 * torch.stack([energy(side[name])[:most] for name in updates])  # (matrices, most)
+        low, middle, high = (row.numpy() for row in shares.quantile(torch.tensor([0.0, 0.5, 1.0]).to(shares), dim=0))
+        k = range(1, most + 1)
+        ax.fill_between(k, low, high, color=colour, alpha=0.25, linewidth=0)
+        ax.plot(k, middle, color=colour, label=f"{label}: median and range")
     ax.axhline(90, color=BLACK, linestyle=":", linewidth=1.5)
     ax.set(xlabel="k, directions kept", ylabel="energy kept (%)", xlim=(0, 200), ylim=(0, 101))
     ax.legend(loc="lower right")
@@ -83,21 +86,26 @@ def accuracy_by_dimension(points: pd.DataFrame, full: float, D: int, live: dict[
 
 
 def bars_by_base(runs: pd.DataFrame) -> CourseFigure:
-    """The test accuracy of `runs` by base and method; the first method is what the title measures the second by.
+    """The test accuracy of `runs` by base and method: bars are means, dots the seeds.
 
-    Columns: base, method, test_execution. Bars are means, dots the seeds.
+    Columns: base, method ("full" is one of them), validation_execution, test_execution. The title has the distance
+    from "full", in points, of the other method that is best on validation.
     """
-    scores = 100 * runs.groupby(["base", "method"], sort=False)["test_execution"].mean().unstack(sort=False)
-    whole, other, *_ = scores.columns
-    shares = [f"{row[other] / row[whole]:.0%} of {whole} from {base}" for base, row in scores.iterrows()]
-    fig, ax = figure(f"{other}: {', '.join(shares)}")
-    scores.plot.bar(ax=ax, width=0.8, color=[GREEN, BLUE, ORANGE], alpha=0.75, rot=0)
-    for method, bars in zip(scores, ax.containers, strict=True):
-        for base, bar in zip(scores.index, bars, strict=True):
+    by = runs.groupby(["base", "method"], sort=False)
+    right, chosen = (by[f"{split}_execution"].mean().unstack(sort=False) for split in ("test", "validation"))
+    best = chosen.drop(columns="full").idxmax(axis=1)  # by base
+    points = [f"{base} {100 * (row[best[base]] - row['full']):+.0f}" for base, row in right.iterrows()]
+    fig, ax = figure(f"The best LoRA minus full: {', '.join(points)} points")
+    width = 0.8 / len(right.columns)
+    for place, (method, colour) in enumerate(zip(right, (GREEN, BLUE, ORANGE, PURPLE, SKY), strict=False)):
+        for x, base in enumerate(right.index):
             seeds = 100 * runs[(runs["base"] == base) & (runs["method"] == method)]["test_execution"]
-            x = bar.get_x() + bar.get_width() / 2
-            ax.plot([x] * len(seeds), seeds, "o", color=BLACK, markersize=4)
-            ax.text(x, seeds.max() + 2, f"{bar.get_height():.0f}", ha="center", fontsize=13)
-    ax.set(xlabel="", ylabel="test questions right (%)", ylim=(0, 118), yticks=range(0, 101, 20))
-    ax.legend(loc="upper right", ncols=len(scores.columns))
+            if len(seeds):
+                at = x - 0.4 + (place + 0.5) * width
+                ax.bar(at, seeds.mean(), 0.9 * width, color=colour, alpha=0.75, label=None if x else method)
+                ax.plot([at] * len(seeds), seeds, "o", color=BLACK, markersize=4)
+                ax.text(at, seeds.max() + 2, f"{seeds.mean():.0f}", ha="center", fontsize=13)
+    ax.set_xticks(range(len(right)), right.index)
+    ax.set(ylabel="test questions right (%)", ylim=(0, 130), yticks=range(0, 101, 20))
+    ax.legend(loc="upper center", ncols=2)
     return fig

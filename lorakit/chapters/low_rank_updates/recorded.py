@@ -19,6 +19,19 @@ def at_best_lr(runs: pd.DataFrame, by: Sequence[str], metric: str = "validation_
     return records.at_best_lr(runs[seeds == most], by, metric)
 
 
+def compare_settings(runs: pd.DataFrame) -> pd.DataFrame:
+    """Full fine-tuning and then every LoRA, by rank and targets, each at its best rate, with two columns more.
+
+    method   "full", "r = 8 on q+v", "r = 64 on all-linear"; rates   how many learning rates were tried for it
+    """
+    runs = runs.sort_values("r", kind="stable")  # full has 0
+    targets = runs["targets"].replace("q+k+v+o+mlp", "all-linear")
+    names = "r = " + runs["r"].astype(str) + " on " + targets
+    runs = runs.assign(method=names.where(runs["method"] == "lora", "full"))
+    runs = runs.assign(rates=runs.groupby("method")["lr"].transform("nunique"))
+    return at_best_lr(runs, ["method"])
+
+
 def recorded_cuts(runs: pd.DataFrame, base: str) -> pd.Series:
     """k → test accuracy (0..1) with ΔW cut to rank k, one value for each seed; k missing: biases and norms as well."""
     points = pd.DataFrame(runs.query("base == @base")["truncation"].explode().tolist())

@@ -66,7 +66,7 @@ def test_the_titles_say_what_the_data_say():
     ]
     table = pd.DataFrame(scores, columns=["base", "method", "test_execution"])
     bars = plots.bars_by_base(table.assign(validation_execution=table["test_execution"]))
-    assert bars.describe() == "Figure: The best LoRA against full, in points: +0 from a, -40 from b"
+    assert bars.describe() == "Figure: The best LoRA minus full: a +0, b -40 points"
     assert len(bars.axes[0].patches) == 5
 
 
