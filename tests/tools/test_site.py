@@ -36,7 +36,7 @@ def test_pictures_tables_and_folded_parts_are_there(site):
     assert len(list((site / "_images").glob("*.png"))) >= 3
     text = page(site, "11_choose_for_real")
     assert text.count("<summary>Hint</summary>") == text.count("<summary>Solution</summary>") == 3
-    assert "Check yourself" in text and "claims settled" in text
+    assert "Check yourself" in text and "likely bug" in text
 
 
 def test_every_picture_says_in_words_what_it_shows(site):

@@ -32,6 +32,7 @@ choose = check_examples(
     inputs=[
         (CLOSED, 0.02),
         (dict(sorted(CLOSED.items(), reverse=True)), 0.02),
+        (dict(sorted(CLOSED.items(), key=lambda pair: pair[1])), 0.02),
         ({1e-3: 2.9, 3e-3: 2.5, 1e-2: 2.3}, 0.02),
         ({1e-3: 2.31, 3e-3: 2.3, 1e-2: 2.6}, 0.02),
         ({1e-3: 2.31, 3e-3: 2.3, 1e-2: 2.6}, 0.005),

@@ -23,7 +23,7 @@ def task():
 
 
 def test_sizes_and_surface(task):
-    assert (len(task.train), len(task.validation), len(task.test)) == (4000, 300, 500)
+    assert (len(task.train), len(task.validation), len(task.test)) == (4000, 500, 500)
     assert task.metric == "execution"
     for example in task.test[:50] + task.train[:50]:
         assert example.prompt.startswith("table: ") and "\nquestion: " in example.prompt
