@@ -37,7 +37,7 @@ MODES = ("twice", "back", "interrupt")
 IGNORED = "nbval-ignore-output"
 # What nbval leaves out as well: pictures and widget ids differ without meaning anything.
 SKIPPED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
-TRAINS = re.compile(r"\b(fit|run_one|optimizer\.step)\(")
+TRAINS = re.compile(r"\b(fit|run_one|optimizer\.step|(?<!def )train)\(")
 CHANGES = re.compile(
     r"\b(load_base|\w+_at_hand|inject|eject|\w+_adapter|set_scale|merge|unmerge|attach|fold|fit|train_\w+|copy_|look|add_up|step)\("
 )
