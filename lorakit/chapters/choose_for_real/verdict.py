@@ -6,6 +6,7 @@ whose parts are not the student's own is not judged, so what nobody wrote scores
 
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -68,6 +69,13 @@ def two_layers(mine, touched: bool = True) -> tuple[nn.Module, nn.Module]:
         for layer in adapted:
             nn.init.normal_(layer.lora_B)
     return plain, adapted
+
+
+@cache
+def nano():
+    """The bundled base in eval mode, and its tokenizer; nothing here changes them."""
+    model, tokenizer = load_base("nano", device="cpu")
+    return model.eval(), tokenizer
 
 
 def tiny(seed: int = 0) -> GPT2LMHeadModel:
@@ -174,7 +182,7 @@ def _(mine):
 
 @holds("the loss counts the answer and its end alone", "collate")
 def _(mine):
-    tokenizer = load_base("nano", device="cpu")[1]
+    tokenizer = nano()[1]
     batch = mine.collate(PAIRS, tokenizer)
     prompt = len(tokenizer(PAIRS[0][0])["input_ids"])
     answer = tokenizer(PAIRS[0][1], add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
@@ -186,14 +194,14 @@ def _(mine):
 
 @holds("padding is not attended to", "collate")
 def _(mine):
-    batch = mine.collate(PAIRS, load_base("nano", device="cpu")[1])
+    batch = mine.collate(PAIRS, nano()[1])
     expect(len({tuple(tensor.shape) for tensor in batch.values()}) == 1, "rows of one length: pad the shorter ones")
     expect(not batch["attention_mask"].all(), "the attention mask is 1 on padding")
 
 
 @holds("training moves A and B and no bit of the base", "train", "inject")
 def _(mine):
-    tokenizer, model = load_base("nano", device="cpu")[1], mine.inject(tiny(), ("c_attn",), r=2)
+    tokenizer, model = nano()[1], mine.inject(tiny(), ("c_attn",), r=2)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     losses = mine.train(model, tokenizer, PAIRS, steps=8, batch=2, lr=1e-2)
     expect(losses and losses[-1] < losses[0], "the loss does not fall: step() and zero_grad() in every round?")
@@ -204,7 +212,7 @@ def _(mine):
 
 @holds("the same seed gives the same losses", "train")
 def _(mine):
-    tokenizer = load_base("nano", device="cpu")[1]
+    tokenizer = nano()[1]
 
     def run():
         torch.manual_seed(0)
@@ -215,8 +223,7 @@ def _(mine):
 
 @holds("answers are the likeliest tokens, up to the end", "answer")
 def _(mine):
-    model, tokenizer = load_base("nano", device="cpu")
-    model.eval()
+    model, tokenizer = nano()
     prompt = "table: city (name, country)\nquestion:"
     ids = tokenizer(prompt, return_tensors="pt").input_ids
     wanted = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12)

@@ -43,8 +43,12 @@ def measure_of(runs: pd.DataFrame) -> Measure:
 
 def scores(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """At each setting's own rate: lr, trained parameters, and of the test metric mean, low, high over so many seeds."""
-    best = reported(runs)
-    groups = best.assign(score=measure_of(runs).of(best)).groupby(by)
+    return summary(reported(runs), by)
+
+
+def summary(best: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """`scores` of runs that are at their own rate already."""
+    groups = best.assign(score=measure_of(best).of(best)).groupby(by)
     score = groups["score"].agg(mean="mean", low="min", high="max", seeds="count")
     return groups.agg(lr=("lr", "first"), parameters=("trainable", "first")).join(score)
 
@@ -53,6 +57,7 @@ def scores(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 class RankSweep:
     """What a rank sweep says, on the test split, in the unit that is shown.
 
+    best   the runs at each setting's own rate: see `compare.reported`
     lora   a row for each (place, r), "q, v" or "all-linear" or "MLP": see `scores`
     full   the same of full fine-tuning
     base   the score before training
@@ -60,6 +65,7 @@ class RankSweep:
 
     measure: Measure
     runs: pd.DataFrame
+    best: pd.DataFrame
     lora: pd.DataFrame
     full: pd.Series
     base: float
@@ -68,8 +74,9 @@ class RankSweep:
     def of(cls, runs: pd.DataFrame, bases: pd.DataFrame) -> "RankSweep":
         measure, same = measure_of(runs), ["task", "base"]
         base = measure.of(bases.merge(runs[same].drop_duplicates(), on=same)).item()
-        found = scores(runs.assign(place=runs["targets"].map(PLACES)), ["method", "place", "r"])
-        return cls(measure, runs, found.loc["lora"], found.loc["full"].iloc[0], base)
+        best = reported(runs.assign(place=runs["targets"].map(PLACES)))
+        found = summary(best, ["method", "place", "r"])
+        return cls(measure, runs, best, found.loc["lora"], found.loc["full"].iloc[0], base)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -89,11 +96,11 @@ class RankSweep:
         return m.factor * mean, m.factor * low, m.factor * high
 
     def _runs(self, which) -> pd.DataFrame:
-        best = reported(self.runs)
+        best = self.best
         if which == "full":
             return best[best["method"] == "full"]
         place, r = which
-        return best[(best["targets"].map(PLACES) == place) & (best["r"] == r) & (best["method"] == "lora")]
+        return best[(best["place"] == place) & (best["r"] == r) & (best["method"] == "lora")]
 
     def compare(self, one, other) -> str:
         """In words: does the difference between two settings exceed chance?"""
