@@ -14,6 +14,8 @@ from lorakit.lab.tasks import TASKS
 # What two runs of one setting share; they may differ in learning rate and seed.
 SETTING = ["task", "base", "method", "size", "hidden", "r", "alpha", "targets", "use_rslora", "d", "steps"]
 SETTING += ["batch_size"]
+# Where adapters sit, as records have it and as chapters say it.
+PLACES = {"q+v": "q, v", "q+k+v+o+mlp": "all-linear", "mlp": "MLP", "": "every weight"}
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31}  # Student's t, two-sided 95 %
 
 

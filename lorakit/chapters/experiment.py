@@ -26,7 +26,7 @@ METRIC = {
     **dict.fromkeys(("law", "medicine", "code"), "validation_bits_per_byte"),
 }  # fmt: skip
 # What two seeds cannot tell apart: the standard deviation of a mean over two, as the recorded sweeps have it.
-NOISE = {"validation_execution": 0.01, "validation_bits_per_byte": 0.015, "validation_bleu": 1.0,
+NOISE = {"validation_execution": 0.01, "validation_bits_per_byte": 0.015,
          "validation_loss": 0.005, "validation_all": 0.01, "validation_accuracy": 0.01}  # fmt: skip
 
 
@@ -117,15 +117,6 @@ def over_seeds(runs: Iterable[Run]) -> list[Run]:
     """Every run once with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
     runs = list(runs)
     return list(dict.fromkeys(replace(run, seed=seed) for seed in seeds() for run in runs))
-
-
-def at_best_lr(rows: Sequence[dict], by: Sequence[str], metric: str | None = None) -> list[Run]:
-    """The runs of these records whose learning rate is the best for their combination of the fields `by`.
-
-    `metric` is a column of `records.frame`; None: the one that METRIC has for the task.
-    """
-    chosen = records.at_best_lr(records.frame(rows), by, metric or METRIC[rows[0]["run"]["task"]])
-    return [Run.of(rows[place]) for place in chosen.index]
 
 
 def nearest(wanted: int, known: Iterable[int]) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.ticker import NullFormatter, NullLocator
 
+from lorakit.chapters.compare import PLACES
 from lorakit.lab.kinds import KINDS
 from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure
 
@@ -18,12 +19,7 @@ MEASURES = {
     "context": ("context left (tokens)", False),
 }
 PANELS = ("test", "share", "memory", "decode", "context")
-PLACES = {"q+v": "LoRA on q, v", "q+k+v+o+mlp": "LoRA on all", "mlp": "LoRA on the MLP", "": "every weight"}
-FORGETTING = {
-    "LoRA on q, v": {"color": BLUE, "marker": "o"}, "LoRA on all": {"color": RED, "marker": "s"},
-    "LoRA on the MLP": {"color": GREEN, "marker": "D"}, "every weight": {"color": BLACK, "marker": "v"},
-}  # fmt: skip
-LABELLED = ("LoRA on q, v, r = 8", "LoRA on all, r = 8", "LoRA on the MLP, r = 4", "every weight")
+FORGETTING = {"q, v": (BLUE, "o"), "all-linear": (RED, "s"), "MLP": (GREEN, "D"), "every weight": (BLACK, "v")}
 BAR = dict(linewidth=6, alpha=0.3, solid_capstyle="butt")  # a range
 
 
@@ -133,14 +129,15 @@ def forgetting_figure(runs: pd.DataFrame, base: pd.Series, title: str) -> Course
     kinds = ["english", "unpaired", "paired"]
     runs = runs.dropna(subset=[f"old_{kind}" for kind in kinds])
     risen = sum(runs[f"old_{kind}"] - base[f"old_{kind}"] for kind in kinds) / len(kinds)
-    names = runs["targets"].map(PLACES) + runs["r"].map(", r = {}".format).where(runs["method"] == "lora", "")
-    found = runs.assign(risen=risen, name=names).groupby(["name", "lr"])[["test_bits_per_byte", "risen"]].mean()
+    runs = runs.assign(risen=risen, place=runs["targets"].map(PLACES))
+    found = runs.groupby(["place", "r", "lr"])[["test_bits_per_byte", "risen"]].mean()
     fig, ax = figure(title, size=(10, 4.6))
-    for name, line in found.groupby("name"):
-        place = name.split(", r = ")[0]
-        line = line[line["test_bits_per_byte"] < 3.1]  # what broke down learnt nothing to compare
-        style = FORGETTING[place] | {"label": place} if name in LABELLED else FORGETTING[place]
-        ax.plot(line["test_bits_per_byte"], line["risen"], "-", markersize=9, alpha=0.8, **style)
+    for place, (colour, marker) in FORGETTING.items():
+        for number, (_, line) in enumerate(found.loc[place].groupby("r")):
+            line = line[line["test_bits_per_byte"] < 3.1]  # what broke down learnt nothing to compare
+            name = {"label": place if place == "every weight" else f"LoRA on {place}"} if number == 0 else {}
+            points = line["test_bits_per_byte"], line["risen"]
+            ax.plot(*points, color=colour, marker=marker, markersize=9, alpha=0.8, **name)
     ax.set(
         xlabel="Python source, bits per byte (better to the right)", ylabel="loss on old text:\nrise in nats per token"
     )

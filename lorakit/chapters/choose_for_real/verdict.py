@@ -13,12 +13,13 @@ from types import ModuleType
 import pandas as pd
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
 from lorakit.lab.bases.load import load_base
+from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import Wrong, expect, readable_error, same
 from lorakit.show.my_lora import PARTS, my_lora
+from lorakit.study.parameters import Decoder
 
 PROPERTIES: list[tuple[str, tuple[str, ...], Callable[[ModuleType], None]]] = []
 PAIRS = [("say a:", " a b"), ("say something longer:", " c")]
@@ -78,14 +79,12 @@ def nano():
     return model.eval(), tokenizer
 
 
-def tiny(seed: int = 0) -> GPT2LMHeadModel:
-    torch.manual_seed(seed)
-    shape = GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=4096, n_positions=64, bos_token_id=0, eos_token_id=0)
-    shape.update({"resid_pdrop": 0, "embd_pdrop": 0, "attn_pdrop": 0})
-    return GPT2LMHeadModel(shape).eval()
+def tiny() -> nn.Module:
+    """The same tiny GPT-2 every time, in eval mode."""
+    return random_gpt2(Decoder(layers=2, width=32, heads=2, vocabulary=4096, context=64, inner=128), dropout=0.0)
 
 
-def trained(mine) -> GPT2LMHeadModel:
+def trained(mine) -> nn.Module:
     """A tiny GPT-2 with LoRA on c_attn whose B is not zero."""
     model = mine.inject(tiny(), ("c_attn",), r=2, alpha=6)
     for layer in mine.lora_layers(model).values():

@@ -12,8 +12,10 @@ from torch import nn
 
 import lorakit as lk
 from lorakit import by_hand
+from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
+from lorakit.study.parameters import Decoder
 
 QUESTIONS = [
     ("table: city (name, country)\nquestion: which cities are in Italy?\nsql:", " SELECT name FROM city"),
@@ -30,12 +32,9 @@ def _tokenizer():
 
 def _tiny():
     """A GPT-2 of two narrow blocks with nano's vocabulary, the same one every time, in eval mode."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
+    shape = Decoder(layers=2, width=16, heads=2, vocabulary=len(_tokenizer()), context=128, inner=64)
     torch.manual_seed(0)
-    off = dict(attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0, bos_token_id=0, eos_token_id=0)
-    sizes = dict(n_layer=2, n_embd=16, n_head=2, vocab_size=len(_tokenizer()), n_positions=128)
-    model = GPT2LMHeadModel(GPT2Config(**sizes, **off)).eval()
+    model = random_gpt2(shape, dropout=0.0)
     model.loss_type = "ForCausalLM"
     return model
 

@@ -5,8 +5,10 @@ from torch import nn
 
 from lorakit.by_hand import LoRALayer, inject, put, weight_of
 from lorakit.core.targets import is_projection, matches_name
+from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
+from lorakit.study.parameters import Decoder
 
 # 04.1 -- the weight of either kind of layer as (d, k)
 
@@ -67,12 +69,12 @@ def _inject(fits=lambda path, name: path == name or path.endswith("." + name), f
     return made
 
 
-def _gpt2():
-    from transformers import GPT2Config, GPT2LMHeadModel
+SHAPE = Decoder(layers=2, width=8, heads=2, vocabulary=16, context=8, inner=32)
 
+
+def _gpt2():
     torch.manual_seed(0)
-    sizes = dict(n_layer=2, n_embd=8, n_head=2, vocab_size=16, n_positions=8, bos_token_id=0, eos_token_id=0)
-    return GPT2LMHeadModel(GPT2Config(**sizes)).eval()
+    return random_gpt2(SHAPE)
 
 
 def _adapted(model) -> set[str]:
@@ -234,11 +236,7 @@ WANTED = ("mlp.c_fc", "mlp.c_proj")
     done="right: `c_fc` is safe as it is, `c_proj` needs its parent's name in front",
 )
 def names(answer):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    with torch.device("meta"):
-        gpt2 = GPT2LMHeadModel(GPT2Config(n_layer=2, n_embd=8, n_head=2, vocab_size=16, n_positions=8))
-    modules = dict(gpt2.named_modules())
+    modules = dict(random_gpt2(SHAPE, device="meta").named_modules())
     given = [answer] if isinstance(answer, str) else list(answer)
     expect("mlp" not in given, "`mlp` is lorakit's alias: for PEFT it is the name of a module that is no projection")
     hit = set()

@@ -6,8 +6,9 @@ not.
 
 import pandas as pd
 
+from lorakit.chapters.compare import PLACES
 from lorakit.chapters.experiment import CHOOSE
-from lorakit.chapters.rank_and_alpha.rank_sweep import PLACES, RankSweep, measure_of, scores
+from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, measure_of, scores
 from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, figure
 
 TASKS = {"text_to_sql": "text-to-SQL", "python": "Python source"}

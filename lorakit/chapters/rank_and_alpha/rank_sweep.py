@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lorakit.chapters.compare import difference, reported
+from lorakit.chapters.compare import PLACES, difference, reported
 
 # Hu et al. 2021, Table 6: GPT-3 175B on WikiSQL, adapters on q and v; full fine-tuning from Table 4.
 PAPER = {1: 73.4, 2: 73.3, 4: 73.7, 8: 73.8, 64: 73.5, "full": 73.8}
-PLACES = {"q+v": "q, v", "q+k+v+o+mlp": "all-linear", "mlp": "MLP", "": "every weight"}
 
 
 @dataclass(frozen=True)
