@@ -1,1 +1,1 @@
-"""12 · Appendix: an encoder, and the paper's other half."""
+"""14 · Appendix: an encoder, and the paper's other half."""

@@ -4,7 +4,7 @@ from lorakit.show.exercises import check, check_examples, expect
 from lorakit.show.quiz import read_quiz
 
 lora_parameters = check_examples(
-    "12.1",
+    "14.1",
     "the price of an adapter",
     right=lambda blocks, width, r, matrices: blocks * matrices * r * 2 * width,
     inputs=[(6, 384, 8, 2), (12, 768, 8, 2), (24, 1024, 4, 3)],
@@ -19,7 +19,7 @@ lora_parameters = check_examples(
 )
 
 standard_error = check_examples(
-    "12.2",
+    "14.2",
     "how far chance moves an accuracy",
     right=lambda p, n: (p * (1 - p) / n) ** 0.5,
     inputs=[(0.5, 100), (0.85, 1821), (0.9, 64)],
@@ -51,7 +51,7 @@ def _to_save(names):
 
 
 @check(
-    "12.3",
+    "14.3",
     "what must be in the file",
     right=_to_save,
     wrong={
@@ -80,4 +80,4 @@ def to_save(answer):
     expect(sorted(got) == sorted(_to_save(NAMES)), "some of the trained tensors are missing")
 
 
-quiz = read_quiz("12", __file__)
+quiz = read_quiz("14", __file__)

@@ -1,4 +1,4 @@
-"""The recorded sweep of chapter 12: the small sister of the paper's RoBERTa / GLUE table."""
+"""The recorded sweep of chapter 14: the small sister of the paper's RoBERTa / GLUE table."""
 
 from lorakit.chapters.experiment import ALL, Experiment, full, lora, steps, tuned
 from lorakit.lab.sweep import Run
