@@ -58,22 +58,40 @@ def tuned(settings: Iterable[Run], rows: Sequence[dict], report: int = HEADLINE)
 def search(setting: Run, rows: Sequence[dict], choose: int = CHOOSE) -> tuple[list[Run], float | None]:
     """The runs that the search for a setting's learning rate wants, and the rate once they are all in `rows`.
 
-    It begins with the setting's own lr, one of RATES, and its neighbours, and goes on until the best rate, and all
-    that NOISE cannot tell from it, have worse ones on both sides.
+    It begins with the setting's own lr, one of RATES; see `open_rates`.
     """
     found = {Run.of(row): row for row in rows}
-    at = RATES.index(setting.lr)
+
+    def runs(lr: float) -> list[Run]:
+        return _seeds(replace(setting, lr=lr), by_budget(1, choose, choose))
+
+    def cost(lr: float) -> float | None:
+        costs = [_cost(found[run]) for run in runs(lr) if run in found]
+        return sum(costs) / len(costs) if len(costs) == len(runs(lr)) else None
+
+    rates, best = open_rates(setting.lr, cost, NOISE[METRIC[setting.task]])
+    return [run for lr in rates for run in runs(lr)], best
+
+
+def open_rates(
+    start: float, cost: Callable[[float], float | None], noise: float
+) -> tuple[Sequence[float], float | None]:
+    """The learning rates to try, and the best once `cost` knows all of theirs (it gives None where it does not).
+
+    From `start` and its neighbours on, until the best rate, and all that `noise` cannot tell from it, have worse ones
+    on both sides.
+    """
+    at = RATES.index(start)
     low, high = by_budget((at, at + 1), (at - 1, at + 2), (at - 1, at + 2))
     while True:
-        tried = [_seeds(replace(setting, lr=lr), by_budget(1, choose, choose)) for lr in RATES[low:high]]
-        runs = [run for same in tried for run in same]
-        if not found.keys() >= set(runs):
-            return runs, None
-        means = [sum(_cost(found[run]) for run in same) / len(same) for same in tried]
-        near = [place for place, mean in enumerate(means) if mean <= min(means) + NOISE[METRIC[setting.task]]]
-        wider = max(0, low - (near[0] == 0)), min(len(RATES), high + (near[-1] == len(means) - 1))
-        if wider == (low, high) or len(tried) == 1:
-            return runs, RATES[low + means.index(min(means))]
+        rates = RATES[low:high]
+        costs = [cost(lr) for lr in rates]
+        if None in costs:
+            return rates, None
+        near = [place for place, one in enumerate(costs) if one <= min(costs) + noise]
+        wider = max(0, low - (near[0] == 0)), min(len(RATES), high + (near[-1] == len(costs) - 1))
+        if wider == (low, high) or len(rates) == 1:
+            return rates, rates[costs.index(min(costs))]
         low, high = wider
 
 

@@ -1,0 +1,1 @@
+"""13 · Reward: train with a reward instead of answers."""
