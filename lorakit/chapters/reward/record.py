@@ -55,7 +55,10 @@ def run(setting: str, lr: float, seed: int, reward: str = "right rows", steps: i
     found = reinforce(model, tokenizer, task().train, REWARDS[reward], steps=steps, lr=lr, seed=seed)
     seconds = time.perf_counter() - started
     scores = {split: evaluate(model, tokenizer, task(), split, limit=scored) for split in ("validation", "test")}
+    answers = scores["test"]["answers"]
+    right = [same_result(answer, asked) for answer, asked in zip(answers, task().test, strict=False)]
     return {
+        "task": "text_to_sql",
         "setting": setting, "lr": lr, "seed": seed, "reward": reward, "steps": steps,
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "rewarded": found, "seconds": round(seconds, 1),

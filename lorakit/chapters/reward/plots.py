@@ -1,0 +1,57 @@
+"""Pictures of chapter 13."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from lorakit.chapters.experiment import CHOOSE
+from lorakit.lab import records
+from lorakit.show.style import GREEN, GREY, PALETTE, CourseFigure, figure
+
+EPISODES = 128  # in a step: 16 questions, 8 samples of each
+WIDTH = 3  # steps in a running mean
+
+
+def best(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs rewarded for right rows, each setting at the rate that the validation questions chose."""
+    runs = runs[runs["reward"] == "right rows"]
+    rates = records.best_lr(runs[runs["seed"] < CHOOSE], ["setting"], "validation_execution")
+    return runs[runs["lr"] == runs["setting"].map(rates)]
+
+
+def shares(rewarded: Sequence[Sequence[int]], samples: int = 8) -> np.ndarray:
+    """The share of each step's episodes that were rewarded, in per cent."""
+    found = np.array(rewarded)
+    return 100 * found.sum(1) / (found.shape[1] * samples)
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """A mean over the last steps: a step's own questions are easy or hard."""
+    return np.array([values[max(0, at - WIDTH + 1) : at + 1].mean() for at in range(len(values))])
+
+
+def curves_figure(runs: pd.DataFrame, title: str) -> CourseFigure:
+    """Rewarded share over the steps, a colour a setting, a line a seed."""
+    fig, ax = figure(title, size=(9, 3.8))
+    for colour, (name, of_setting) in zip(PALETTE, best(runs).groupby("setting", sort=False), strict=False):
+        trained = f"{of_setting['trainable'].iloc[0]:,} numbers"
+        for at, rewarded in enumerate(of_setting["rewarded"]):
+            steps = np.arange(1, len(rewarded) + 1)
+            label = f"{name}, {trained}" if at == 0 else None
+            ax.plot(steps, smooth(shares(rewarded)), color=colour, alpha=0.8, linewidth=1.6, label=label)
+    ax.set(xlabel="step (16 questions, 8 samples of each)", ylabel="rewarded (%)", ylim=(0, 100))
+    ax.legend(loc="lower right")
+    return fig
+
+
+def live_figure(rewarded: Sequence[Sequence[int]], recorded: pd.DataFrame, title: str) -> CourseFigure:
+    """A run from here over the recorded ones of the same setting."""
+    fig, ax = figure(title, size=(9, 3.4))
+    for at, one in enumerate(recorded["rewarded"]):
+        values = shares(one)
+        ax.plot(range(1, len(values) + 1), values, color=GREY, linewidth=1, label="" if at else "recorded, 3 seeds")
+    ax.plot(range(1, len(rewarded) + 1), shares(rewarded), color=GREEN, label="here")
+    ax.set(xlabel="step", ylabel="rewarded (%)", ylim=(0, 100))
+    ax.legend(loc="lower right")
+    return fig
