@@ -63,7 +63,7 @@ def run(setting: str, lr: float, seed: int, reward: str = "right rows", steps: i
         "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "rewarded": found, "seconds": round(seconds, 1),
         **{f"{split}_execution": scores[split]["execution"] for split in scores},
-        "answers": scores["test"]["answers"][:8], **about(),
+        "right": "".join(str(int(one)) for one in right), "answers": answers[:8], **about(),
     }  # fmt: skip
 
 
