@@ -33,16 +33,22 @@ def reported(runs: pd.DataFrame) -> pd.DataFrame:
 def difference(runs: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[float, float, float]:
     """How much higher `metric` is over the seeds of `runs` than of `other`, and the 95 % interval: (mean, low, high).
 
-    Where the records say which test answers were right: paired by question, resampled by wording, since questions
-    that are worded alike are right or wrong together. Otherwise over the seeds, by Student's t.
+    Where the records say which test answers were right: paired by question, and resampled over the seeds and over the
+    wordings, since questions that are worded alike are right or wrong together. Otherwise over the seeds, by
+    Student's t.
     """
     if "right" in runs and "right" in other and runs["right"].notna().all() and other["right"].notna().all():
-        gain = _right(runs) - _right(other)  # (questions,)
-        groups = pd.Series(gain).groupby(wordings(runs["task"].iloc[0])[: len(gain)])
-        sums, counts = groups.sum().to_numpy(), groups.size().to_numpy()
-        drawn = np.random.default_rng(0).integers(len(sums), size=(10_000, len(sums)))
-        low, high = np.quantile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), (0.025, 0.975))
-        return float(gain.mean()), float(low), float(high)
+        one, two = (_right(some) for some in (runs, other))  # (seeds, questions)
+        groups = pd.Series(wordings(runs["task"].iloc[0])[: one.shape[1]])
+        counts, gains, random = groups.groupby(groups, sort=False).size(), [], np.random.default_rng(0)
+        sums = [pd.DataFrame(each.T).groupby(groups, sort=False).sum().T.to_numpy() for each in (one, two)]
+        wording = random.integers(len(counts), size=(10_000, len(counts)))
+        for each in sums:  # (seeds, wordings)
+            seeds = each[random.integers(len(each), size=(10_000, len(each)))].mean(axis=1)
+            gains.append(np.take_along_axis(seeds, wording, axis=1).sum(axis=1))
+        drawn = (gains[0] - gains[1]) / counts.to_numpy()[wording].sum(axis=1)
+        low, high = np.quantile(drawn, (0.025, 0.975))
+        return float(one.mean() - two.mean()), float(low), float(high)
     a, b = runs[metric].tolist(), other[metric].tolist()
     mean, free = sum(a) / len(a) - sum(b) / len(b), len(a) + len(b) - 2
     if len(a) < 2 or len(b) < 2:
@@ -52,8 +58,8 @@ def difference(runs: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[fl
 
 
 def _right(runs: pd.DataFrame) -> np.ndarray:
-    """The share of the seeds that have each test question right, (questions,)."""
-    return np.mean([[int(one) for one in right] for right in runs["right"]], axis=0)
+    """Which seed has which test question right, (seeds, questions) of 0 and 1."""
+    return np.array([[int(one) for one in right] for right in runs["right"]])
 
 
 @cache

@@ -100,7 +100,7 @@ def test_a_rate_within_noise_at_the_edge_is_no_result_and_a_diverged_one_is_the_
     assert min(run.lr for run in search(SETTING_OF_PYTHON, rows)[0]) == 1e-4, "the open side is the other one"
 
 
-def test_a_difference_is_paired_by_question_and_resampled_by_wording():
+def test_a_difference_is_paired_by_question_and_resampled_by_seed_and_wording():
     run = Run(task="text_to_sql", method="full")
     half = "10" * 250
     a = records.frame([scored(run, 0.5, right=half), scored(run, 0.5, right=half)])
@@ -108,6 +108,8 @@ def test_a_difference_is_paired_by_question_and_resampled_by_wording():
     mean, low, high = difference(a, b, "test_execution")
     assert mean == pytest.approx(0.498) and 0.35 < low < mean < high < 0.65
     assert difference(a, a, "test_execution") == (0, 0, 0)
+    apart = records.frame([scored(run, 1.0, right="1" * 500), scored(run, 0.0, right="0" * 500)])
+    assert difference(apart, apart, "test_execution") == (0, -1, 1), "seeds that differ widen it"
 
 
 def test_without_answers_a_difference_is_over_seeds():
