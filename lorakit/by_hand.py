@@ -94,10 +94,10 @@ def train(model: nn.Module, tokenizer, pairs: list[tuple[str, str]], steps=100, 
             order += torch.randperm(len(pairs), generator=generator).tolist()
         chosen, order = order[:batch], order[batch:]
         loss = model(**collate([pairs[i] for i in chosen], tokenizer)).loss  # shifts the labels by one itself
+        optimizer.zero_grad()  # before, not after: an interrupted step leaves gradients behind
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        optimizer.zero_grad()
         schedule.step()
         losses.append(loss.item())
     model.eval()

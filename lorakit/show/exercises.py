@@ -160,6 +160,8 @@ def check_examples(
     formula    is named where only the numbers of a tensor are wrong, and no variant explains them
     untouched  is said to an answer that agrees and writes into its arguments
     also       is called with an answer that agrees, to `expect` what values do not show, such as its cost
+
+    `right` returns on every input: where an answer is to raise, write a `check` that says so.
     """
 
     def body(answer):
@@ -183,7 +185,7 @@ def compare(answer: Callable, right: Callable, inputs: Sequence[tuple], wrong: d
     def agree(mine, theirs):
         return repr(mine) == repr(theirs) if isinstance(mine, Exception) else same(mine, theirs, tolerance)
 
-    got, expected = _results(answer, inputs), _results(right, inputs)
+    got, expected = _results(answer, inputs), [right(*copy.deepcopy(args)) for args in inputs]
     if all(map(agree, got, expected)):
         return
     for message, variant in wrong.items():

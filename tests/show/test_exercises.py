@@ -105,6 +105,11 @@ def test_a_students_exception_is_reported_and_never_raised():
     assert "without calling it" in scaling_check().judge(2.0).message
 
 
+def test_an_answer_that_raises_what_the_reference_raises_does_not_pass():
+    it = check_examples("99.6", "half", right=lambda x: x / 0, inputs=[(1,)], wrong={})
+    assert it.judge(lambda x: x / 0).state == "wrong"
+
+
 def test_shows_one_line_and_returns_something_true(capsys):
     assert scaling_check()(lambda alpha, r: alpha / r)
     assert capsys.readouterr().out == "✓ Exercise 99.1, the scale of the update: twice the rank, half the scale\n"

@@ -150,11 +150,11 @@ def _train(bug=""):
             if bug == "labels":
                 rows["labels"] = rows["input_ids"]
             loss = model(**rows).loss
+            if bug != "zero":
+                optimizer.zero_grad()
             loss.backward()
             if bug != "step":
                 optimizer.step()
-            if bug != "zero":
-                optimizer.zero_grad()
             losses.append(loss if bug == "tensor" else loss.item())
         if bug != "end":
             model.eval()
@@ -171,6 +171,9 @@ class _Watched:
         self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.rows, self.modes, self.leftover = [], [], []
         self.model.register_forward_pre_hook(self.look, with_kwargs=True)
+        for parameter in by_hand.lora_layers(self.model)["transformer.h.1.attn.c_attn"].parameters():
+            if parameter.requires_grad:
+                self.watch(parameter)
         pairs = [(prompt.replace("?", f" {n}?"), text) for n in range(3) for prompt, text in QUESTIONS]
         self.pairs, self.losses = pairs, train(self.model, _tokenizer(), pairs, steps=steps, batch=4, lr=lr, seed=seed)
 
@@ -178,7 +181,12 @@ class _Watched:
         ids = kwargs.get("input_ids", args[0] if args else None)
         self.rows.append(ids)
         self.modes.append(model.training)
-        self.leftover.append(any(p.grad is not None and bool(p.grad.any()) for p in model.parameters()))
+
+    def watch(self, parameter):
+        """Note at every backward pass whether its gradient was added to one that was there."""
+        fresh = []
+        parameter.register_hook(fresh.append)
+        parameter.register_post_accumulate_grad_hook(lambda p: self.leftover.append(not same(p.grad, fresh.pop())))
 
     def moved(self) -> set[str]:
         return {name for name, t in self.model.state_dict().items() if not torch.equal(t, self.before[name])}
@@ -214,8 +222,8 @@ def train(answer):
     _what_it_returns(run)
     _what_moved(run)
     expect(
-        not any(run.leftover[1:]),
-        "gradients of earlier steps are still there when the next begins: `optimizer.zero_grad()` after each step",
+        not any(run.leftover),
+        "gradients of earlier steps are added to the next one's: `optimizer.zero_grad()` before each `backward`",
     )
     sizes = {len(ids) for ids in run.rows}
     expect(sizes == {4}, f"a step must see `batch` = 4 examples, it saw {min(sizes)}")
