@@ -1,16 +1,11 @@
-"""Tokens as boxes: what a prefix takes of the context, and before which block each token of a prompt was dropped."""
+"""What a prefix takes of the context."""
 
 from collections.abc import Sequence
 from itertools import accumulate
 
-from matplotlib import colormaps
-from matplotlib.patches import Rectangle
-
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, CourseFigure, figure
+from lorakit.show.style import BLUE, GREEN, ORANGE, CourseFigure, figure
 
 PARTS = {"prefix": ORANGE, "prompt": BLUE, "answer": GREEN, "free": "#E8E8E8"}
-FONT = dict(family="DejaVu Sans Mono", fontsize=13)
-WIDE = 84  # characters in a line of tokens
 
 
 def context_figure(lengths: Sequence[int], prefixes: Sequence[int], answer: int, context: int) -> CourseFigure:
@@ -34,34 +29,4 @@ def context_figure(lengths: Sequence[int], prefixes: Sequence[int], answer: int,
     ax.invert_yaxis()
     ax.grid(False)
     ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.42, -0.2))
-    return fig
-
-
-def dropped_figure(pieces: Sequence[str], dropped: Sequence[int | None], blocks: int) -> CourseFigure:
-    """A prompt's tokens in reading order, each shaded by the block before which it was dropped; None: never, white."""
-    shades = [colormaps["viridis"](0.15 + 0.7 * block / max(blocks - 1, 1)) for block in range(blocks)]  # early: dark
-    boxes, line, at = [], 0, 0
-    for piece, block in zip(pieces, dropped, strict=True):
-        text = piece.replace("\n", "⏎").replace(" ", "·") or "∅"
-        if at and at + len(text) > WIDE:
-            line, at = line + 1, 0
-        boxes.append((at, line, text, block))
-        at += len(text) + 0.6
-        if "\n" in piece:
-            line, at = line + 1, 0
-    lines = line + (at > 0)
-    kept = sum(block is None for block in dropped)
-    fig, ax = figure(f"{kept} of {len(pieces)} tokens reach the end", size=(10, 0.42 * lines + 1.3), grid=False)
-    for x, y, text, block in boxes:
-        colour = "white" if block is None else shades[block]
-        ax.add_patch(Rectangle((x, y), len(text) + 0.3, 0.82, facecolor=colour, edgecolor=GREY, linewidth=0.6))
-        dark = block is not None and sum(colour[:3]) < 1.4
-        middle = x + 0.15 + len(text) / 2, y + 0.41
-        ax.text(*middle, text, ha="center", va="center", color="white" if dark else "black", **FONT)
-    for block in sorted({b for b in dropped if b is not None}):
-        ax.plot([], [], "s", color=shades[block], markersize=13, markeredgecolor=GREY, label=f"before block {block}")
-    ax.plot([], [], "s", color="white", markersize=13, markeredgecolor=GREY, label="kept")
-    ax.set(xlim=(-0.3, WIDE + 1), ylim=(lines, -0.2), xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    ax.legend(ncols=blocks + 1, loc="upper center", bbox_to_anchor=(0.5, -0.01))
     return fig
