@@ -64,18 +64,6 @@ def floor_table(p: int, q: int, n: int) -> Tensor:
     return torch.maximum(_count(p)[:, None], _count(q)) / n
 
 
-def sampled_floor(i: int, j: int, n: int, draws: int = 1000, seed: int = 0) -> Floor:
-    """`floor` by trying it out: `draws` random subspaces against one that stands still, which is as random."""
-    small, large = sorted((i, j))
-    generator = torch.Generator().manual_seed(seed)
-    values = []
-    for _ in range(draws):
-        U = torch.linalg.qr(torch.randn(n, small, generator=generator, dtype=torch.float64)).Q  # (n, small)
-        values.append(U[:large].square().sum() / small)  # the still one: the first `large` axes
-    found = torch.stack(values)
-    return Floor(float(found.mean()), float(found.std()))
-
-
 def random_directions(n: int, p: int, seed: int) -> Tensor:
     """p random orthonormal directions in R^n: (n, p)."""
     generator = torch.Generator().manual_seed(seed)
