@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from lorakit.show.box import box
+from lorakit.show.mistakes import mistakes
 from lorakit.show.my_lora import PARTS, keep_part
 from lorakit.show.scores import keep_check
 
@@ -130,10 +131,11 @@ def checks_in(module: ModuleType) -> list[Check]:
 def check(id: str, title: str, *, right, wrong: dict[str, Any], done: str = "right"):
     """Decorator: makes a `Check` of a function that looks at the answer and calls `expect(condition, message)`.
 
-    `right` is a correct answer. `wrong` maps words of the message to a wrong answer that must be met with that message;
-    both are run by the tests. `done` is said on success; let it add a fact worth knowing.
+    `right` is a correct answer. `wrong` maps words of the message to a wrong answer that must be met with that message,
+    or to where it differs from `right`, "old → new" (see `mistakes`); both are run by the tests. `done` is said on
+    success; let it add a fact worth knowing.
     """
-    return lambda body: Check(id, title, body, right, wrong, done)
+    return lambda body: Check(id, title, body, right, mistakes(right, wrong), done)
 
 
 def check_examples(
@@ -163,6 +165,7 @@ def check_examples(
 
     `right` returns on every input: where an answer is to raise, write a `check` that says so.
     """
+    wrong = mistakes(right, wrong)
 
     def body(answer):
         if callable(right):

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import lorakit as lk
 from lorakit import by_hand
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
+from lorakit.show.mistakes import mistakes
 from lorakit.show.quiz import read_quiz
 from lorakit.study.parameters import Decoder
 
@@ -42,51 +43,26 @@ def _tiny():
 # 05.1 -- a batch
 
 
-def _collate(spoil):
-    """The right batch, then spoiled: `spoil` gets it with its parts, as booleans (n, t)."""
-
-    def made(pairs, tokenizer):
-        batch = by_hand.collate(pairs, tokenizer)
-        parts = SimpleNamespace(padding=batch["attention_mask"] == 0, answer=batch["labels"] != -100, **batch)
-        return batch | spoil(parts)
-
-    return made
-
-
-def _left(batch):
-    lengths = batch.attention_mask.sum(1)
-    return {
-        name: torch.stack([row.roll(len(row) - int(n)) for row, n in zip(getattr(batch, name), lengths, strict=True)])
-        for name in ("input_ids", "attention_mask", "labels")
-    }
-
-
-def _no_end(pairs, tokenizer):
-    batch = by_hand.collate(pairs, tokenizer)
-    end = (batch["labels"] == tokenizer.eos_token_id).nonzero()
-    for row, place in end.tolist():
-        batch["attention_mask"][row, place], batch["labels"][row, place] = 0, -100
-    return {name: tensor[:, : int(batch["attention_mask"].sum(1).max())] for name, tensor in batch.items()}
-
-
 @check(
     "05.1",
     "a batch, its labels masked",
     right=by_hand.collate,
     wrong={
         "return a dictionary": lambda pairs, tokenizer: tuple(by_hand.collate(pairs, tokenizer).values()),
-        "the end-of-text token is missing": _no_end,
-        "the padding is on the left": _collate(_left),
-        "the padding counts as text": _collate(lambda b: {"attention_mask": torch.ones_like(b.input_ids)}),
-        "the prompt counts in the loss": _collate(
-            lambda b: {"labels": b.input_ids.masked_fill(b.padding, -100)},
+        "the end-of-text token is missing": " + [tokenizer.eos_token_id] → ",
+        "the padding is on the left": (
+            "ids + [pad] * (longest - len(ids)) → [pad] * (longest - len(ids)) + ids",
+            "[1] * len(ids) + [0] * (longest - len(ids)) → [0] * (longest - len(ids)) + [1] * len(ids)",
+            "labels + [-100] * (longest - len(labels)) → [-100] * (longest - len(labels)) + labels",
         ),
-        "the padding counts in the loss": _collate(lambda b: {"labels": torch.where(b.padding, b.input_ids, b.labels)}),
-        "the last token of each answer, end-of-text, is masked": _collate(
-            lambda b: {"labels": b.labels.masked_fill(b.labels == _tokenizer().eos_token_id, -100)},
+        "the padding counts as text": "[0] * → [1] *",
+        "the prompt counts in the loss": "[-100] * len(prompt_ids) → prompt_ids",
+        "the padding counts in the loss": "labels + [-100] → labels + [pad]",
+        "the last token of each answer, end-of-text, is masked": (
+            "len(prompt_ids) + answer_ids → len(prompt_ids) + answer_ids[:-1] + [-100]"
         ),
-        "the labels are shifted": _collate(lambda b: {"labels": b.labels.roll(-1, 1)}),
-        "-100 is for labels": _collate(lambda b: {"input_ids": b.input_ids.masked_fill(b.padding, -100)}),
+        "the labels are shifted": "len(prompt_ids) + answer_ids → (len(prompt_ids) - 1) + answer_ids + [-100]",
+        "-100 is for labels": "ids + [pad] → ids + [-100]",
     },
     done="right: one row per example, a label at the answer and its end, -100 everywhere else",
 )
@@ -129,40 +105,6 @@ def _rows(ids, mask, wanted):
 # 05.2 -- the loop
 
 
-def _train(bug=""):
-    """A plain loop, wrong in one way."""
-
-    def train(model, tokenizer, pairs, steps=100, batch=32, lr=1e-2, seed=0):
-        if bug == "base":
-            model.requires_grad_(True)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=1e-2 if bug == "lr" else lr)
-        generator = torch.Generator()
-        generator.manual_seed(0 if bug == "seed" else seed)
-        losses = []
-        if bug != "mode":
-            model.train()
-        for _ in range(steps + (bug == "steps")):
-            if bug == "noise":
-                generator.seed()
-            order = torch.randperm(len(pairs), generator=generator)[: 1 if bug == "one" else batch].tolist()
-            rows = by_hand.collate([pairs[i] for i in (range(batch) if bug == "same" else order)], tokenizer)
-            if bug == "labels":
-                rows["labels"] = rows["input_ids"]
-            loss = model(**rows).loss
-            if bug != "zero":
-                optimizer.zero_grad()
-            loss.backward()
-            if bug != "step":
-                optimizer.step()
-            losses.append(loss if bug == "tensor" else loss.item())
-        if bug != "end":
-            model.eval()
-        return None if bug == "none" else losses
-
-    return train
-
-
 class _Watched:
     """A tiny model with adapters in it, and what a training loop did with it."""
 
@@ -200,20 +142,23 @@ class _Watched:
     "the training loop",
     right=by_hand.train,
     wrong={
-        "return the list of losses": _train("none"),
-        "5 losses for 4 steps": _train("steps"),
-        "a loss is a tensor": _train("tensor"),
-        "the base has moved": _train("base"),
-        "nothing has moved": _train("step"),
-        "gradients of earlier steps": _train("zero"),
-        "a step must see `batch` = 4 examples": _train("one"),
-        "every step sees the same examples": _train("same"),
-        "the prompt or the padding": _train("labels"),
-        "`lr` has no effect": _train("lr"),
-        "`seed` has no effect": _train("seed"),
-        "the same seed": _train("noise"),
-        "`model.train()`": _train("mode"),
-        "`model.eval()`": _train("end"),
+        "return the list of losses": "return losses → return None",
+        "5 losses for 4 steps": "range(steps) → range(steps + 1)",
+        "a loss is a tensor": "loss.item() → loss",
+        "the base has moved": "trained = [ → model.requires_grad_(True)\n    trained = [",
+        "nothing has moved": "optimizer.step() → pass",
+        "gradients of earlier steps": "optimizer.zero_grad() → pass",
+        "a step must see `batch` = 4 examples": "for i in chosen] → for i in chosen[:1]]",
+        "every step sees the same examples": "for i in chosen] → for i in range(batch)]",
+        "the prompt or the padding": (
+            "model(**collate([pairs[i] for i in chosen], tokenizer)).loss → "
+            "model(**(rows := collate([pairs[i] for i in chosen], tokenizer)) | {'labels': rows['input_ids']}).loss"
+        ),
+        "`lr` has no effect": "lr=lr → lr=1e-2",
+        "`seed` has no effect": "manual_seed(seed) → manual_seed(0)",
+        "the same seed": "manual_seed(seed) → manual_seed(torch.seed())",
+        "`model.train()`": "model.train() → pass",
+        "`model.eval()`": "model.eval() → pass",
     },
     done="right. This loop trains any model: what has requires_grad trains, whether that is an adapter or everything",
 )
@@ -286,36 +231,19 @@ class _Script(nn.Module):
         return SimpleNamespace(logits=logits)
 
 
-def _answer(bug=""):
-    def answer(model, tokenizer, prompt, max_new_tokens=48):
-        ids = torch.tensor([tokenizer(prompt)["input_ids"]])
-        start = 0 if bug == "prompt" else ids.shape[1]
-        for _ in range(max_new_tokens + (bug == "long")):
-            scores = model(input_ids=ids).logits[:, 0 if bug == "first" else -1]
-            token = torch.multinomial(scores.softmax(-1), 1)[:, 0] if bug == "draw" else scores.argmax(-1)
-            if token == tokenizer.eos_token_id and bug not in ("end", "keep"):
-                break
-            ids = torch.cat([ids, token[:, None]], dim=1)
-            if token == tokenizer.eos_token_id and bug == "keep":
-                break
-        return ids[0, start:] if bug == "ids" else tokenizer.decode(ids[0, start:])
-
-    return answer if bug == "graph" else torch.no_grad()(answer)
-
-
 @check(
     "05.3",
     "greedy decoding",
     right=by_hand.answer,
     wrong={
-        "return text": _answer("ids"),
-        "the prompt is in the answer": _answer("prompt"),
-        "does not stop": _answer("end"),
-        "stop before it is added": _answer("keep"),
-        "of the *last* position": _answer("first"),
-        "at most `max_new_tokens`": _answer("long"),
-        "the likeliest token": _answer("draw"),
-        "`@torch.no_grad()`": _answer("graph"),
+        "return text": "return tokenizer.decode(ids[0, start:]) → return ids[0, start:]",
+        "the prompt is in the answer": "ids[0, start:] → ids[0]",
+        "does not stop": "if token == tokenizer.eos_token_id → if False",
+        "stop before it is added": "break → ids = torch.cat([ids, token[:, None]], dim=1); break",
+        "of the *last* position": "[:, -1] → [:, 0]",
+        "at most `max_new_tokens`": "range(max_new_tokens) → range(max_new_tokens + 1)",
+        "the likeliest token": "argmax(-1) → softmax(-1).multinomial(1)[:, 0]",
+        "`@torch.no_grad()`": "@torch.no_grad() → ",
     },
     done="right: one token a call, each fed back in, until the end-of-text token",
 )
@@ -344,44 +272,33 @@ def answer(function):
 # 05.4 -- the file
 
 
-def _saves(change=lambda tensors, config: (tensors, config)):
-    """Saves as the reference does, but for `change`."""
-
-    def save(model, folder):
-        by_hand.save(model, folder)
-        folder = Path(folder)
-        tensors = load_file(folder / "adapter_model.safetensors")
-        tensors, config = change(tensors, json.loads((folder / "adapter_config.json").read_text()))
-        save_file(tensors, folder / "adapter_model.safetensors")
-        (folder / "adapter_config.json").write_text(json.dumps(config))
-
-    return save
-
-
-def _renamed(old, new):
-    return _saves(lambda tensors, config: ({key.replace(old, new): t for key, t in tensors.items()}, config))
-
-
-def _configured(**changes):
-    return _saves(lambda tensors, config: (tensors, {k: v for k, v in (config | changes).items() if v is not None}))
-
-
-def _loads(bug=""):
-    def load(model, folder):
-        config = json.loads((Path(folder) / "adapter_config.json").read_text())
-        if bug != "train":
-            model.requires_grad_(False)
-        for key, tensor in load_file(Path(folder) / "adapter_model.safetensors").items():
-            path, matrix = key.removeprefix("base_model.model.").removesuffix(".weight").rsplit(".", 1)
-            if bug == "each" or not isinstance(model.get_submodule(path), by_hand.LoRALayer):
-                base = getattr(model.get_submodule(path), "base", model.get_submodule(path))
-                how = () if bug == "alpha" else (config["lora_alpha"],)
-                by_hand.put(model, path, by_hand.LoRALayer(base, config["r"], *how))
-            if bug != "empty":
-                getattr(model.get_submodule(path), matrix).data = tensor
-        return None if bug == "none" else model
-
-    return load
+_SAVES = mistakes(
+    by_hand.save,
+    {
+        "adapter_model.safetensors is not there": "adapter_model.safetensors → adapter.safetensors",
+        "`base_model.model.` in front": "base_model.model. → ",
+        "`.weight` at the end": ".weight → ",
+        "the base is in the file": ", {} → , {'base_model.model.transformer.wte.weight': torch.zeros(3)}",
+        "in the config: r": "r=first.r, → ",
+        "in the config: lora_alpha": "lora_alpha=first.alpha → lora_alpha=16",
+        "in the config: fan_in_fan_out": "not isinstance(first.base, nn.Linear) → False",
+        "in the config: target_modules": "target_modules=sorted(layers), → ",
+        "A must be (r, k)": "layer.lora_A.data → layer.lora_A.data.T.contiguous()",
+    },
+)
+_LOADS = mistakes(
+    by_hand.load,
+    {
+        "return the model": "return model → return None",
+        "no adapter has reached the model": ".data = tensor → .requires_grad",
+        "ignores the file's lora_alpha": ', config["lora_alpha"] → ',
+        "one layer, not two": (
+            "if not isinstance(model.get_submodule(path), LoRALayer) → if base := model.get_submodule(path)",
+            "LoRALayer(model.get_submodule(path), → LoRALayer(getattr(base, 'base', base),",
+        ),
+        "the base still trains": "model.requires_grad_(False) → pass",
+    },
+)
 
 
 @check(
@@ -390,23 +307,8 @@ def _loads(bug=""):
     right=(by_hand.save, by_hand.load),
     wrong={
         "pass both": by_hand.save,
-        "adapter_model.safetensors is not there": (lambda model, folder: None, by_hand.load),
-        "`base_model.model.` in front": (_renamed("base_model.model.", ""), by_hand.load),
-        "`.weight` at the end": (_renamed(".weight", ""), by_hand.load),
-        "the base is in the file": (
-            _saves(lambda t, c: (t | {"base_model.model.transformer.wte.weight": torch.zeros(3)}, c)),
-            by_hand.load,
-        ),
-        "in the config: r": (_configured(r=None), by_hand.load),
-        "in the config: lora_alpha": (_configured(lora_alpha=16), by_hand.load),
-        "in the config: fan_in_fan_out": (_configured(fan_in_fan_out=False), by_hand.load),
-        "in the config: target_modules": (_configured(target_modules=None), by_hand.load),
-        "A must be (r, k)": (_saves(lambda t, c: ({k: v.T.contiguous() for k, v in t.items()}, c)), by_hand.load),
-        "return the model": (by_hand.save, _loads("none")),
-        "no adapter has reached the model": (by_hand.save, _loads("empty")),
-        "ignores the file's lora_alpha": (by_hand.save, _loads("alpha")),
-        "one layer, not two": (by_hand.save, _loads("each")),
-        "the base still trains": (by_hand.save, _loads("train")),
+        **{words: (save, by_hand.load) for words, save in _SAVES.items()},
+        **{words: (by_hand.save, load) for words, load in _LOADS.items()},
     },
     done="right: what you write the reference reads, and what it writes you read, with the same logits",
 )
@@ -470,29 +372,26 @@ def _what_was_loaded(model, tensors, words, wanted):
 # 05.5 -- what the MLP keeps
 
 
+def _kept(d, tokens, trained):
+    return 4 * tokens * (9 * d if trained else 4 * d)
+
+
 mlp = check_examples(
     "05.5",
     "what the MLP keeps",
-    right=lambda d, tokens, trained: 4 * tokens * (9 * d if trained else 4 * d),
+    right=_kept,
     inputs=[(256, 100, True), (256, 100, False), (768, 7, True), (768, 7, False)],
     wrong={
-        "GELU is missing: its slope depends on its input, 4d wide, whoever trains": (
-            lambda d, tokens, trained: 4 * tokens * (5 * d if trained else 0)
-        ),
-        "frozen, it still keeps GELU's input": lambda d, tokens, trained: 4 * tokens * (9 * d if trained else 0),
-        "a frozen product needs nothing of its input": lambda d, tokens, trained: 4 * tokens * 9 * d,
-        "`c_fc`'s input is missing: d wide, for the gradient of its weight": (
-            lambda d, tokens, trained: 4 * tokens * (8 * d if trained else 4 * d)
-        ),
-        "the second product's input is missing: GELU's output, 4d wide": (
-            lambda d, tokens, trained: 4 * tokens * (5 * d if trained else 4 * d)
-        ),
+        "GELU is missing: its slope depends on its input, 4d wide, whoever trains": "9 * d if trained else 4 * d → "
+        "5 * d if trained else 0",
+        "frozen, it still keeps GELU's input": "else 4 * d → else 0",
+        "a frozen product needs nothing of its input": "else 4 * d → else 9 * d",
+        "`c_fc`'s input is missing: d wide, for the gradient of its weight": "9 * d → 8 * d",
+        "the second product's input is missing: GELU's output, 4d wide": "9 * d → 5 * d",
         "what comes out of the block is not kept here: the sum behind it needs nothing": (
-            lambda d, tokens, trained: 4 * tokens * (10 * d if trained else 5 * d)
+            "9 * d if trained else 4 * d → 10 * d if trained else 5 * d"
         ),
-        "those are numbers, not bytes: float32 takes 4 bytes each": (
-            lambda d, tokens, trained: tokens * (9 * d if trained else 4 * d)
-        ),
+        "those are numbers, not bytes: float32 takes 4 bytes each": "4 * tokens → tokens",
     },
     done="right: 9 widths trained, 4 frozen. Freezing does not take GELU's share away",
 )

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lorakit.by_hand import LoRALayer, inject, put, weight_of
+from lorakit.by_hand import inject, weight_of
 from lorakit.core.targets import is_projection, matches_name
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import check, check_examples, expect, same
@@ -53,22 +53,6 @@ weight = check_examples(
 # 04.2 -- into a model
 
 
-def _inject(fits=lambda path, name: path == name or path.endswith("." + name), freeze="first", place=put, layer=None):
-    """`inject`, wrong in one way."""
-
-    def made(model, targets, r=8, alpha=16):
-        if freeze == "first":
-            model.requires_grad_(False)
-        for path, module in list(model.named_modules()):
-            if any(fits(path, name) for name in targets):
-                place(model, path, layer(module) if layer else LoRALayer(module, r, alpha))
-        if freeze == "last":
-            model.requires_grad_(False)
-        return model
-
-    return made
-
-
 SHAPE = Decoder(layers=2, width=8, heads=2, vocabulary=16, context=8, inner=32)
 
 
@@ -86,15 +70,15 @@ def _adapted(model) -> set[str]:
     "inject",
     right=inject,
     wrong={
-        "your function returns None": lambda model, targets, r=8, alpha=16: inject(model, targets, r, alpha) and None,
-        "no layer was put in": lambda model, targets, r=8, alpha=16: model.requires_grad_(False),
-        "with dots": _inject(place=setattr),
-        "a whole path": _inject(lambda path, name: path == name),
-        "a whole name": _inject(lambda path, name: path.endswith(name)),
-        "a path without a dot": _inject(lambda path, name: path.endswith("." + name)),
-        "the base is not frozen": _inject(freeze="never"),
-        "freeze first": _inject(freeze="last"),
-        "r and alpha": _inject(layer=LoRALayer),
+        "your function returns None": "return model → return None",
+        "no layer was put in": "put(model → dict(model=model), (path",
+        "with dots": "put(model → setattr(model",
+        "a whole path": ' or path.endswith("." + name) → ',
+        "a whole name": 'path == name or path.endswith("." + name) → path.endswith(name)',
+        "a path without a dot": "path == name or  → ",
+        "the base is not frozen": "model.requires_grad_(False) → pass",
+        "freeze first": "return model → return model.requires_grad_(False)",
+        "r and alpha": "LoRALayer(module, r, alpha) → LoRALayer(module)",
     },
     done="right: seven lines, and they are the whole of it",
 )
@@ -149,38 +133,19 @@ class SliceLoRA(nn.Module):
         return torch.cat([q, k, v], dim=-1)
 
 
-def _sliced(places=(0, 2), factors=(0, 1), scale=None, pieces=3, **changes):
-    """The layer, wrong in one way: which slices it moves, with which A, by which factor; or `changes` of attributes."""
-
-    class Variant(SliceLoRA):
-        def __init__(self, base, r=8, alpha=16):
-            super().__init__(base, r, alpha)
-            for name, change in changes.items():
-                setattr(self, name, change(self))
-
-        def forward(self, x):
-            out = list(self.base(x).chunk(3, dim=-1))
-            for place, i, a in zip(places, (0, 1), factors, strict=True):
-                update = x @ self.lora_A[a].T @ self.lora_B[i].T
-                out[place] = out[place] + (self.scaling if scale is None else scale) * update
-            return torch.cat(out[:pieces] if pieces == 3 else [out[0], out[2]], dim=-1)
-
-    return Variant
-
-
 @check(
     "04.3",
     "a layer for two slices",
     right=SliceLoRA,
     wrong={
-        "the update of v landed on k": _sliced(places=(0, 1)),
-        "q and v have changed places": _sliced(places=(2, 0)),
-        "v uses the A of q": _sliced(factors=(0, 0)),
-        "the scale is missing": _sliced(scale=1),
-        "missing the / r": _sliced(scale=6),
-        "k is gone": _sliced(pieces=2),
-        "lora_A must be (2, r, d)": _sliced(lora_A=lambda self: nn.Parameter(self.lora_A[0].detach())),
-        "lora_B starts at zero": _sliced(lora_B=lambda self: nn.Parameter(torch.randn_like(self.lora_B))),
+        "the update of v landed on k": "v = v + → k = k +",
+        "q and v have changed places": ("q, k, v = → v, k, q =", "[q, k, v] → [v, k, q]"),
+        "v uses the A of q": "lora_A[1] → lora_A[0]",
+        "the scale is missing": "self.scaling * → 1 *",
+        "missing the / r": "alpha / r → alpha",
+        "k is gone": "[q, k, v] → [q, v]",
+        "lora_A must be (2, r, d)": "torch.randn(2, r, d) → torch.randn(r, d)",
+        "lora_B starts at zero": "torch.zeros → torch.randn",
     },
     done="right: this is what loralib's MergedLinear and lorakit's slices compute",
 )
@@ -255,23 +220,24 @@ def names(answer):
 
 # 04.5 -- counting with grouped-query attention
 
+
+def _count(layers, d, d_kv, r):
+    return layers * r * ((d + d) + (d + d_kv))
+
+
 count = check_examples(
     "04.5",
     "count before you inject",
-    right=lambda layers, d, d_kv, r: layers * r * ((d + d) + (d + d_kv)),
+    right=_count,
     inputs=[(4, 256, 64, 8), (30, 576, 192, 4), (2, 64, 64, 1)],
     wrong={
-        "only B was counted: A has r·d numbers for q and r·d for v": lambda layers, d, d_kv, r: layers * r * (d + d_kv),
-        "only A was counted: B is as tall as the projection's output": lambda layers, d, d_kv, r: layers * r * 2 * d,
-        "the layers were forgotten": lambda layers, d, d_kv, r: r * (3 * d + d_kv),
-        "v is narrower than q here: its output has d_kv numbers": lambda layers, d, d_kv, r: layers * r * 4 * d,
-        "v still reads all of x: its A is r × d, only its B is narrow": lambda layers, d, d_kv, r: (
-            layers * r * (2 * d + 2 * d_kv)
-        ),
-        "q and v have an A each: two projections, not one fused": lambda layers, d, d_kv, r: (
-            layers * r * (2 * d + d_kv)
-        ),
-        "W₀ was counted too: it is frozen": lambda layers, d, d_kv, r: layers * (d * d + d * d_kv + r * (3 * d + d_kv)),
+        "only B was counted: A has r·d numbers for q and r·d for v": "(d + d) + (d + d_kv) → d + d_kv",
+        "only A was counted: B is as tall as the projection's output": "(d + d) + (d + d_kv) → d + d",
+        "the layers were forgotten": "layers * → 1 *",
+        "v is narrower than q here: its output has d_kv numbers": "d_kv) → d)",
+        "v still reads all of x: its A is r × d, only its B is narrow": "(d + d_kv) → (d_kv + d_kv)",
+        "q and v have an A each: two projections, not one fused": "(d + d_kv) → d_kv",
+        "W₀ was counted too: it is frozen": "layers * r * ( → layers * (d * d + d * d_kv) + layers * r * (",
     },
     done="right: SmolLM2-135M (30 layers, 576 wide, k and v 192) with r = 4 trains 230,400 numbers",
 )

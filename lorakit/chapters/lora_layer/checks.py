@@ -1,54 +1,15 @@
 """Checks and quiz of chapter 03."""
 
-import copy
-
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorakit.by_hand import LoRALayer, weight_of
+from lorakit.by_hand import LoRALayer
 from lorakit.show.exercises import check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
 # 03.1 -- the layer
-
-
-def _variant(**methods):
-    """The layer with one bug: other methods, or a function `after` that spoils it once it is made."""
-    after = methods.pop("after", lambda layer: None)
-
-    def __init__(self, base, r=8, alpha=16):
-        LoRALayer.__init__(self, base, r, alpha)
-        after(self)
-
-    return type("Variant", (LoRALayer,), {"__init__": __init__, **methods})
-
-
-def _sets(**changes):
-    return lambda layer: [setattr(layer, name, change(layer)) for name, change in changes.items()] and None
-
-
-def _no_parameters(layer):
-    for name in ("lora_A", "lora_B"):
-        setattr(layer, name, layer._parameters.pop(name).data)
-
-
-def _base_without_gradients(self, x):
-    with torch.no_grad():
-        h = self.base(x)
-    return h + self.scaling * (x @ self.lora_A.T @ self.lora_B.T)
-
-
-class _ReadsTheWeight(nn.Module):
-    """Right for nn.Linear, and for nothing else."""
-
-    def __init__(self, base, r=8, alpha=16):
-        super().__init__()
-        d, k = base.weight.shape
-        self.base, self.r, self.alpha, self.scaling = base, r, alpha, alpha / r
-        self.lora_A, self.lora_B = nn.Parameter(torch.randn(r, k) / k**0.5), nn.Parameter(torch.zeros(d, r))
-
-    forward, delta_weight = LoRALayer.forward, LoRALayer.delta_weight
 
 
 @check(
@@ -56,45 +17,28 @@ class _ReadsTheWeight(nn.Module):
     "the layer",
     right=LoRALayer,
     wrong={
-        "`super().__init__()`": type("NoSuper", (nn.Module,), {"__init__": lambda s, b, r, a: setattr(s, "base", b)}),
-        "the layer has no `scaling`": _variant(after=lambda layer: delattr(layer, "scaling")),
-        "a copy": _variant(after=_sets(base=lambda layer: copy.deepcopy(layer.base))),
-        "nn.Parameter": _variant(after=_no_parameters),
-        "A and B are swapped": _variant(
-            after=_sets(
-                lora_A=lambda layer: nn.Parameter(torch.randn_like(layer.lora_B)),
-                lora_B=lambda layer: nn.Parameter(torch.zeros(layer.r, 8)),
-            )
+        "`super().__init__()`": "super().__init__() → pass",
+        "the layer has no `scaling`": (", self.scaling = → =", ", alpha / r → "),
+        "a copy": ("super() → from copy import deepcopy\n        super()", "= base, → = deepcopy(base),"),
+        "nn.Parameter": "nn.Parameter( → (",
+        "A and B are swapped": ("randn(r, k) → randn(d, r)", "zeros(d, r) → zeros(r, k)"),
+        "both zero": "torch.randn(r, k) → torch.zeros(r, k)",
+        "the wrong one is zero": ("torch.randn(r, k) → torch.zeros(r, k)", "torch.zeros(d, r) → torch.randn(d, r)"),
+        "differs from the base at step 0": "self.base(x) +  → ",
+        "the bias is lost": "self.base(x) → x @ self.base.weight.T",
+        "the scale is missing": "self.scaling * up → up",
+        "missing the / r": "alpha / r → alpha",
+        "transposed": (
+            "linear(x, self.lora_A → linear(x, self.lora_B.T",
+            "linear(down, self.lora_B → linear(down, self.lora_A.T",
         ),
-        "both zero": _variant(after=_sets(lora_A=lambda layer: nn.Parameter(torch.zeros_like(layer.lora_A)))),
-        "the wrong one is zero": _variant(
-            after=_sets(
-                lora_A=lambda layer: nn.Parameter(torch.zeros_like(layer.lora_A)),
-                lora_B=lambda layer: nn.Parameter(torch.randn_like(layer.lora_B)),
-            )
-        ),
-        "differs from the base at step 0": _variant(
-            forward=lambda self, x: self.scaling * (x @ self.lora_A.T @ self.lora_B.T)
-        ),
-        "the bias is lost": _variant(
-            forward=lambda self, x: x @ self.base.weight.T + self.scaling * (x @ self.lora_A.T @ self.lora_B.T)
-        ),
-        "the scale is missing": _variant(forward=lambda self, x: self.base(x) + x @ self.lora_A.T @ self.lora_B.T),
-        "missing the / r": _variant(after=_sets(scaling=lambda layer: layer.alpha)),
-        "transposed": _variant(
-            forward=lambda self, x: self.base(x) + self.scaling * (x @ self.lora_B @ self.lora_A),
-        ),
-        "no gradient reaches": _variant(
-            forward=lambda self, x: self.base(x) + self.scaling * (x @ self.lora_A.data.T @ self.lora_B.data.T)
-        ),
-        "no gradient passes the base": _variant(forward=_base_without_gradients),
-        "`delta_weight` lacks the scale": _variant(delta_weight=lambda self: self.lora_B @ self.lora_A),
-        "`delta_weight` is transposed": _variant(
-            delta_weight=lambda self: self.scaling * (self.lora_B @ self.lora_A).T
-        ),
-        "forms the full d × k matrix": _variant(forward=lambda self, x: self.base(x) + x @ self.delta_weight().T),
-        "standard deviation": _variant(after=lambda layer: layer.lora_A.data.mul_(weight_of(layer.base).shape[1])),
-        "ask `weight_of(base)`": _ReadsTheWeight,
+        "no gradient reaches": ("self.lora_A) → self.lora_A.data)", "self.lora_B) → self.lora_B.data)"),
+        "no gradient passes the base": "self.base(x) → torch.no_grad()(self.base)(x)",
+        "`delta_weight` lacks the scale": "self.scaling * self.lora_B → self.lora_B",
+        "`delta_weight` is transposed": "self.lora_B @ self.lora_A → (self.lora_B @ self.lora_A).T",
+        "forms the full d × k matrix": "self.scaling * up → x @ self.delta_weight().T",
+        "standard deviation": "/ k**0.5 → * k**0.5",
+        "ask `weight_of(base)`": "weight_of(base) → base.weight",
     },
     done="right: the same outputs, the same gradients, the same frozen weight as the layer of the reference",
 )
@@ -198,21 +142,11 @@ plain_alpha = check_examples(
 # 03.3 -- a given update as A and B
 
 
-def _fill(layer, delta, share=lambda S, r: (S[:r], torch.ones(r)), start=0, scaled=True):
+def _fill(layer, delta):
     U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
-    r, (left, right) = layer.r, share(S[start:], layer.r)
-    layer.lora_B.data = U[:, start : start + r] * left / (layer.scaling if scaled else 1)
-    layer.lora_A.data = right[:, None] * Vh[start : start + r]
-
-
-def _fill_transposed(layer, delta):
-    _fill(layer, delta)
-    layer.lora_A.data, layer.lora_B.data = layer.lora_B.data, layer.lora_A.data
-
-
-def _fill_whole(layer, delta):
-    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
-    layer.lora_B.data, layer.lora_A.data = U * S / layer.scaling, Vh
+    r = layer.r
+    layer.lora_B.data = U[:, :r] * S[:r] / layer.scaling
+    layer.lora_A.data = Vh[:r]
 
 
 @check(
@@ -220,17 +154,13 @@ def _fill_whole(layer, delta):
     "a given update as A and B",
     right=_fill,
     wrong={
-        "A and B are as they were": lambda layer, delta: None,
-        "as large as it should be: the layer multiplies B A by `scaling`": lambda layer, delta: _fill(
-            layer, delta, scaled=False
-        ),
-        "the singular values are missing": lambda layer, delta: _fill(
-            layer, delta, lambda S, r: (torch.ones(r), torch.ones(r))
-        ),
-        "the singular values are in it twice": lambda layer, delta: _fill(layer, delta, lambda S, r: (S[:r], S[:r])),
-        "the first r singular values are the largest": lambda layer, delta: _fill(layer, delta, start=2),
-        "A must stay (r, k)": _fill_transposed,
-        "A must stay (r, k) = (2, 6) and B (d, r) = (5, 2), got (5, 6)": _fill_whole,
+        "A and B are as they were": ("layer.lora_B.data → B", "layer.lora_A.data → A"),
+        "as large as it should be: the layer multiplies B A by `scaling`": " / layer.scaling → ",
+        "the singular values are missing": " * S[:r] → ",
+        "the singular values are in it twice": "= Vh[:r] → = S[:r, None] * Vh[:r]",
+        "the first r singular values are the largest": ":r] → -r:]",
+        "A must stay (r, k)": "Vh[:r] → Vh[:r].T",
+        "A must stay (r, k) = (2, 6) and B (d, r) = (5, 2), got (5, 6)": ("[:, :r] → ", "[:r] → "),
     },
     done="right: the best that rank r can do (Eckart–Young), reached without a single step of training",
 )
@@ -263,47 +193,36 @@ def fill(answer):
 # 03.4 -- four bugs in one layer
 
 
-def _mended(left="", forward=None):
-    """The layer for Conv1D with dropout, right but for the one bug that is `left` in it."""
+class Mended(nn.Module):
+    """The layer for Conv1D with dropout."""
 
-    class Mended(nn.Module):
-        def __init__(self, base, r=8, alpha=16, dropout=0.1):
-            super().__init__()
-            k, d = base.weight.shape
-            self.base, self.dropout = base.requires_grad_(False), dropout
-            self.scaling = alpha if left == "scale" else alpha / r
-            self.lora_A = nn.Parameter(torch.randn(r, k) / k**0.5)
-            self.lora_B = nn.Parameter(torch.zeros(d, r))
+    def __init__(self, base, r=8, alpha=16, dropout=0.1):
+        super().__init__()
+        k, d = base.weight.shape
+        self.base, self.scaling, self.dropout = base.requires_grad_(False), alpha / r, dropout
+        self.lora_A = nn.Parameter(torch.randn(r, k) / k**0.5)
+        self.lora_B = nn.Parameter(torch.zeros(d, r))
 
-        def forward(self, x):
-            with torch.set_grad_enabled(torch.is_grad_enabled() and left != "no_grad"):
-                h = self.base(nn.functional.dropout(x, self.dropout, self.training) if left == "base" else x)
-            if left == "mask":
-                dropped = x * nn.functional.dropout(torch.ones(x.shape[-1]), self.dropout, self.training)
-            else:
-                chance = 0.0 if left == "none" else self.dropout
-                dropped = nn.functional.dropout(x, chance, self.training or left == "always")
-            return h + self.scaling * (dropped @ self.lora_A.T @ self.lora_B.T)
+    def forward(self, x):
+        dropped = F.dropout(x, self.dropout, self.training)
+        return self.base(x) + self.scaling * (dropped @ self.lora_A.T @ self.lora_B.T)
 
-        def merged_weight(self):
-            delta = self.scaling * (self.lora_B @ self.lora_A)
-            return self.base.weight + (delta if left == "transpose" else delta.T)
-
-    return Mended
+    def merged_weight(self):
+        return self.base.weight + self.scaling * (self.lora_B @ self.lora_A).T
 
 
 @check(
     "03.4",
     "four bugs in one layer",
-    right=_mended(),
+    right=Mended,
     wrong={
-        "at twice the rank": _mended("scale"),
-        "layers before this one": _mended("no_grad"),
-        "merged layer and the unmerged one disagree": _mended("transpose"),
-        "every row loses the same inputs": _mended("mask"),
-        "dropout is gone": _mended("none"),
-        "at rest in `eval()`": _mended("always"),
-        "the frozen path": _mended("base"),
+        "at twice the rank": "alpha / r → alpha",
+        "layers before this one": "self.base(x) → torch.no_grad()(self.base)(x)",
+        "merged layer and the unmerged one disagree": "@ self.lora_A).T → @ self.lora_A)",
+        "every row loses the same inputs": "F.dropout(x, → x * F.dropout(torch.ones(x.shape[-1]),",
+        "dropout is gone": "x, self.dropout → x, 0.0",
+        "at rest in `eval()`": "self.training → True",
+        "the frozen path": "self.base(x) → self.base(dropped)",
     },
     done="right. None of the four raised an error: only a test could see them",
 )

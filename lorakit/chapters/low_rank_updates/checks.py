@@ -4,7 +4,6 @@ import torch
 
 from lorakit.show.exercises import NOTHING, check, check_examples, compare, expect
 from lorakit.show.quiz import read_quiz
-from lorakit.study.rank import Factors
 
 
 def _tokens():
@@ -41,26 +40,6 @@ def _two_weights():
     return [(W0, W1, r, alpha) for r, alpha in ((1, 16), (3, 16), (2, 5))]
 
 
-def _adapter(recipe):
-    """An answer to 02.2: recipe(U_r, s_r, Vh_r, scaling) from the SVD of W1 - W0, cut to rank r."""
-
-    def answer(W0, W1, r, alpha):
-        f = Factors.of(W1 - W0)
-        return recipe(f.U[:, :r], f.s[:r], f.Vh[:r], alpha / r)
-
-    return answer
-
-
-def _cut_of(matrix):
-    """An answer to 02.2 that cuts matrix(W0, W1) instead of W1 - W0."""
-
-    def answer(W0, W1, r, alpha):
-        f = Factors.of(matrix(W0, W1))
-        return f.Vh[:r], f.U[:, :r] * f.s[:r] * r / alpha
-
-    return answer
-
-
 def _update(answer):
     """The ΔW that an answer to 02.2 stands for: its factors are not unique, their product is."""
 
@@ -77,32 +56,33 @@ def _update(answer):
     return update
 
 
-TO_ADAPTER = _adapter(lambda U, s, Vh, scaling: (Vh, U * s / scaling))
-SLIPS = {
-    "the layer multiplies B A by alpha / r: divide by it here": _adapter(lambda U, s, Vh, scaling: (Vh, U * s)),
-    "multiplied by alpha / r where it must be divided": _adapter(lambda U, s, Vh, scaling: (Vh, U * s * scaling)),
-    "the singular values are missing": _adapter(lambda U, s, Vh, scaling: (Vh, U / scaling)),
-    "s went into both factors, so it is squared in the product": _adapter(
-        lambda U, s, Vh, scaling: (s[:, None] * Vh, U * s / scaling)
-    ),
-    "the scaling was divided out of both factors": _adapter(lambda U, s, Vh, scaling: (Vh / scaling, U * s / scaling)),
-    "return lora_A (r, k), then lora_B (d, r)": _adapter(lambda U, s, Vh, scaling: (U * s / scaling, Vh)),
-    "the whole weight was cut: take W1 - W0 apart": _cut_of(lambda W0, W1: W1),
-    "the wrong way round: ΔW is after minus before": _cut_of(lambda W0, W1: W0 - W1),
-    NOTHING: lambda W0, W1, r, alpha: None,
-}
+def _to_adapter(W0, W1, r, alpha):
+    U, s, Vh = torch.linalg.svd(W1 - W0, full_matrices=False)
+    return Vh[:r], U[:, :r] * s[:r] / (alpha / r)
 
 
 @check(
     "02.2",
     "a full fine-tuning as an adapter",
-    right=TO_ADAPTER,
-    wrong=SLIPS,
+    right=_to_adapter,
+    wrong={
+        "the layer multiplies B A by alpha / r: divide by it here": " / (alpha / r) → ",
+        "multiplied by alpha / r where it must be divided": "/ (alpha → * (alpha",
+        "the singular values are missing": " * s[:r] → ",
+        "s went into both factors, so it is squared in the product": "return Vh[:r] → return s[:r, None] * Vh[:r]",
+        "the scaling was divided out of both factors": "return Vh[:r] → return Vh[:r] / (alpha / r)",
+        "return lora_A (r, k), then lora_B (d, r)": (
+            "return Vh[:r], U[:, :r] * s[:r] / (alpha / r) → return U[:, :r] * s[:r] / (alpha / r), Vh[:r]"
+        ),
+        "the whole weight was cut: take W1 - W0 apart": "W1 - W0 → W1",
+        "the wrong way round: ΔW is after minus before": "W1 - W0 → W0 - W1",
+        NOTHING: "return → _ =",
+    },
     done="right: a LoRA that was never trained as one. Tools that extract adapters from fine-tuned models do this",
 )
 def as_adapter(answer):
-    slips = {words: _update(slip) for words, slip in SLIPS.items()}
-    compare(_update(answer), _update(TO_ADAPTER), _two_weights(), slips, 1e-4, "")
+    slips = {words: _update(slip) for words, slip in as_adapter.wrong.items()}
+    compare(_update(answer), _update(_to_adapter), _two_weights(), slips, 1e-4, "")
 
 
 subspace_of = check_examples(

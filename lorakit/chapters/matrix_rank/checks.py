@@ -22,27 +22,23 @@ largest_saving_rank = check_examples(
 )
 
 
-def _of_svd(recipe):
-    """B and A of rank r from the SVD of W, as a function of W and r."""
-    return lambda W, r: recipe(*torch.linalg.svd(W, full_matrices=False), r)
+def _factors(W, r):
+    U, s, Vh = torch.linalg.svd(W, full_matrices=False)
+    return U[:, :r] * s[:r], Vh[:r]
 
 
 @check(
     "01.2",
     "two thin factors",
-    right=_of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r], Vh[:r])),
+    right=_factors,
     wrong={
-        "return two matrices, B and A": _of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r]) @ Vh[:r]),
-        "B must be d × r and A r × k": _of_svd(lambda U, s, Vh, r: (U * s, Vh)),
-        "the smallest singular values were kept: they come largest first": _of_svd(
-            lambda U, s, Vh, r: (U[:, -r:] * s[-r:], Vh[-r:])
-        ),
-        "the singular values are missing: scale the columns of B by s": _of_svd(lambda U, s, Vh, r: (U[:, :r], Vh[:r])),
-        "s went into both factors, so it is squared in the product": _of_svd(
-            lambda U, s, Vh, r: (U[:, :r] * s[:r], s[:r, None] * Vh[:r])
-        ),
-        "B A has the right shapes": _of_svd(lambda U, s, Vh, r: (U[:, :r] * s[:r], Vh[:, :r].T)),
-        NOTHING: lambda W, r: None,
+        "return two matrices, B and A": "s[:r], Vh → s[:r] @ Vh",
+        "B must be d × r and A r × k": ("U[:, :r] * s[:r] → U * s", "Vh[:r] → Vh"),
+        "the smallest singular values were kept: they come largest first": ":r] → -r:]",
+        "the singular values are missing: scale the columns of B by s": " * s[:r] → ",
+        "s went into both factors, so it is squared in the product": ", Vh[:r] → , s[:r, None] * Vh[:r]",
+        "B A has the right shapes": "Vh[:r] → Vh[:, :r].T",
+        NOTHING: "return → _ =",
     },
     done="right: r(d + k) numbers, and nothing of that rank comes closer",
 )

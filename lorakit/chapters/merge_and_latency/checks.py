@@ -8,52 +8,37 @@ from transformers.pytorch_utils import Conv1D
 
 from lorakit import by_hand
 from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
+from lorakit.show.mistakes import mistakes
 from lorakit.show.quiz import read_quiz
 
 # 09.1 -- merge and unmerge a model
 
 
-def _unmerge_by_subtracting(model, kept):
-    with torch.no_grad():
-        for path, (layer, _) in kept.items():
-            by_hand.weight_of(layer.base).sub_(layer.delta_weight())
-            by_hand.put(model, path, layer)
-
-
-def _merge_variant(change, replace=True, copy=True):
-    """`merge` with one bug: another sum, the layers left in place, or the weight kept by reference."""
-
-    @torch.no_grad()
-    def merge(model):
-        kept = {}
-        for path, layer in by_hand.lora_layers(model).items():
-            W = by_hand.weight_of(layer.base)
-            kept[path] = layer, W.clone() if copy else W
-            change(W, layer)
-            if replace:
-                by_hand.put(model, path, layer.base)
-        return kept
-
-    return merge, by_hand.unmerge
-
-
-def _add(W, layer):
-    W += layer.delta_weight()
+_MERGES = mistakes(
+    by_hand.merge,
+    {
+        "missing the scaling": "layer.delta_weight() → layer.lora_B @ layer.lora_A",
+        "the sign is wrong": "W += → W -=",
+        "still stands in the model": "put(model, path, layer.base) → pass",
+        "kept by reference": "W.clone() → W",
+        "returns None": "return kept → return None",
+    },
+)
+_UNMERGES = mistakes(
+    by_hand.unmerge,
+    {
+        "subtracting leaves the rounding behind": "copy_(W0) → sub_(layer.delta_weight())",
+        "the layers are not back": "put(model, path, layer) → pass",
+    },
+)
 
 
 @check(
     "09.1",
     "merge and unmerge",
     right=(by_hand.merge, by_hand.unmerge),
-    wrong={
-        "missing the scaling": _merge_variant(lambda W, layer: W.add_(layer.lora_B @ layer.lora_A)),
-        "the sign is wrong": _merge_variant(lambda W, layer: W.sub_(layer.delta_weight())),
-        "still stands in the model": _merge_variant(_add, replace=False),
-        "subtracting leaves the rounding behind": (by_hand.merge, _unmerge_by_subtracting),
-        "kept by reference": _merge_variant(_add, copy=False),
-        "returns None": (lambda model: None, by_hand.unmerge),
-        "the layers are not back": (by_hand.merge, lambda model, kept: None),
-    },
+    wrong={words: (merge, by_hand.unmerge) for words, merge in _MERGES.items()}
+    | {words: (by_hand.merge, unmerge) for words, unmerge in _UNMERGES.items()},
     done="right, bit for bit. lorakit keeps the old weight by reference and swaps tensors, which takes no time at all",
 )
 def merging(answer):
@@ -118,36 +103,18 @@ def _fair(base, other, rounds, clock):
     return statistics.median(_time(other, clock) / _time(base, clock) for _ in range(rounds))
 
 
-def _in_blocks(base, other, rounds, clock):
-    base(), other()
-    first = [_time(base, clock) for _ in range(rounds)]
-    return statistics.median(_time(other, clock) for _ in range(rounds)) / statistics.median(first)
-
-
-def _mean(base, other, rounds, clock):
-    base(), other()
-    return statistics.fmean(_time(other, clock) / _time(base, clock) for _ in range(rounds))
-
-
-def _cold(base, other, rounds, clock):
-    ratios = [_time(other, clock) / _time(base, clock) for _ in range(rounds)]
-    return ratios[0]
-
-
-def _upside_down(base, other, rounds, clock):
-    base(), other()
-    return statistics.median(_time(base, clock) / _time(other, clock) for _ in range(rounds))
-
-
 @check(
     "09.2",
     "time two jobs fairly",
     right=_fair,
     wrong={
-        "one after the other": _in_blocks,
-        "one disturbed run moves a mean": _mean,
-        "the first run of a job is slower": _cold,
-        "upside down": _upside_down,
+        "one after the other": (
+            "/ _time(base, clock) → / statistics.median(first)",
+            "return → first = [_time(base, clock) for _ in range(rounds)]\n    return",
+        ),
+        "one disturbed run moves a mean": "median → fmean",
+        "the first run of a job is slower": "base(), other() → pass",
+        "upside down": "_time(other, clock) / _time(base, clock) → _time(base, clock) / _time(other, clock)",
         NOTHING: lambda base, other, rounds, clock: None,
         "each job must run in every round": lambda base, other, rounds, clock: 1.1,
     },
@@ -179,21 +146,31 @@ verdict = check_examples(
     "09.3",
     "slower, faster or noise",
     right=_verdict,
-    inputs=[(1.08, 1.12, 0.03), (0.99, 1.05, 0.03), (1.01, 1.02, 0.03), (0.90, 0.95, 0.03), (1.02, 1.20, 0.03),
-            (0.80, 1.30, 0.03), (0.96, 0.98, 0.03)],
+    inputs=[
+        (1.08, 1.12, 0.03),
+        (0.99, 1.05, 0.03),
+        (1.01, 1.02, 0.03),
+        (0.90, 0.95, 0.03),
+        (1.02, 1.20, 0.03),
+        (0.80, 1.30, 0.03),
+        (0.96, 0.98, 0.03),
+    ],
     wrong={
-        "the noise floor was left out: the base against itself differs by as much": lambda low, high, noise: (
-            "slower" if low > 1 else "faster" if high < 1 else "noise"
+        "the noise floor was left out: the base against itself differs by as much": (
+            "1 + noise → 1",
+            "1 - noise → 1",
         ),
-        "the middle is not enough: the whole interval must lie beyond the noise": lambda low, high, noise: (
-            "slower" if (low + high) / 2 > 1 + noise else "faster" if (low + high) / 2 < 1 - noise else "noise"
+        "the middle is not enough: the whole interval must lie beyond the noise": (
+            "low > → (low + high) / 2 >",
+            "high < → (low + high) / 2 <",
         ),
         "that is the optimist's end of the interval: for slower, its lower end must be beyond": (
-            lambda low, high, noise: "slower" if high > 1 + noise else "faster" if low < 1 - noise else "noise"
+            "if low > → if high >",
+            "if high < → if low <",
         ),
-        "a job can be faster than the base, too": lambda low, high, noise: "slower" if low > 1 + noise else "noise",
+        "a job can be faster than the base, too": "if high < 1 - noise → if False",
     },
     done="right: a difference counts when all of its interval lies beyond what the base differs from itself",
-)  # fmt: skip
+)
 
 quiz = read_quiz("09", __file__)

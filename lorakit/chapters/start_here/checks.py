@@ -63,30 +63,10 @@ def small_model() -> nn.Module:
     return model
 
 
-def _has_lora(module) -> bool:
-    return hasattr(module, "lora_A")
-
-
 def _take_out(model):
     for path, module in list(model.named_modules()):
-        if _has_lora(module):
+        if hasattr(module, "lora_A"):
             by_hand.put(model, path, module.base)
-
-
-def _switch_off(model):
-    for layer in by_hand.lora_layers(model).values():
-        layer.scaling = 0.0
-
-
-def _take_out_of_the_top(model):
-    for name, module in list(model.named_children()):
-        if _has_lora(module):
-            setattr(model, name, module.base)
-
-
-def _put_new_layers(model):
-    for path, layer in by_hand.lora_layers(model).items():
-        by_hand.put(model, path, nn.Linear(layer.base.in_features, layer.base.out_features))
 
 
 @check(
@@ -94,10 +74,14 @@ def _put_new_layers(model):
     "LoRA taken out again",
     right=_take_out,
     wrong={
-        "scaling 0 only silences them": _switch_off,
-        "only those at the top were found: `model.named_modules()` goes deeper": _take_out_of_the_top,
-        "the outputs are not the base's: put back each layer's own `base`": _put_new_layers,
-        "the outputs are not the base's: put back": by_hand.merge,
+        "scaling 0 only silences them": "by_hand.put(model, path, module.base) → module.scaling = 0.0",
+        "only those at the top were found: `model.named_modules()` goes deeper": "named_modules → named_children",
+        "the outputs are not the base's: put back each layer's own `base`": (
+            "module.base) → nn.Linear(module.base.in_features, module.base.out_features))"
+        ),
+        "the outputs are not the base's: put back": (
+            "by_hand.put( → module.base.weight.data += module.delta_weight(); by_hand.put("
+        ),
     },
     done="right: nothing of LoRA is left, and the base is what it was, bit for bit",
 )
@@ -118,37 +102,22 @@ def taken_out(answer):
     )
 
 
-def _strength(new):
-    """An answer to 00.3 that sets every layer's scaling to new(layer, strength)."""
-
-    def set_strength(model, strength):
-        for layer in by_hand.lora_layers(model).values():
-            layer.scaling = new(layer, strength)
-
-    return set_strength
-
-
-def _scale_B(model, strength):
-    for layer in by_hand.lora_layers(model).values():
-        layer.lora_B.data *= strength
-
-
-def _strength_of_the_top(model, strength):
-    for layer in model.children():
-        if _has_lora(layer):
+def _set_strength(model, strength):
+    for layer in model.modules():
+        if hasattr(layer, "lora_A"):
             layer.scaling = strength * layer.alpha / layer.r
 
 
 @check(
     "00.3",
     "the dial",
-    right=_strength(lambda layer, strength: strength * layer.alpha / layer.r),
+    right=_set_strength,
     wrong={
-        "a second call multiplies what the first one left": _strength(lambda layer, strength: strength * layer.scaling),
-        "at strength 1 the scaling must be alpha / r": _strength(lambda layer, strength: strength),
-        "the / r is missing": _strength(lambda layer, strength: strength * layer.alpha),
-        "A and B must stay as they were learnt": _scale_B,
-        "some layers kept their strength": _strength_of_the_top,
+        "a second call multiplies what the first one left": "layer.alpha / layer.r → layer.scaling",
+        "at strength 1 the scaling must be alpha / r": " * layer.alpha / layer.r → ",
+        "the / r is missing": " / layer.r → ",
+        "A and B must stay as they were learnt": "layer.scaling = strength → layer.lora_B.data *= strength",
+        "some layers kept their strength": "model.modules() → model.children()",
     },
     done="right: 0 is the base, 1 the model as trained, and A and B are never touched",
 )
