@@ -9,7 +9,6 @@ from lorakit.show.diagrams import lora_diagram
 from lorakit.show.exercises import Wrong, check, check_examples, expect, same
 from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
 from lorakit.show.my_lora import my_lora
-from lorakit.show.order import run_first
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
 from lorakit.show.scores import student
@@ -33,7 +32,6 @@ __all__ = [
     "my_lora",
     "png",
     "progress",
-    "run_first",
     "same",
     "student",
 ]

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lorakit.core.errors import LoRAError
 from lorakit.study.rank import Factors
-from lorakit.study.subspace import random_directions
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,6 @@ def random_coupling(norm: float, shape: tuple[int, int], r: int) -> float:
     Each of W's d k squared entries, in any basis, holds 1 / (d k) of ‖W‖²_F on average, and r² of them are counted.
     """
     return norm * r / (shape[0] * shape[1]) ** 0.5
-
-
-def sampled_random_coupling(W: Tensor, r: int, draws: int = 100, seed: int = 0) -> float:
-    """`random_coupling` by trying it out: root mean square over `draws` random pairs U (d, r), V (k, r)."""
-    seeds = range(2 * seed * draws, 2 * (seed + 1) * draws, 2)
-    pairs = ((random_directions(W.shape[0], r, s), random_directions(W.shape[1], r, s + 1)) for s in seeds)
-    return (sum(coupling(W, U, V) ** 2 for U, V in pairs) / draws) ** 0.5
 
 
 def amplification(W: Tensor, delta: Factors, r: int) -> Amplification:

@@ -1,7 +1,6 @@
 """What rank a matrix has, how much of it few directions hold, and what a low-rank copy costs to store.
 
 Every function takes either a matrix `W` (d, k) or its singular values `s` (min(d, k),), largest first.
-Spectra are computed in float64 where precision decides the answer (the numerical rank).
 """
 
 from dataclasses import dataclass
@@ -13,37 +12,6 @@ from torch import Tensor
 def singular_values(W: Tensor) -> Tensor:
     """Singular values of W (d, k), largest first, in float64: (min(d, k),)."""
     return torch.linalg.svdvals(W.detach().double())
-
-
-def numerical_rank(W: Tensor, tolerance: float | None = None) -> int:
-    """Number of singular values of W (d, k) above `tolerance` × the largest one.
-
-    The default tolerance, max(d, k) × eps of W's own dtype, is the usual one (MATLAB, NumPy, Golub & Van Loan §5.4):
-    below it a singular value cannot be told from rounding.
-    """
-    s = singular_values(W)
-    if tolerance is None:
-        tolerance = max(W.shape) * torch.finfo(W.dtype).eps
-    return int((s > tolerance * s[0]).sum())
-
-
-def stable_rank(s: Tensor) -> float:
-    """‖W‖²_F / ‖W‖²_2 from the singular values `s`: between 1 and the rank, and unmoved by tiny singular values.
-
-    Source: Rudelson & Vershynin 2007. A matrix of n equal singular values has stable rank n.
-    """
-    s = s.double()
-    return 0.0 if s[0] == 0 else float((s**2).sum() / s[0] ** 2)
-
-
-def entropy_rank(s: Tensor) -> float:
-    """exp(entropy of s / Σs) from the singular values `s`: how many directions share the weight evenly.
-
-    Source: Roy & Vetterli 2007, "The effective rank". Between 1 and the rank; n equal singular values give n.
-    """
-    p = s.double() / s.double().sum()
-    p = p[p > 0]  # 0 log 0 = 0
-    return float(torch.exp(-(p * p.log()).sum()))
 
 
 def energy(s: Tensor) -> Tensor:
@@ -62,16 +30,6 @@ def rank_for_energy(s: Tensor, share: float) -> int:
     if not 0 < share <= 1:
         raise ValueError(f"share must be above 0 and at most 1, got {share}")
     return min(int((energy(s) < share - 1e-12).sum()) + 1, len(s))
-
-
-def best_approximation(W: Tensor, k: int) -> Tensor:
-    """The closest matrix to W (d, k') of rank at most `k`, in Frobenius and spectral norm (Eckart & Young 1936)."""
-    return Factors.of(W).approximation(k)
-
-
-def low_rank_values(d: int, k: int, r: int) -> int:
-    """Numbers stored for B (d, r) and A (r, k) together: r (d + k)."""
-    return r * (d + k)
 
 
 def break_even_rank(d: int, k: int) -> float:
@@ -126,4 +84,4 @@ class Factors:
         rows, columns = self.shape
         kept = energy_in_top(self.s, k)
         dropped = self.s[k:].double().square().sum() / self.s.double().square().sum()
-        return Truncation(k, low_rank_values(rows, columns, k), rows * columns, kept, float(dropped.sqrt()))
+        return Truncation(k, k * (rows + columns), rows * columns, kept, float(dropped.sqrt()))

@@ -1,4 +1,4 @@
-"""The weight matrices of a whole model, and what training changed in each, by name.
+"""The weight matrices of a whole model, by name.
 
 A matrix is always (out, in) here, the paper's (d, k). GPT-2's Conv1D stores its weight as (in, out): it is turned
 round. A fused c_attn is listed whole and as its q, k and v, which a spectrum of the whole mixes.
@@ -29,10 +29,3 @@ def weight_matrices(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name == "c_attn":
             matrices |= {f"{path}.{part}": piece for part, piece in zip(SLICES, W.chunk(len(SLICES)), strict=True)}
     return matrices
-
-
-def weight_updates(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """ΔW = after − before for every weight matrix that has changed, by name, (out, in), from parameters as above."""
-    W0, W1 = weight_matrices(before), weight_matrices(after)
-    deltas = {name: W1[name] - W for name, W in W0.items()}
-    return {name: delta for name, delta in deltas.items() if delta.any()}
