@@ -1,11 +1,6 @@
 """What a training run recorded, as plain data."""
 
-import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-
-from lorakit.core.errors import LoRAError
-from lorakit.files.folder import replace_files
+from dataclasses import dataclass, field
 
 
 @dataclass
@@ -37,23 +32,6 @@ class History:
         """Steps and values of one recorded quantity, for the steps that have it: ready to plot."""
         rows = [row for row in self.rows if name in row]
         return [row["step"] for row in rows], [row[name] for row in rows]
-
-    def to_json(self, path: str | Path) -> None:
-        """Write the history, whole or not at all. Raises LoRAError, the old file untouched, where that fails."""
-        path = Path(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_files(path.parent, {path.name: (json.dumps(asdict(self), indent=1) + "\n").encode()})
-        except OSError as error:
-            raise LoRAError(f"cannot write the history to {path}: {error}") from error
-
-    @classmethod
-    def from_json(cls, path: str | Path) -> "History":
-        """Read what `to_json` wrote; floats come back bit for bit. Raises LoRAError where it is no history."""
-        try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise LoRAError(f"{path} cannot be read as a history: {error}") from error
 
     def __repr__(self) -> str:
         if not self.rows:

@@ -3,11 +3,12 @@
 import argparse
 import json
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import lorakit as lk
 from lorakit import lab
+from lorakit.files.folder import replace_files
 from lorakit.lab.many.processes import this_process
 from lorakit.lab.settings import Settings
 from lorakit.lab.tasks import TASKS
@@ -136,7 +137,7 @@ def scores(title: str, model, tokenizer, task: lab.Task, options: argparse.Names
 
 
 def save(model, tokenizer, history: lab.History, options: argparse.Namespace) -> None:
-    history.to_json(options.out / "history.json")
+    replace_files(options.out, {"history.json": (json.dumps(asdict(history), indent=1) + "\n").encode()})
     if options.full:
         model.save_pretrained(options.out / "model")
         tokenizer.save_pretrained(options.out / "model")

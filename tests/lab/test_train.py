@@ -38,7 +38,7 @@ def test_it_trains_scores_and_saves_an_adapter_that_loads(command, capsys):
     scores = json.loads((command.out / "scores.json").read_text())
     assert lab.mean_loss(model, tokenizer, EXAMPLES) == pytest.approx(scores["after"]["loss"], rel=1e-5)
     assert scores["after"]["loss"] != scores["before"]["loss"]
-    assert len(lab.History.from_json(command.out / "history.json").rows) == 3
+    assert len(json.loads((command.out / "history.json").read_text())["rows"]) == 3
 
 
 def test_full_fine_tuning_saves_a_model(command, capsys):
@@ -49,12 +49,16 @@ def test_full_fine_tuning_saves_a_model(command, capsys):
     assert lab.mean_loss(model, tokenizer, EXAMPLES) == pytest.approx(scores["after"]["loss"], rel=1e-5)
 
 
+def losses(folder):
+    return [row["loss"] for row in json.loads((folder / "history.json").read_text())["rows"]]
+
+
 def test_it_resumes(command):
     assert command("--steps", "4", "--schedule", "constant") == 0
-    whole = lab.History.from_json(command.out / "history.json").losses
+    whole = losses(command.out)
     assert command("--steps", "2", "--schedule", "constant") == 0
     assert command("--steps", "4", "--schedule", "constant", "--resume") == 0
-    assert lab.History.from_json(command.out / "history.json").losses == whole
+    assert losses(command.out) == whole
 
 
 @pytest.mark.parametrize(

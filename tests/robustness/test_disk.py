@@ -75,7 +75,6 @@ def test_a_file_that_may_not_grow_fails_the_save_for_real(model, tmp_path, size)
         for save in (
             lambda: lk.save_adapter(model, tmp_path),
             lambda: checkpoint.save_checkpoint(tmp_path / "run", parameters, optimizer, {"rows": []}),
-            lambda: lab.History(rows=[{"step": n} for n in range(1000)]).to_json(tmp_path / "history.json"),
             lambda: append(rows, {"run": "x" * 5000}),
         ):
             with pytest.raises(LoRAError, match="File too large"):
@@ -99,7 +98,6 @@ def test_a_file_in_the_place_of_a_folder_and_a_folder_in_the_place_of_a_file(mod
     for folder, save in (
         ("adapter/adapter_config.json", lambda: lk.save_adapter(model, tmp_path / "adapter")),
         ("rows.jsonl", lambda: append(tmp_path / "rows.jsonl", {})),
-        ("history.json", lambda: lab.History().to_json(tmp_path / "history.json")),
     ):
         (tmp_path / folder).mkdir(parents=True)
         with pytest.raises(LoRAError, match=folder.partition("/")[0]):
