@@ -27,9 +27,7 @@ ALIASES = {
     "mlp": r"mlp|mlp\.((shared_experts?|experts\.\d+)\.)?[^.]+|fc1|fc2|ffn\.lin[12]|DenseReluDense\.[^.]+"
     r"|layer\.\d+\.(intermediate|output)\.dense",
 }
-# Other projections that hold q, k and v: head after head (GPT-NeoX, BLOOM), or in widths of their own (Phi-3, Falcon).
-FUSED = re.compile(r"query_key_value|qkv_proj|qkv|Wqkv|W_pack|c_attn")
-# They call it c_attn too, and as wide, but put each head's rows of q, k and v together: a third of it is no "q".
+# These call it c_attn too, and as wide, but put each head's rows of q, k and v together: a third of it is no "q".
 INTERLEAVED = ("GPTBigCodeAttention",)
 
 
@@ -100,7 +98,9 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
         else:
             found = [(path, piece) for path, piece in pieces if _fits(f"{path}.{piece}" if piece else path, target)]
         if not found:
-            raise LoRAError(_no_match(target, modules, projections))
+            leaves = sorted({path.rpartition(".")[2] for path in projections})
+            have = ", ".join(leaves) or "none at all"
+            raise LoRAError(f'target "{target}" fits no projection (nn.Linear or Conv1D) of this model; it has: {have}')
         for path, piece in found:
             chosen.setdefault(path, set()).add(piece)
     broad = {"mlp", "all-linear"} & set(targets)
@@ -146,22 +146,6 @@ def endings(path: str) -> list[str]:
 def above(path: str) -> list[str]:
     """The path and the paths of the modules it is inside: "a.b.c" -> ["a", "a.b", "a.b.c"]."""
     return [path[:i] for i, letter in enumerate(path) if letter == "."] + [path]
-
-
-def _no_match(target: str, modules: dict, projections: dict) -> str:
-    named = [path for path in modules if path and matches_name(path, target)]
-    if named and not any(path in projections for path in named):
-        kind = type(modules[named[0]]).__name__
-        return f'target "{target}" is of type {kind}: LoRA here adapts nn.Linear and Conv1D projections only'
-    leaves = sorted({path.rsplit(".", 1)[-1] for path in projections})
-    base, _, piece = target.rpartition(".")
-    fused = base if base in leaves else next((leaf for leaf in leaves if FUSED.fullmatch(leaf)), None)
-    if piece in SLICES and fused:
-        return (
-            f'"{target}" is a slice of {fused}, which in this model does not hold q, k and v side by side, each as '
-            f'wide as its input: adapt the whole of it with targets=("{fused}",)'
-        )
-    return f'target "{target}" fits no projection of this model; it has: {", ".join(leaves) or "none at all"}'
 
 
 def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:

@@ -155,34 +155,22 @@ def _fill(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
 def _without_the_base(model: nn.Module, tensors: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor]:
     """A file's tensors without those of the base that PEFT saves along: of adapted heads and of resized vocabularies.
 
-    Raises LoRAError where they are not this base's, and for what LoRA here does not adapt.
+    Raises LoRAError where they are not this base's.
     """
     modules = dict(base_modules(model))
     ends = [getattr(model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
     base = {f"{path}.weight": m.weight for path, m in modules.items() if m in ends and "weight" in m._parameters}
     adapted = {key.partition(".lora_")[0] for key in own if ".lora_" in key}
     base |= {f"{path}.base_layer.weight": m.weight for path, m in modules.items() if path in adapted}
-    kept = dict(tensors)
-    for key in sorted(tensors.keys() - own.keys()):
-        where = key.partition(".lora_")[0]
-        if ".lora_embedding_" in key:
-            raise LoRAError(f"the file holds LoRA on an embedding ({where}): lorakit adapts nn.Linear and Conv1D only")
-        if re.search(r"\.experts\.\d+\.", key) and where not in modules:
-            raise LoRAError(f"the file adapts single experts ({where}), which this model holds in one tensor together")
-        if key not in base:
-            continue
-        there, here = kept.pop(key), base[key]
-        if there.shape != here.shape:
-            raise LoRAError(
-                f"the file also holds {key}, with {len(there)} rows where this model has {len(here)}: the vocabulary "
-                f"was resized before training. Call model.resize_token_embeddings({len(there)}) first"
-            )
-        if not torch.equal(here, there.to(here)):
+    for key in sorted((tensors.keys() - own.keys()) & base.keys()):
+        there, here = tensors[key], base[key]
+        if there.shape != here.shape or not torch.equal(here, there.to(here)):
+            resized = f" (resize_token_embeddings({len(there)}) first?)" if len(there) != len(here) else ""
             raise LoRAError(
                 f"the file also holds the base's own {key}, with other values than here: the base was changed before "
-                "the adapter was trained, or with it. Load that base, or put the file's values into this one first"
+                f"the adapter was trained, or with it. Load that base{resized}"
             )
-    return kept
+    return {key: value for key, value in tensors.items() if key in own or key not in base}
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:
@@ -196,26 +184,17 @@ def _few(names: list[str]) -> str:
     return ", ".join(name[:120] for name in names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4) or "none"
 
 
-# What people take for an adapter's folder, by a file in it.
-ELSE = {
-    "model*.safetensors": "a whole model lies there, saved by save_pretrained (while an adapter was in it?): "
-    "lk.save_adapter writes an adapter",
-    "adapters.safetensors": "this is an adapter of MLX, with its own names and shapes: convert it to PEFT's there",
-    "pytorch_lora_weights.safetensors": "this is an adapter of diffusers, which lorakit does not read",
-    "checkpoint-*": "a Trainer wrote there: name one of its checkpoint-… folders, if an adapter was saved in it",
-}
-
-
 def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a folder's safetensors file; those of PEFT's older pickle, read as data only."""
     path = folder / WEIGHTS
     if not path.is_file():
         if (folder / PICKLE).is_file():
             return read_tensors(folder / PICKLE), {}
-        why = next((f": {why}" for file, why in ELSE.items() if any(folder.glob(file))), "")
-        if not folder.exists():
-            why = ": there is no such folder. From the Hub, fetch it first: hf download NAME --local-dir FOLDER"
-        raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}{why}")
+        if not folder.is_dir():
+            raise LoRAError(
+                f"no adapter in {folder}: no such folder. From the Hub: hf download NAME --local-dir FOLDER"
+            )
+        raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}, only: {_few(sorted(os.listdir(folder)))}")
     try:
         data = path.read_bytes()  # once: between two looks another process may replace the file
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

@@ -42,9 +42,9 @@ def test_slices_are_in_the_models_order_whatever_the_order_of_names():
     assert adapter.pieces == [(slice(48, 72), slice(0, 1), slice(0, 24))]
 
 
-@pytest.mark.parametrize(("kind", "target", "of_type"), [("gpt2", "wte", "Embedding"), ("vit", "projection", "Conv2d")])
-def test_what_is_no_projection_is_refused_by_its_type(kind, target, of_type):
-    with pytest.raises(LoRAError, match=f'target "{target}" is of type {of_type}: LoRA here adapts nn.Linear'):
+@pytest.mark.parametrize(("kind", "target"), [("gpt2", "wte"), ("vit", "projection")])
+def test_what_is_no_projection_is_refused(kind, target):
+    with pytest.raises(LoRAError, match=rf'"{target}" fits no projection \(nn.Linear or Conv1D\)'):
         find_targets(build(kind), (target,))
 
 
@@ -67,10 +67,10 @@ INTERLEAVED += [("bigcode", "c_attn", piece) for piece in ("q", "k", "v", "c_att
 
 
 @pytest.mark.parametrize(("kind", "fused", "target"), INTERLEAVED)
-def test_a_projection_that_interleaves_heads_has_no_slices_and_says_so(kind, fused, target):
+def test_a_projection_that_interleaves_heads_has_no_slices(kind, fused, target):
     """Head after head, each with its rows of q, k and v: the first third of the rows is not q."""
     model = build(kind)
-    with pytest.raises(LoRAError, match=rf'does not hold q, k and v .* targets=\("{fused}",\)'):
+    with pytest.raises(LoRAError, match=f"fits no projection .* it has: .*{fused}"):
         find_targets(model, (target,))
     assert len(find_targets(model, (fused,))) == 2
 
@@ -81,7 +81,7 @@ def test_a_fused_projection_of_another_layout_has_no_slices():
             super().__init__()
             self.c_attn = nn.Linear(6, 12)  # grouped queries: 6 + 3 + 3
 
-    with pytest.raises(LoRAError, match="does not hold q, k and v"):
+    with pytest.raises(LoRAError, match="fits no projection"):
         lk.inject(Fused(), LoRAConfig(r=2, targets=("c_attn.q",)))
     with pytest.raises(LoRAError):
         lk.inject(Fused(), LoRAConfig(r=2, targets=("q",)))
