@@ -6,6 +6,7 @@ from torch.nn.functional import cross_entropy
 
 from lorakit import lab
 from lorakit.core.errors import LoRAError
+from lorakit.lab.tasks.task import encode_all
 
 PROMPTS = ["a:", "a longer prompt than the others:", "mid one:", "abc", "zz zz zz zz:", "q"]
 
@@ -67,7 +68,7 @@ def test_the_loss_is_the_plain_mean_over_answer_tokens_whatever_the_batch(tiny_m
     total, count = 0.0, 0
     with torch.no_grad():
         for example in examples:  # the definition, one example at a time, from the full logits
-            (encoded,) = lab.encode_all([example], tiny_tokenizer)
+            (encoded,) = encode_all([example], tiny_tokenizer)
             logits = tiny_model(torch.tensor([encoded.ids])).logits[0, :-1]
             losses = cross_entropy(logits, torch.tensor(encoded.labels[1:]), reduction="none")
             total, count = total + losses.sum().item(), count + len(example.answer) + 1

@@ -2,7 +2,7 @@
 
 import torch
 
-from lorakit.lab.bases.errors import BaseModelError
+from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.load import load_base
 
 
@@ -13,7 +13,7 @@ def minilm_at_hand(labels: int = 2, seed: int = 0):
     """
     try:
         return load_base("minilm", kind="classifier", labels=labels, seed=seed, device="cpu")
-    except BaseModelError:
+    except LoRAError:
         from transformers import BertConfig, BertForSequenceClassification
 
         shape = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}

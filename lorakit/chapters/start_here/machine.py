@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lorakit.lab.bases.errors import BaseModelError
+from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.load import BUNDLED, find_base
 from lorakit.lab.budget import budget
 from lorakit.lab.record import versions
@@ -37,7 +37,7 @@ def look_for(name: str) -> str:
         return _smollm2()
     try:
         place, _ = find_base(name)
-    except BaseModelError:
+    except LoRAError:
         missing = "not in data/: put it back (git checkout), or run `make nano`"
         return f"– {missing if name in BUNDLED else 'no such folder, or no config.json in it'}"
     if Path(place).is_dir():

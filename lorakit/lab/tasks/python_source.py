@@ -30,10 +30,9 @@ MODULES = {
 }
 
 
-def python_source(limit: int | None = None, seed: int = 0, folder: str | Path | None = None) -> Task:
+def python_source(folder: str | Path | None = None) -> Task:
     """2,400 / 300 / 300 functions, judged by likelihood: "bits_per_byte" of the bodies.
 
-    limit    training functions to take, the first so many of an order that `seed` gives; None: all
     folder   where the standard library lies; None: this Python's own
 
     The prompt is the signature up to its colon, the answer the body, so that prompt + answer is the source without
@@ -58,8 +57,7 @@ def python_source(limit: int | None = None, seed: int = 0, folder: str | Path | 
             )
         # By a hash of the text rather than by a shuffle: a function that one version of Python has and another has
         # not then moves no other from its place.
-        splits[split] = sorted(examples, key=lambda e: _order(e, seed))[: SIZES[split]]
-    splits["train"] = splits["train"][:limit]
+        splits[split] = sorted(examples, key=_order)[: SIZES[split]]
     note = "bits per byte of function bodies that the base has never seen the like of; lower is better"
     return Task(name="python", metric="bits_per_byte", scorer=None, note=note, **splits)
 
@@ -118,5 +116,5 @@ def _split(node, lines: list[str]) -> tuple[str, str] | None:
     return prompt, "\n" + answer.strip("\n")
 
 
-def _order(example: Example, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}\n{example.prompt}{example.answer}".encode()).digest()
+def _order(example: Example) -> bytes:
+    return hashlib.sha256(f"0\n{example.prompt}{example.answer}".encode()).digest()

@@ -9,7 +9,7 @@ import torch
 from lorakit.chapters.merge_and_latency import explorer as latency_widget
 from lorakit.chapters.merge_and_latency import grid as latency_grid
 from lorakit.chapters.merge_and_latency import plots
-from lorakit.chapters.merge_and_latency.contenders import METHODS, adapted, contenders, gpt2_of_size
+from lorakit.chapters.merge_and_latency.contenders import METHODS, adapted, contenders
 from lorakit.core.errors import LoRAError
 from lorakit.show.style import png
 from lorakit.study.latency import Comparison, Latency
@@ -98,8 +98,6 @@ def test_contenders_share_the_base_and_compute_what_they_should(make_tiny):
     assert everyone["unmerged"].lm_head.weight.data_ptr() == base.lm_head.weight.data_ptr()
     with pytest.raises(LoRAError, match="method must be one of"):
         adapted(base, "nothing")
-    with pytest.raises(LoRAError, match="size must be one of"):
-        gpt2_of_size("1B")
 
 
 def test_a_cell_is_measured_and_a_recorded_one_is_not_measured_again(make_tiny, tmp_path, monkeypatch):

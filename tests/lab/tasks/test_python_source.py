@@ -71,10 +71,6 @@ def test_no_module_and_no_function_is_in_two_splits(task):
         assert {example.info["module"] for example in task.split(split)} <= set(names.split())
 
 
-def test_the_order_is_the_seeds(task):
-    assert python_source(limit=10, seed=1).train != task.train[:10]
-
-
 def test_a_missing_module_is_no_error_and_no_source_at_all_is(tmp_path):
     for name in ("wave", "heapq", "xml"):
         (tmp_path / f"{name}.py").write_text(SOURCE.replace("first", name), encoding="utf-8")

@@ -5,7 +5,7 @@ import torch
 
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab.tasks.task import IGNORED, batch_indices, encode_all, encode_prompts
+from lorakit.lab.tasks.task import IGNORED, batch_indices, collate, encode_all, encode_prompts
 
 EXAMPLE = lab.Example("question: 2 + 2?\nanswer:", " four", {})
 
@@ -44,7 +44,7 @@ def test_a_prompt_never_ends_with_the_end_of_text_token(tiny_tokenizer):
 
 def test_collate_pads_on_the_right_and_masks_the_padding(tiny_tokenizer):
     rows = encode_all([EXAMPLE, lab.Example("q:", " a")], tiny_tokenizer)
-    batch = lab.collate(rows, tiny_tokenizer.pad_token_id)
+    batch = collate(rows, tiny_tokenizer.pad_token_id)
     short = len(rows[1].ids)
     assert {tensor.shape for tensor in batch.values()} == {torch.Size([2, len(rows[0].ids)])}
     assert batch["attention_mask"].sum(dim=1).tolist() == [len(row.ids) for row in rows]

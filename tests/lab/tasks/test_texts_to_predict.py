@@ -29,11 +29,6 @@ def test_no_text_is_there_twice_in_one_split_or_in_two(task):
     assert len(set(texts)) == len(texts)
 
 
-def test_limit_takes_the_first_texts(task):
-    few = TASKS[task.name](limit=10)
-    assert few.train == task.train[:10] and few.test == task.test
-
-
 def test_nano_reads_every_text_within_its_context_and_loses_nothing(task):
     model, tokenizer = load_base("nano", device="cpu")
     examples = task.train + task.validation + task.test
