@@ -51,12 +51,9 @@ browser-where-possible: setup
 	@if $(BIN)/python tests/browser/chromium.py $(if $(CI),,--find) >/dev/null 2>&1; then $(MAKE) --no-print-directory test-browser; \
 	else echo "no Chromium: the chapters were not opened in a browser (make test-browser installs one)"; fi
 
-# tests/support/guard: no network, and no file written outside the project.
+# conftest.py gives it its budget, its workbook and a guard: no network, and no file written outside the project.
 notebooks-test: setup  ## run every notebook and compare its outputs
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_BUDGET=fast LORAKIT_WORKBOOK=$(CURDIR)/.cache/workbook \
-	  PYTHONPATH=$(CURDIR)/tests/support/guard LORAKIT_TEST_WRITES=$(CURDIR) \
-	  $(BIN)/python -m pytest --nbval --nbval-current-env \
-	  --nbval-sanitize-with tests/support/nbval_sanitize.cfg -n 2 --dist loadfile notebooks
+	$(BIN)/python -m pytest --nbval -n 2 --dist loadfile notebooks
 
 SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
 soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size, Ray (an hour); rewrites docs/reliability.md

@@ -94,9 +94,10 @@ def client(notebook: NotebookNode, folder: Path) -> NotebookClient:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A kernel's: paths and modules must be the same wherever the tool is called from."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH")]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | more
+    """A kernel's: paths and modules must be the same wherever the tool is called from, and the workbook nobody's."""
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    own = {"LORAKIT_WORKBOOK": str(ROOT / ".cache" / "workbook")}
+    return own | os.environ | {"PYTHONPATH": paths} | more
 
 
 def chosen(names: list[str]) -> list[Path]:

@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from conftest import FLAGS, PROJECTOR
 
 from lorakit.lab.places import RESULTS
 from lorakit.lab.record import write
 from tests.browser.chromium import find
+from tests.browser.conftest import FLAGS, PROJECTOR
 from tests.browser.lab_page import Chapter
 from tests.browser.lab_server import ROOT, lab_server
 
