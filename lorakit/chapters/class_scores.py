@@ -2,7 +2,8 @@
 
     python -m lorakit.chapters.class_scores FOLDER [--json class.json] [--csv class.csv]
 
-FOLDER holds the files `scores*.json` as they were handed in, in any folders below it.
+FOLDER holds the files as they were handed in, in any folders below it and under any name. What is not counted is named:
+files that are no scores, and all but a student's newest.
 """
 
 import argparse
@@ -17,6 +18,9 @@ from lorakit.chapters.rooms import modules
 from lorakit.show.exercises import checks_in
 from lorakit.show.scores import FORMAT
 
+BESIDE = ("student.json", "measured.json", "my_lora.py", ".lock")  # of a workbook that was handed in whole
+MOST_ATTEMPTS, MOST_BYTES, LONGEST_NAME = 1_000_000, 2_000_000, 60
+
 
 @dataclass(frozen=True)
 class Student:
@@ -26,6 +30,7 @@ class Student:
     file: Path
     exercises: dict[str, tuple[bool, int]]
     quizzes: dict[str, int]
+    updated: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,28 @@ def course() -> Course:
     return Course(tuple(exercises), quizzes)
 
 
+def plain(text: str) -> str:
+    """A name or a path as one line of printable characters: nothing in it moves a terminal's cursor or makes a row."""
+    line = " ".join(text.split())
+    return "".join(letter if letter.isprintable() else "�" for letter in line)
+
+
+def name_of(content: dict, file: Path) -> str:
+    """The student's name: from the file, else from what a learning platform put before its name, else its folder."""
+    name = content.get("student") or file.stem.rpartition("scores")[0].rstrip("_- ") or file.parent.name
+    if not isinstance(name, str) or not any(map(str.isalnum, name)):
+        raise ValueError(f"its student should be a name, got {str(name)[:LONGEST_NAME]!r}")
+    return plain(name)[:LONGEST_NAME]
+
+
 def read(file: Path, todo: Course) -> Student:
     """One student's file; only what belongs to the course counts. Raises ValueError that says what is wrong with it.
 
     A quiz is judged again here: a "right" in the file is not believed.
     """
-    content = json.loads(file.read_text(encoding="utf-8"))
+    if file.suffix.lower() != ".json" or file.stat().st_size > MOST_BYTES:
+        raise ValueError("not a .json file, or one too large for scores")
+    content = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"not a file of scores: its format should be {FORMAT!r}")
     parts = {part: content.get(part, {}) for part in ("exercises", "quizzes")}
@@ -60,32 +81,43 @@ def read(file: Path, todo: Course) -> Student:
     for id in todo.exercises:
         if entry := parts["exercises"].get(id):
             attempts = entry.get("attempts_until_passed", entry.get("attempts"))
-            if not isinstance(attempts, int) or attempts < 1:
-                raise ValueError(f"exercise {id} has {attempts!r} attempts")
+            if not isinstance(attempts, int) or not 1 <= attempts <= MOST_ATTEMPTS:
+                raise ValueError(f"exercise {id} has {str(attempts)[:20]!r} attempts")
             exercises[id] = ("passed" in entry, attempts)
     quizzes = {}
     for chapter, questions in todo.quizzes.items():
-        kept = parts["quizzes"].get(chapter, {})
-        quizzes[chapter] = sum(kept.get(q, {}).get("choice") == right for q, right in questions.items())
-    return Student(content.get("student") or file.parent.name, file, exercises, quizzes)
+        chosen = {
+            q: kept.get("choice") for q, kept in parts["quizzes"].get(chapter, {}).items() if isinstance(kept, dict)
+        }
+        quizzes[chapter] = sum(chosen.get(question) == right for question, right in questions.items())
+    return Student(name_of(content, file), file, exercises, quizzes, str(content.get("updated")))
 
 
 def collect(folder: Path, todo: Course) -> tuple[list[Student], dict[Path, str]]:
-    """The students below a folder by name, and the files that could not be read, with the reason."""
-    found, wrong = [], {}
-    for file in sorted(folder.rglob("scores*.json")):
+    """The students below a folder by name, and the files that do not count, with the reason."""
+    found, wrong = {}, {}
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file() or file.name.startswith(".") or file.name.endswith(BESIDE):
+            continue
         try:
-            found.append(read(file, todo))
-        except (ValueError, OSError) as error:
+            new = read(file, todo)
+        except (ValueError, OSError, RecursionError) as error:
             wrong[file] = str(error)
-    return sorted(found, key=lambda student: student.name.casefold()), wrong
+            continue
+        same = found.get(new.name.casefold(), new)
+        newest = max(same, new, key=lambda student: student.updated)
+        found[new.name.casefold()] = newest
+        if same is not new:
+            older = same if newest is new else new
+            wrong[older.file] = f"{new.name} handed in more than once, and {newest.file} is newer or the same"
+    return sorted(found.values(), key=lambda student: student.name.casefold()), wrong
 
 
 def table(students: list[Student], todo: Course) -> pd.DataFrame:
     """A row for each student: for each chapter "passed/of" and "right/of", and the totals as numbers."""
     rows = []
     for student in students:
-        row: dict = {"student": student.name, "file": str(student.file)}
+        row: dict = {"student": student.name, "file": plain(str(student.file))}
         for chapter in todo.quizzes:
             ids = [id for id in todo.exercises if id.startswith(chapter)]
             passed = sum(student.exercises.get(id, (False, 0))[0] for id in ids)
@@ -116,26 +148,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the table as JSON too")
     parser.add_argument("--csv", type=Path, help="write the table as CSV too")
     args = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a console that has not every letter
     if not args.folder.is_dir():
         parser.error(f"{args.folder} is not a folder")
     todo = course()
     students, wrong = collect(args.folder, todo)
-    found = table(students, todo)
-    if students:
-        short = pd.DataFrame(
-            {c: found[f"{c} exercises"] + " " + found[f"{c} quiz"] for c in todo.quizzes}
-            | {f"of {len(todo.exercises)}": found["exercises"]}
-            | {f"of {sum(map(len, todo.quizzes.values()))}": found["quiz"]}
-        ).set_index(found["student"])
-        print(short.to_string())
-        print("(each chapter: exercises passed, questions right at the first choice; then the sums)\n")
-        print(stuck(students).head(8).to_string())
     for file, reason in wrong.items():
-        print(f"not read: {file}: {reason}", file=sys.stderr)
+        print(plain(f"not counted: {file}: {reason}"), file=sys.stderr)
+    if not students:
+        print(f"no scores below {args.folder}: put the students' files workbook/scores-….json there", file=sys.stderr)
+        return 1
+    found = table(students, todo)
+    short = pd.DataFrame(
+        {c: found[f"{c} exercises"] + " " + found[f"{c} quiz"] for c in todo.quizzes}
+        | {f"of {len(todo.exercises)}": found["exercises"]}
+        | {f"of {sum(map(len, todo.quizzes.values()))}": found["quiz"]}
+    ).set_index(found["student"])
+    print(short.to_string())
+    print("(each chapter: exercises passed, questions right at the first choice; then the sums)\n")
+    print(stuck(students).head(8).to_string())
     if args.json:
         args.json.write_text(found.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8")
     if args.csv:
-        found.to_csv(args.csv, index=False)
+        # A spreadsheet would run what begins like a formula, take 1/2 for a day, and UTF-8 without a mark for Latin-1.
+        cells = {r"^([=+\-@])": r"'\1", r"^(\d+)/(\d+)$": r"\1 of \2"}
+        safe = found.astype(str).replace(cells, regex=True)
+        safe.to_csv(args.csv, index=False, encoding="utf-8-sig")
     return 1 if wrong else 0
 
 

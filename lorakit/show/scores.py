@@ -4,6 +4,7 @@ Checks and quizzes keep them by themselves. An attempt counts when it was judged
 choice counts, also after a restart. `student("Ada Lovelace")` once, in any notebook, puts a name on the file.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -17,17 +18,22 @@ NAME = "student.json"
 FORMAT = "lorakit-scores-1"
 
 
-def student(name: str | None = None) -> str:
+def student(name: str = "") -> str:
     """Say who is at work in this workbook; without a name, who it is. Returns the name, "" for nobody.
 
-    LORAKIT_STUDENT comes before it. Each name has a file of its own. Raises ValueError for a name without any letter
-    or digit.
+    LORAKIT_STUDENT comes before it. Each name has a file of its own; what was done before there was any name goes
+    into the first's. Raises ValueError for a name without any letter or digit.
     """
-    if name is not None:
+    if name:
         name = " ".join(str(name).split())
         if not any(letter.isalnum() for letter in name):
             raise ValueError(f"a name needs a letter or a digit, got {name!r}")
+        nameless, own = (workbook.workbook() / file_name(whose) for whose in ("", name))
         workbook.update(NAME, lambda content: content.update(student=name))
+        if nameless.is_file() and not own.exists():
+            with contextlib.suppress(OSError):  # `update` has warned
+                nameless.replace(own)
+            _change("exercises", lambda exercises, now: None)  # puts the name into it
     return os.environ.get("LORAKIT_STUDENT") or workbook.read(NAME).get("student") or ""
 
 
@@ -39,6 +45,12 @@ def file_name(name: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40]
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"scores-{plain + '-' if plain else ''}{digest}.json"
+
+
+def kept(part: str) -> dict:
+    """A part, "exercises" or "quizzes", of the student's file: {} where there is none, or it is no JSON object."""
+    found = workbook.read(file_name(student())).get(part)
+    return found if isinstance(found, dict) else {}
 
 
 def keep_check(id: str, state: str) -> None:
@@ -66,8 +78,7 @@ def keep_choice(chapter: str, question: str, choice: str, right: bool) -> None:
 
 def first_choices(chapter: str) -> dict[str, str]:
     """Question → the choice first made, as kept."""
-    kept = workbook.read(file_name(student())).get("quizzes", {}).get(chapter, {})
-    return {question: entry["choice"] for question, entry in kept.items()}
+    return {question: entry["choice"] for question, entry in kept("quizzes").get(chapter, {}).items()}
 
 
 def _change(part: str, change) -> None:

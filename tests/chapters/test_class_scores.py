@@ -36,6 +36,8 @@ def test_a_class_is_collected_from_nested_folders(tmp_path):
         ({"quizzes": {"01": 3}}, "quizzes"),
         ({"exercises": {"01.1": {"attempts": -1}}}, "attempts"),
         ({"exercises": {"01.1": {"attempts": "9"}}}, "attempts"),
+        ({"exercises": {"01.1": {"attempts": 10**30}}}, "attempts"),
+        ({"student": ["Ada"]}, "should be a name"),
     ],
 )
 def test_a_file_that_was_edited_is_named(tmp_path, change, words):
@@ -59,3 +61,38 @@ def test_the_command_prints_the_class_and_writes_it(tmp_path, capsys):
     (tmp_path / "scores-bad.json").write_text("?")
     assert main([str(tmp_path)]) == 1
     assert "scores-bad.json" in capsys.readouterr().err
+
+
+def test_hand_ins_as_they_come(tmp_path, capsys):
+    """Renamed by a platform, with a BOM, a name that forges a row or a formula, sent twice: none is lost in silence."""
+    folder = tmp_path / "hand ins 日本"
+    folder.mkdir()
+
+    def hand_in(file, student="", at="1", encoding="utf-8"):
+        (folder / file).write_text(json.dumps(GOOD | {"student": student, "updated": at}), encoding=encoding)
+
+    hand_in("Bob_12345_assignsubmission_file_scores.json", encoding="utf-8-sig")
+    hand_in("forged.json", "=HYPERLINK(0)\x1b[2J\nEve  20\ud800")
+    for at in "132":
+        hand_in(f"Ada_{at}_scores-ada.json", "Ada", at)
+    hand_in("measured.json")  # lies beside the scores
+    (folder / "scores.zip").write_bytes(b"PK")
+    (folder / "deep.json").write_text("[" * 100_000)
+    students, wrong = collect(folder, TODO)
+    assert [s.name for s in students] == ["=HYPERLINK(0)�[2J Eve 20�", "Ada", "Bob_12345_assignsubmission_file"]
+    assert students[1].updated == "3"
+    assert {file.name for file in wrong} == {
+        "scores.zip",
+        "deep.json",
+        "Ada_1_scores-ada.json",
+        "Ada_2_scores-ada.json",
+    }
+    assert main([str(folder), "--csv", str(tmp_path / "c.csv")]) == 1
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out and "scores.zip" in shown.err and "Ada_1" in shown.err
+    assert "\n'=HYPERLINK" in (tmp_path / "c.csv").read_text(encoding="utf-8-sig")
+
+
+def test_a_folder_without_scores_is_a_failure(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    assert "no scores below" in capsys.readouterr().err
