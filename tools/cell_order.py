@@ -6,6 +6,7 @@
     back       after that: every quick cell that changes no model, as if it alone were run again after all the others;
                then, bottom up, those that do
     interrupt  in a fresh kernel: every cell that trains is stopped by Ctrl-C halfway, run again, and so to the end
+    go on      in a fresh kernel: the same, but no stopped cell is run again: what follows works with what is there
 
 A cell that is compared by nbval must give its saved outputs each time, compared as nbval compares them. A cell that
 trains must give the same losses each time. Going back up, a cell may also stop and say which cells to run first.
@@ -33,7 +34,7 @@ from nbformat import NotebookNode
 
 from notebooks import ROOT, chosen, client, environment, merged_streams
 
-MODES = ("twice", "back", "interrupt")
+MODES = ("twice", "back", "interrupt", "go on")
 IGNORED = "nbval-ignore-output"
 # What nbval leaves out as well: pictures and widget ids differ without meaning anything.
 SKIPPED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
@@ -152,7 +153,7 @@ class Chapter:
         return None
 
     async def check(self, number: int, turn: str, mode: str, told: bool = False) -> None:
-        """Run a cell and note what differs from its saved outputs, or from its first losses."""
+        """Run a cell and note what differs from its saved outputs, or from its first losses; to go on, errors alone."""
         error = await self.execute(number)
         self.report.runs[mode] += 1
         self.seconds[number] = min(self.took, self.seconds.get(number, self.took))
@@ -163,6 +164,8 @@ class Chapter:
                 self.report.told += 1
                 return
             what = f"{error.ename}: {error.evalue[:300]}"
+        elif mode == "go on":
+            pass
         elif self.compared(number):
             what = first_difference(self.saved[number], plain(outputs))
         elif self.trains(number):
@@ -201,12 +204,14 @@ async def press_ctrl_c(chapter: Chapter, number: int, seconds: float) -> None:
     chapter.report.note(number, "stopped by Ctrl-C", what)
 
 
-async def interrupted(chapter: Chapter, seconds: dict[int, float], known: dict[int, list[str]]) -> None:
-    chapter.losses.update(known)
+async def interrupted(chapter: Chapter, first: Chapter, mode: str) -> None:
+    chapter.losses.update(first.losses)
     for number in chapter.numbers:
-        if chapter.trains(number) and seconds.get(number, 0) > 0.3:
-            await press_ctrl_c(chapter, number, seconds[number])
-        await chapter.check(number, "with Ctrl-C on the way", "interrupt")
+        stops = chapter.trains(number) and first.seconds.get(number, 0) > 0.3
+        if stops:
+            await press_ctrl_c(chapter, number, first.seconds[number])
+        if mode == "interrupt" or not stops:
+            await chapter.check(number, "with Ctrl-C on the way", mode, told=mode == "go on")
 
 
 @contextlib.contextmanager
@@ -224,20 +229,20 @@ async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
     report, started, first = Report(path.name), time.perf_counter(), None
     with own_place() as place:
         settings = {"LORAKIT_WORKBOOK": f"{place}/workbook", "LORAKIT_BUDGET": "fast", "HF_HUB_OFFLINE": "1"}
-        for fresh_kernel in range(1 + ("interrupt" in modes)):
+        for mode in ("twice", *(mode for mode in ("interrupt", "go on") if mode in modes)):
             chapter = Chapter(nbformat.read(path, as_version=4), place / "notebooks", report)
             report.cells = len(chapter.numbers)
             try:
                 async with chapter.client.async_setup_kernel(env=environment(**settings)):
-                    if fresh_kernel:
-                        await interrupted(chapter, first.seconds, first.losses)
+                    if mode != "twice":
+                        await interrupted(chapter, first, mode)
                     else:
                         await twice(chapter)
                         if "back" in modes:
                             await back(chapter)
             except (DeadKernelError, AssertionError) as error:  # nbclient's own clean-up asserts that one lives
                 report.note(-1, "", f"the kernel died: {error}")
-            first = chapter
+            first = first or chapter
     report.seconds = round(time.perf_counter() - started, 1)
     return report
 
