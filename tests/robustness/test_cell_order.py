@@ -5,10 +5,13 @@ Bounded: one chapter, without Ctrl-C. In full (LORAKIT_SOAK=1, about 25 minutes 
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 
+from lorakit import show
 from tests.support.figures import SOAK, record
 from tests.support.percent import from_percent
 
@@ -77,8 +80,24 @@ def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_fou
     assert "other losses" in found[training, "at once again"]
     assert "already has an adapter named 'other'" in found[injecting, "at once again"]
     assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (14, 7, 7)
+    assert report.runs["go on"] == 6  # all but the one that was stopped
     assert report.interrupts >= 1, f"cell {good} trains long enough"
     assert report.told == 1  # back up, after the eject: a cell said which one to run first
+
+
+def test_chapter_00_goes_on_from_a_training_that_was_stopped():
+    def train(*settings):
+        yield from (3.0, 2.0, 1.0)
+        raise KeyboardInterrupt
+
+    code = [cell.source for cell in nbformat.read(*chosen(["00"]), as_version=4).cells if cell.cell_type == "code"]
+    place = next(i for i, source in enumerate(code) if "in train(" in source)
+    names = {"lk": SimpleNamespace(load_base=lambda: (None, None)), "torch": torch, "show": show, "train": train}
+    names |= {"put_in": id, "total": 1, "count": 1, "steps": 100}
+    with pytest.raises(KeyboardInterrupt):
+        exec(code[place], names)
+    exec(code[place + 1], names)
+    assert names["ax"].lines[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
 
 
 def test_chapters_pass_in_every_order():
