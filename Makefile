@@ -22,8 +22,9 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	touch $@
 
 LAB ?=
-lab: setup  ## open the course in JupyterLab, on localhost, with its token (LAB="--no-browser …" adds options)
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 $(LAB) notebooks/00_start_here.ipynb
+OPEN ?= notebooks/00_start_here.ipynb
+lab: setup  ## open the course in JupyterLab, on localhost, with its token (OPEN=student/00_start_here.ipynb, LAB=--no-browser)
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(OPEN) $(LAB)
 
 test: lint unit notebooks-test browser-where-possible  ## lint, unit tests, every notebook under pytest --nbval, and in a browser if there is one
 
@@ -80,8 +81,9 @@ site: setup  ## build the reading copy in build/site: all chapters with their ou
 offline-bundle: site  ## one archive in dist/ for machines without a network: checkout, wheels, site, install scripts
 	$(BIN)/python tools/offline_bundle.py
 
-student-copy: setup  ## write student/: the notebooks without solutions and without the quizzes' answers
-	$(BIN)/python tools/student_copy.py
+STUDENT ?=
+student-copy: setup  ## write student/: the notebooks without solutions and quiz answers (STUDENT="--no-hints --overwrite")
+	$(BIN)/python tools/student_copy.py $(STUDENT)
 
 scores: setup  ## a class's scores from the files below a folder: make scores FROM=hand-ins
 	@test -n "$$FROM" || { echo "name the folder of what was handed in: make scores FROM=hand-ins"; exit 1; }

@@ -75,6 +75,11 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
     return found
 
 
+def is_stub(cell: str) -> bool:
+    """Whether an exercise's cell still waits for an answer."""
+    return "NotImplementedError" in cell or "..." in cell
+
+
 def solved(exercise: Exercise) -> str:
     """The exercise's cell with the stub replaced by the solution: what a student who is done would have in it."""
     solution = ast.parse(exercise.solution)
@@ -121,8 +126,7 @@ def problems(notebook: NotebookNode, path: Path) -> list[str]:
     todo, least = exercises(notebook), 1 if path.name.startswith("00") else 3
     rules.append((len(todo) >= least, f"{len(todo)} exercises (cells tagged `exercise`), at least {least} are needed"))
     for exercise in todo:
-        stub = "NotImplementedError" in exercise.cell or "..." in exercise.cell
-        has = {"stub": stub, "check": "check" in exercise.cell, "folded solution": exercise.solution,
+        has = {"stub": is_stub(exercise.cell), "check": "check" in exercise.cell, "folded solution": exercise.solution,
                "folded hint": exercise.hint}  # fmt: skip
         rules += [(there, f"exercise {exercise.number} has no {what}") for what, there in has.items()]
     return [words for kept, words in rules if not kept]

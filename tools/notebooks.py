@@ -63,10 +63,15 @@ def merged_streams(outputs: list) -> list:
     return merged
 
 
+def written(notebook: NotebookNode) -> str:
+    """The file's content."""
+    return nbformat.writes(notebook) + "\n"
+
+
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write atomically: a run that is interrupted leaves the old file."""
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    temporary.write_text(written(notebook), encoding="utf-8")
     os.replace(temporary, path)
 
 

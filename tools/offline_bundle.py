@@ -37,7 +37,8 @@ exit 1
 """
 LAB = """#!/bin/sh
 cd "$(dirname "$0")"
-exec .venv/bin/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb
+exec .venv/bin/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. \\
+  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb "$@"
 """
 BAT = f"""@echo off
 rem Makes .venv from the wheels beside this script; nothing is fetched. Then: lab.bat
@@ -50,7 +51,8 @@ echo done: open the course with lab.bat
 """
 LAB_BAT = """@echo off
 cd /d "%~dp0"
-.venv\\Scripts\\jupyter lab --ServerApp.ip=127.0.0.1 notebooks\\00_start_here.ipynb
+.venv\\Scripts\\jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. ^
+  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb %*
 """
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from badges import BLOCK, ROOT
+from badges import ROOT, marked
 
 INDEX = """# lorakit: Low-Rank Adaptation, measured
 
@@ -46,13 +46,14 @@ def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
     shutil.copy(ROOT / "docs" / "site" / "lorakit.css", source / "_static")
     for path in chapters:
         notebook = nbformat.read(path, as_version=4)
-        notebook.cells[0].source = BLOCK.sub("\n", notebook.cells[0].source).strip()
+        for cell, mark in ((notebook.cells[0], "badges"), (notebook.cells[-1], "neighbours")):  # a page has its own
+            cell.source = marked(mark).sub("\n", cell.source).strip()
         name_pictures(notebook)
         nbformat.write(notebook, source / "notebooks" / path.name)
     about = []
     if pages:
         shutil.copytree(ROOT / "docs", source / "docs", ignore=shutil.ignore_patterns("site", "badges"))
-        readme = BLOCK.sub("\n\n", (ROOT / "README.md").read_text(encoding="utf-8"))
+        readme = marked("badges").sub("\n\n", (ROOT / "README.md").read_text(encoding="utf-8"))
         (source / "readme.md").write_text(readme, encoding="utf-8")
         about = ["The project <readme>", *(f"docs/{page.stem}" for page in sorted((ROOT / "docs").glob("*.md")))]
     names = "\n".join(f"notebooks/{path.stem}" for path in chapters)

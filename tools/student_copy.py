@@ -4,28 +4,31 @@
 
 FOLDER is `student` beside `notebooks`, where the same relative paths hold; it is kept out of git. The code cells are
 those of the course, so the copy runs and checks as the original does. What the checks compare with stands in
-lorakit/chapters/<chapter>: the copy hides the answers from view, it does not lock them away.
+lorakit/chapters/<chapter>: the copy hides the answers from view, it does not lock them away. Badges go: they open the
+chapters with solutions. A notebook in FOLDER that somebody has worked in is kept, unless --overwrite is given.
 """
 
 import argparse
 import re
+import subprocess
 from pathlib import Path
 
 import nbformat
+from badges import marked
 from nbformat import NotebookNode
-from notebook_shape import SOLUTION
+from notebook_shape import SOLUTION, exercises, is_stub
 
-from notebooks import ROOT, write
+from notebooks import ROOT, write, written
 
 HINT = re.compile(r"<details>\s*<summary>[^<]*Hint[^<]*</summary>.*?</details>\n?", re.DOTALL | re.IGNORECASE)
 QUIZ_ANSWER = re.compile(r"<details><summary>Answer</summary>.*?</details>", re.DOTALL)
 
 
 def student_copy(notebook: NotebookNode, hints: bool = True) -> NotebookNode:
-    """The notebook, changed in place: folded solutions taken out (and hints, if not wanted), and the quiz's answers."""
+    """The notebook, changed in place: without folded solutions (and hints, if not wanted), badges and quiz answers."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            source = SOLUTION.sub("", cell.source)
+            source = SOLUTION.sub("", marked("badges").sub("\n\n", cell.source))
             cell.source = (source if hints else HINT.sub("", source)).strip()
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -35,22 +38,49 @@ def student_copy(notebook: NotebookNode, hints: bool = True) -> NotebookNode:
     return notebook
 
 
+def doubts(originals: Path) -> list[str]:
+    """What of the sources an instructor should look at before giving copies away."""
+    found = []
+    for path in sorted(originals.glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        solved = [str(each.number) for each in exercises(notebook) if not is_stub(each.cell)]
+        shown = any("✓ Exercise" in str(cell.get("outputs")) for cell in notebook.cells)
+        if solved or shown:
+            found.append(f"{path.name} carries answers: exercise {', '.join(solved) or 'outputs'}")
+    status = ["git", "-C", str(originals), "status", "--porcelain", "--", "."]
+    changed = subprocess.run(status, capture_output=True, text=True, encoding="utf-8").stdout
+    return found + [f"not committed: {line}" for line in changed.splitlines()]
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "student")
     parser.add_argument("--no-hints", action="store_true", help="take the hints out too")
+    parser.add_argument("--overwrite", action="store_true", help="write over notebooks that somebody has worked in")
     args = parser.parse_args(arguments)
     originals = ROOT / "notebooks"
     if args.folder.resolve() == originals.resolve():
         parser.error(f"{args.folder} holds the originals: name another folder")
     args.folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(originals.glob("*.ipynb")):
-        notebook = student_copy(nbformat.read(path, as_version=4), not args.no_hints)
-        nbformat.validate(notebook)
-        write(notebook, args.folder / path.name)
-    print(f"notebooks without solutions in {args.folder}")
+    copies = {path.name: nbformat.read(path, as_version=4) for path in sorted(originals.glob("*.ipynb"))}
+    for notebook in copies.values():
+        nbformat.validate(student_copy(notebook, not args.no_hints))
+    others = [name for name, copy in copies.items() if not as_written(args.folder / name, copy)]
+    if others and not args.overwrite:
+        parser.error(f"{args.folder} has {', '.join(others)}, with somebody's work or older: name another folder, "
+                     "or replace them with --overwrite (make student-copy STUDENT=--overwrite)")  # fmt: skip
+    for name, notebook in copies.items():
+        write(notebook, args.folder / name)
+    for doubt in doubts(originals):
+        print(f"look again: {doubt}")
+    print(f"notebooks without solutions in {args.folder}; docs/scoring.md says how to open them")
     if args.folder.resolve().parent != ROOT:
         print("some cells read ../data: put the folder beside `notebooks` to run them")
+
+
+def as_written(path: Path, copy: NotebookNode) -> bool:
+    """Whether there is nothing at `path` to lose: no file, or the copy itself."""
+    return not path.exists() or path.read_text(encoding="utf-8") == written(copy)
 
 
 if __name__ == "__main__":

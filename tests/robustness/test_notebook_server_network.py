@@ -31,7 +31,7 @@ def server(tmp_path_factory):
     own = {name: str(folder / name) for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(folder / "work")}
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")} | own
-    command = f"exec {lab_command(f'--no-browser --allow-root --ServerApp.root_dir={ROOT}')}"
+    command = f"exec {lab_command('--no-browser --allow-root')}"
     with (folder / "log").open("w") as out:
         process = psutil.Popen(command, shell=True, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
@@ -83,6 +83,8 @@ def test_without_its_token_nobody_gets_in_and_with_it_lab_opens(server):
             assert ask(f"{address}{path}{query}")[0] in (302, 403), path
     status, headers = ask(f"{address}/lab?token={token}")
     assert status == 200
+    assert ask(f"{address}/files/docs/badges/colab.svg?token={token}")[0] == 200  # the whole project is served
+    assert "notebooks/00_start_here.ipynb" in ask(f"{address}/?token={token}")[1]["Location"]
     # Another site in the same browser has the cookie only, and is not told that it may read the answer.
     cookie = headers["Set-Cookie"].split(";")[0]
     assert ask(f"{address}/api/contents", Cookie=cookie)[0] == 200

@@ -1,8 +1,9 @@
-"""Launch badges and what they lead to: up to date everywhere, and Binder installs the tested versions."""
+"""Links of every chapter: up to date everywhere; badges open this repository, neighbours are there."""
 
 import re
 
 import badges
+import nbformat
 
 
 def test_every_chapter_and_the_readme_have_todays_badges():
@@ -14,9 +15,14 @@ def test_a_new_address_replaces_the_old_badges(monkeypatch):
     changed = badges.wanted()
     assert len(changed) == 1 + len(list((badges.ROOT / "notebooks").glob("*.ipynb")))
     for text in changed.values():
-        assert "somebody/copy" in text and "lorakit/lorakit" not in text and text.count(badges.END) == 1
+        assert "somebody/copy" in text and "lorakit/lorakit" not in text and text.count("<!-- /badges -->") == 1
 
 
-def test_the_pictures_of_the_badges_are_here():
-    pictures = re.findall(r"\(\.\./(docs/[^)]*\.svg)\)", badges.chapter_block("notebooks/x.ipynb"))
-    assert len(pictures) == 2 and all((badges.ROOT / picture).read_text().startswith("<svg") for picture in pictures)
+def test_what_the_links_name_is_here_and_neighbours_are_among_it():
+    paths = sorted((badges.ROOT / "notebooks").glob("*.ipynb"))
+    for i, path in enumerate(paths):
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        named = set(re.findall(r"\]\(([\w./-]+\.\w+)[)#]", text))
+        assert not [name for name in named if not (path.parent / name).exists()]
+        assert {"../docs/badges/colab.svg"} | {p.name for p in paths[max(i - 1, 0) : i + 2]} - {path.name} <= named

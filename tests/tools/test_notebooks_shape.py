@@ -1,11 +1,14 @@
 """Every chapter keeps the course's shape, and its solutions pass its own checks. Nothing here runs a whole notebook."""
 
+import linecache
 from pathlib import Path
 
 import nbformat
 import notebook_shape as shape
 import pytest
+from student_copy import student_copy
 
+from lorakit.chapters.class_scores import collect, course, table
 from lorakit.show.exercises import REGISTRY
 from notebooks import tidy, write
 from tests.support.percent import from_percent
@@ -43,14 +46,20 @@ check(scaling)
 """
 
 
+def run_cell(source: str, names: dict) -> None:
+    """As a kernel runs it: errors name its lines, and the source of what it defines can be had."""
+    file = f"cell {hash(source)}"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    exec(compile(source, file, "exec"), names)
+
+
 def run_solutions(notebook) -> int:
     """Execute the set-up cells, then every exercise with its solution in place, in one namespace. Returns how many."""
     names: dict = {"__name__": "__main__"}
-    for cell in shape.setup_cells(notebook):
-        exec(compile(cell.source, "set-up cell", "exec"), names)
+    sources = [cell.source for cell in shape.setup_cells(notebook)]
     exercises = shape.exercises(notebook)
-    for exercise in exercises:
-        exec(compile(shape.solved(exercise), f"exercise {exercise.number}, solved", "exec"), names)
+    for source in sources + [shape.solved(exercise) for exercise in exercises]:
+        run_cell(source, names)
     return len(exercises)
 
 
@@ -63,11 +72,33 @@ def test_chapter_keeps_the_shape_and_is_saved_as_the_tool_saves_it(path, tmp_pat
     assert again.read_bytes() == path.read_bytes(), "written by hand: run `python tools/notebooks.py run`"
 
 
+def score(workbook: Path, chapter: str) -> str:
+    """What the class's table says of the chapter's exercises."""
+    todo = course()
+    students, wrong = collect(workbook, todo)
+    return " ".join(table(students, todo).get(f"{chapter} exercises", [])) + "".join(wrong)
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
-def test_folded_solutions_pass_their_checks(path, monkeypatch):
-    monkeypatch.setenv("LORAKIT_STRICT", "1")
+def test_an_untouched_copy_scores_nothing_nor_does_a_syntax_error_and_pasted_solutions_all(path, tmp_path, monkeypatch):
     monkeypatch.chdir(path.parent)
-    assert run_solutions(nbformat.read(path, as_version=4)) >= 1
+    original, copy, names = (
+        nbformat.read(path, as_version=4),
+        nbformat.read(path, as_version=4),
+        {"__name__": "__main__"},
+    )
+    handed_out = [exercise.cell for exercise in shape.exercises(student_copy(copy))]
+    solutions = [shape.solved(exercise) for exercise in shape.exercises(original)]
+    for cell in shape.setup_cells(copy):
+        run_cell(cell.source, names)
+    for cell in handed_out:
+        run_cell(cell, names)
+        with pytest.raises(SyntaxError):
+            run_cell(cell + "\ndef (", names)
+    assert score(tmp_path / "workbook", path.stem[:2]) == ""
+    for cell in solutions:
+        run_cell(cell, names)
+    assert score(tmp_path / "workbook", path.stem[:2]) == f"{len(solutions)}/{len(solutions)}"
 
 
 @pytest.fixture
