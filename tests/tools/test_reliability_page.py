@@ -1,8 +1,9 @@
-"""docs/reliability.md says what was measured, and what was measured keeps the promises."""
+"""Pages say what the records say; docs/reliability.md, too, and what was measured keeps its promises."""
 
 import json
 import re
 
+import readme_tables
 from reliability_page import PAGE, RESULTS, ROOT, page
 
 
@@ -12,6 +13,12 @@ def found(name: str) -> dict:
 
 def test_the_page_is_what_the_records_say():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python tools/reliability_page.py"
+
+
+def test_readme_and_measured_are_what_the_records_say():
+    for path in readme_tables.PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert text == readme_tables.filled(text), "run: python tools/readme_tables.py"
 
 
 def test_the_tests_that_the_page_names_exist():
