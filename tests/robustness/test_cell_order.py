@@ -11,9 +11,11 @@ import nbformat
 import pytest
 import torch
 
+import lorakit as lk
 from lorakit import show
 from tests.support.figures import SOAK, record
 from tests.support.percent import from_percent
+from tests.support.training_runs import fresh
 
 pytest.importorskip("nbclient")
 import cell_order  # noqa: E402
@@ -26,6 +28,8 @@ SETUP = """
 import random
 
 import lorakit as lk
+import lorakit as lk
+from lorakit import show
 from tests.support.training_runs import fresh, run as fit
 
 random.seed(0)
@@ -98,6 +102,14 @@ def test_chapter_00_goes_on_from_a_training_that_was_stopped():
         exec(code[place], names)
     exec(code[place + 1], names)
     assert names["ax"].lines[0].get_ydata().tolist() == [3.0, 2.0, 1.0]
+
+
+def test_chapter_00s_merge_is_undone_where_its_cell_stops_half_way():
+    code = [cell.source for cell in nbformat.read(*chosen(["00"]), as_version=4).cells if "lk.merge(" in cell.source]
+    model = lk.inject(fresh(), lk.LoRAConfig(r=2, targets=("q",)))
+    with pytest.raises(OSError):
+        exec(code[-1], {"lk": lk, "torch": torch, "tuned": model, "logits": lambda model: Path("/").read_bytes()})
+    assert not lk.is_merged(model)
 
 
 def test_chapters_pass_in_every_order():

@@ -20,9 +20,11 @@ class Texts(pd.DataFrame):
     def _repr_html_(self) -> str:
         look = self.style.hide(axis="index").set_uuid("texts")
         look = look.set_properties(**{"white-space": "pre-wrap", "text-align": "left", "vertical-align": "top"})
-        look = look.map(lambda name: f"color:{COLOURS.get(name, 'black')};font-weight:bold", subset=["adapter"])
+        look = look.map(
+            lambda name: f"background:{COLOURS.get(name, 'black')};color:white;font-weight:bold", subset=["adapter"]
+        )
         look = look.map(lambda text: "font-family:monospace" if "\n" in text else "", subset=["text"])
-        return look.map(lambda _: f"color:{GREY}", subset=["prompt"]).format(escape="html").to_html()
+        return look.map(lambda _: "opacity:0.75", subset=["prompt"]).format(escape="html").to_html()
 
 
 def texts(names: Sequence[str | None], prompts: Sequence[str], written: Sequence[str]) -> Texts:
@@ -58,9 +60,10 @@ class RowPicker:
         import ipywidgets as w
 
         self.model, self.tokenizer, self.tokens = model, tokenizer, tokens
-        options = [("base", None), *((name, name) for name in lk.adapter_names(model))]
+        # "" for the base: a menu takes None for nothing chosen, and shows nothing.
+        options = [("base", ""), *((name, name) for name in lk.adapter_names(model))]
         self.rows = [
-            w.Dropdown(options=options, value=name, description=f"row {number}", layout=w.Layout(width="210px"))
+            w.Dropdown(options=options, value=name or "", description=f"row {number}", layout=w.Layout(width="210px"))
             for number, name in enumerate(names)
         ]
         width = w.Layout(width="460px")
@@ -73,7 +76,7 @@ class RowPicker:
 
     def write(self) -> None:
         """Write all rows again, as the controls stand."""
-        names, prompt = [row.value for row in self.rows], self.prompt.value.strip()
+        names, prompt = [row.value or None for row in self.rows], self.prompt.value.strip()
         try:
             self.shown = write_rows(self.model, self.tokenizer, prompt, names, self.tokens)
             self.out.value = self.shown._repr_html_()

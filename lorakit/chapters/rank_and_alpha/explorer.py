@@ -129,7 +129,7 @@ class SweepExplorer(ButtonExplorer):
     def act(self) -> None:
         """Train the chosen point here and now, on this machine; its score is a star in the picture."""
         run = self.run()
-        row = run_one(run, progress=False)
+        row = run_one(run)
         if "diverged" in row:
             raise LoRAError(row["diverged"])
         self.live.append((run, self.measure.factor * row["metrics"]["test"][self.measure.name]))

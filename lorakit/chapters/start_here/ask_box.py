@@ -8,6 +8,7 @@ import lorakit as lk
 from lorakit.chapters.start_here.tables import run_on_table, table_of
 from lorakit.lab.evaluate import generate_answers
 from lorakit.lab.tasks.task import Example
+from lorakit.show.box import box
 from lorakit.show.sql_view import question_of
 from lorakit.show.tables import Words
 
@@ -53,12 +54,16 @@ class AskBox:
         self.question.value = question_of(self.examples[change["new"]])  # answers too: its value has changed
 
     def _answer(self, _change) -> None:
-        self.answer = self.ask(self.table.value, self.question.value, self.lora.value)
-        self.shown.value = self._html(self.table.value)
+        try:
+            self.answer = self.ask(self.table.value, self.question.value, self.lora.value)
+        except Exception as error:  # too long a question, a model that was merged or ejected meanwhile
+            self.shown.value = box("✗", str(error))
+        else:
+            self.shown.value = self._html(self.table.value)
 
     def _html(self, table: int) -> str:
         parts = (table_of(self.examples[table]), self.answer)
-        columns = "".join(f"<div>{part._repr_html_()}</div>" for part in parts)
+        columns = "".join(f"<div style='max-width:100%;overflow-x:auto'>{part._repr_html_()}</div>" for part in parts)
         return f"<div style='display:flex;gap:50px;flex-wrap:wrap;align-items:flex-start'>{columns}</div>"
 
     def __str__(self) -> str:

@@ -57,6 +57,7 @@ def test_the_picker_writes_again_when_a_row_or_the_prompt_changes(model, tiny_to
     before = picker.shown
     assert list(before["text"]) == write_texts(model, tiny_tokenizer, ["Once"] * 3, ["a0", "a1", None], 6)
     assert [label for label, _ in picker.rows[0].options] == ["base", "a0", "a1", "a2"]
+    assert [row.label for row in picker.rows] == ["a0", "a1", "base"]
     picker.rows[0].value = "a2"
     assert list(picker.shown["adapter"]) == ["a2", "a1", "base"]
     assert list(picker.shown["text"]) == write_texts(model, tiny_tokenizer, ["Once"] * 3, ["a2", "a1", None], 6)

@@ -87,7 +87,7 @@ def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):
     assert "not recorded; the nearest: r = 4, alpha = 16, mlp, learning rate 0.003, 100 steps" in str(explorer)
 
 
-def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer):
+def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatch):
     pytest.importorskip("ipywidgets")
     explorer.set(r=1, lr="0.01")
     _ = explorer.widget
@@ -97,6 +97,9 @@ def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer):
     assert (run.r, run.targets, run.lr, run.steps, run.scored) == (1, ("q", "v"), 1e-2, 1, 2)
     assert "★ trained here" in str(explorer) and explorer.png() != picture
     assert explorer.button.disabled is False and "train" in explorer.button.description
+    monkeypatch.setattr("lorakit.chapters.rank_and_alpha.explorer.run_one", lambda run: {"diverged": "the loss is nan"})
+    explorer.button.click()
+    assert "the loss is nan" in explorer.widget.children[-1].value and not explorer.button.disabled
 
 
 def test_records_of_two_tasks_are_refused():

@@ -51,7 +51,10 @@ def test_answers_are_marked_by_their_result_not_by_their_text():
     answers = side_by_side([example()], base=["nonsense"], LoRA=["select b from t where b = 2"])
     assert list(answers.loc["a?", "base"]) == ["✗", "nonsense"]
     assert list(answers.loc["a?", "LoRA"]) == ["✓", "select b from t where b = 2"]
-    assert 'color:#00664B">✓' in answers._repr_html_() and answers._repr_html_().count("✗") == 1
+    assert (
+        'color:#00664B;background:#E6F5F0;padding:0 3px">✓' in answers._repr_html_()
+        and answers._repr_html_().count("✗") == 1
+    )
 
 
 def adapted(model):
@@ -114,5 +117,9 @@ def test_the_ask_box_answers_when_its_controls_change(tiny_model, tiny_tokenizer
     assert "SELECT 333" in box.shown.value and "table u" in box.shown.value
     box.lora.value = False
     assert "no such column" in box.shown.value
+    lk.merge(box.model)
+    box.question.value = "more?"
+    assert "merge" in box.shown.value and "no such column" not in box.shown.value, "not a stale answer"
+    lk.unmerge(box.model)
     bundle = box._repr_mimebundle_()
     assert {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"} <= set(bundle)
