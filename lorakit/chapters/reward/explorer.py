@@ -23,7 +23,7 @@ class RewardExplorer(ButtonExplorer):
         controls = {
             "reward": Choice("reward for", tuple(runs["reward"].unique()), "right rows"),
             "setting": Choice("trained", tuple(runs["setting"].unique()), "r = 1"),
-            "lr": Steps("learning rate", tuple(f"{lr:g}" for lr in rates), f"{nearest(3e-3, rates):g}"),
+            "lr": Steps("learning rate", tuple(f"{lr:g}" for lr in rates), f"{nearest(1e-2, rates):g}"),
         }
         super().__init__(title, controls)
 
