@@ -72,6 +72,17 @@ audit: setup  ## look the pinned versions up in the published advisories (needs 
 	$(AUDIT)/bin/pip-audit -r constraints.txt --no-deps --disable-pip --strict --progress-spinner off || \
 	  { echo "audit: there are advisories above, or none could be fetched: then nothing was audited"; exit 1; }
 
+# Torch stays: another one would be gigabytes. Newer than constraints.txt says is everything else that pyproject.toml allows.
+DRIFT := .cache/drift
+DRIFT_TESTS := tests/core tests/files tests/conformance tests/test_by_hand.py tests/lab/bases/test_load.py tests/show
+drift:  ## the newest transformers, peft, numpy, pandas … in an environment of their own: the fast tests
+	test -x $(DRIFT)/bin/python || $(PYTHON) -m venv $(DRIFT)
+	grep '^torch==' constraints.txt > $(DRIFT)/torch.txt
+	$(DRIFT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
+	  -c $(DRIFT)/torch.txt -e '.[lab,test]'
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(DRIFT)/bin/python -m pytest -n 2 --dist loadfile $(DRIFT_TESTS) || \
+	  { echo "DRIFT: with these the tests fail:"; $(DRIFT)/bin/python -m pip freeze --exclude-editable; exit 1; }
+
 notebooks: setup  ## run every notebook and write its outputs back
 	$(BIN)/python tools/notebooks.py run
 
@@ -110,4 +121,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup models lab test soak audit lint unit notebooks-test test-browser browser-where-possible notebooks site offline-bundle student-copy scores results nano bench gpu format clean
+.PHONY: help setup models lab test soak audit lint unit notebooks-test test-browser browser-where-possible drift notebooks site offline-bundle student-copy scores results nano bench gpu format clean

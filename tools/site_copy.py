@@ -17,24 +17,35 @@ from badges import ROOT, marked
 
 INDEX = """# lorakit: Low-Rank Adaptation, measured
 
-A course in twelve chapters and an appendix in which every claim about LoRA is a cell that measures it. This is the
-reading copy: each page shows a chapter with the outputs it was saved with. To change a number and run it again, open
-the course itself with `make lab`.
+A course in which every claim about LoRA is a cell that measures it. This is the reading copy: each page shows a chapter
+with the outputs it was saved with. To change a number and run it again, open the course itself with `make lab`.
+
+![A base model that cannot write SQL learns it through a small adapter](picture.png)
+
+{course}
 
 ```{{toctree}}
 :caption: Chapters
-:maxdepth: 1
+:hidden:
 
 {chapters}
 ```
 
 ```{{toctree}}
 :caption: About
-:maxdepth: 1
+:hidden:
 
 {pages}
 ```
 """
+
+
+def course(chapters: list[Path]) -> str:
+    """The README's table of these chapters: what one can do afterwards, and the minutes."""
+    lines = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    head = next(number for number, line in enumerate(lines) if "afterwards you can" in line)
+    rows = [line for line in lines[head + 2 :] if any(f"notebooks/{path.name})" in line for path in chapters)]
+    return "\n".join(lines[head : head + 2] + rows)
 
 
 def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
@@ -44,6 +55,7 @@ def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
     (source / "notebooks").mkdir()
     shutil.copy(ROOT / "docs" / "site" / "conf.py", source)
     shutil.copy(ROOT / "docs" / "site" / "lorakit.css", source / "_static")
+    shutil.copy(ROOT / "docs" / "picture.png", source)
     for path in chapters:
         notebook = nbformat.read(path, as_version=4)
         for cell, mark in ((notebook.cells[0], "badges"), (notebook.cells[-1], "neighbours")):  # a page has its own
@@ -57,7 +69,9 @@ def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
         (source / "readme.md").write_text(readme, encoding="utf-8")
         about = ["The project <readme>", *(f"docs/{page.stem}" for page in sorted((ROOT / "docs").glob("*.md")))]
     names = "\n".join(f"notebooks/{path.stem}" for path in chapters)
-    (source / "index.md").write_text(INDEX.format(chapters=names, pages="\n".join(about)), encoding="utf-8")
+    (source / "index.md").write_text(
+        INDEX.format(course=course(chapters), chapters=names, pages="\n".join(about)), encoding="utf-8"
+    )
 
 
 def name_pictures(notebook: nbformat.NotebookNode) -> None:

@@ -1,6 +1,9 @@
 """Sphinx's settings for the reading copy; tools/site_copy.py lays the sources out beside this file and builds."""
 
 import html
+import json
+import re
+from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -47,7 +50,38 @@ def mathml(self, node: nodes.math | nodes.math_block, display: str) -> None:
     raise nodes.SkipNode
 
 
+# Search shows the lines around a word that it finds by fetching the page, which no browser does from disk.
+FROM_DISK = """
+if (location.protocol === "file:") {
+  const fetched = window.fetch;
+  window.fetch = address => {
+    const page = new URL(address, location).pathname.match(/(notebooks\\/|docs\\/)?[^\\/]+$/)[0];
+    return page in PAGES ? Promise.resolve(new Response(`<div role="main">${PAGES[page]}</div>`)) : fetched(address);
+  };
+}
+"""
+
+
+def write_pages(app, error) -> None:
+    """Every page's text in a script that the search page reads."""
+    out, texts = Path(app.outdir), {}
+    for page in out.rglob("*.html"):
+        found = re.search(r"<article.*?</article>", page.read_text(encoding="utf-8"), re.DOTALL)
+        if found and page.name != "search.html":
+            texts[page.relative_to(out).as_posix()] = re.sub(
+                r"<(script|style).*?</\1>|<[^>]*>", " ", found[0], flags=re.DOTALL
+            )
+    (out / "_static" / "pages.js").write_text(f"const PAGES = {json.dumps(texts)};{FROM_DISK}", encoding="utf-8")
+
+
+def add_pages(app, pagename, *_) -> None:
+    if pagename == "search":
+        app.add_js_file("pages.js")
+
+
 def setup(app):
+    app.connect("build-finished", write_pages)
+    app.connect("html-page-context", add_pages)
     inline = (lambda self, node: mathml(self, node, "inline"), None)
     block = (lambda self, node: mathml(self, node, "block"), None)
     app.add_html_math_renderer("mathml", inline, block)

@@ -50,7 +50,15 @@ def test_badges_are_left_out_and_pages_are_linked(site):
     assert "mybinder.org" not in text and "11_choose_for_real.html" in text
 
 
-def test_search_knows_the_words(site):
+def test_the_front_page_has_the_picture_and_what_each_chapter_is_for(site):
+    front = (site / "index.html").read_text(encoding="utf-8")
+    assert "picture.png" in front and "afterwards you can" in front and "write a LoRA layer from nothing" in front
+
+
+def test_search_knows_the_words_and_from_disk_the_lines_around_them(site):
+    pages = (site / "_static" / "pages.js").read_text(encoding="utf-8")
+    assert '"notebooks/03_lora_layer.html"' in pages and "<script" not in pages
+    assert "pages.js" in (site / "search.html").read_text(encoding="utf-8") and "pages.js" not in page(site)
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     assert '"gaussian"' in index.lower() or "gaussian:" in index.lower()
     assert "11 \\u00b7 Choose for real" in index or "11 · Choose for real" in index
