@@ -35,13 +35,13 @@ def curves_figure(runs: pd.DataFrame, title: str) -> CourseFigure:
     """Rewarded share over the steps, a colour a setting, a line a seed."""
     fig, ax = figure(title, size=(9, 3.8))
     for colour, (name, of_setting) in zip(PALETTE, best(runs).groupby("setting", sort=False), strict=False):
-        trained = f"{of_setting['trainable'].iloc[0]:,} numbers"
+        trained = f"{of_setting['trainable'].iloc[0]:,}"
         for at, rewarded in enumerate(of_setting["rewarded"]):
             steps = np.arange(1, len(rewarded) + 1)
-            label = f"{name}, {trained}" if at == 0 else None
+            label = f"{name}\n({trained})" if at == 0 else None
             ax.plot(steps, smooth(shares(rewarded)), color=colour, alpha=0.8, linewidth=1.6, label=label)
     ax.set(xlabel="step (16 questions, 8 samples of each)", ylabel="rewarded (%)", ylim=(0, 100))
-    ax.legend(loc="lower right")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
