@@ -20,7 +20,7 @@ def lab_command(options: str) -> str:
     """The very line that `make lab` runs."""
     command = ["make", "--dry-run", "lab", f"LAB={options}"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60).stdout
-    (line,) = [line for line in said.splitlines() if "jupyter lab" in line]
+    (line,) = [line for line in said.replace("\\\n", "").splitlines() if "jupyter lab" in line]
     return line
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import nbformat
 import notebook_shape as shape
 import pytest
+from saving import as_shipped
 from student_copy import student_copy
 
 from lorakit.chapters.class_scores import collect, course, table
 from lorakit.show.exercises import REGISTRY
-from notebooks import tidy, write
+from notebooks import tidy, write, written
 from tests.support.percent import from_percent
 
 CHAPTERS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -89,6 +90,13 @@ def test_an_untouched_copy_scores_nothing_nor_does_a_syntax_error_and_pasted_sol
     for cell in solutions:
         run_cell(cell, names)
     assert score(tmp_path / "workbook", path.stem[:2]) == f"{len(solutions)}/{len(solutions)}"
+
+
+def test_a_chapter_that_was_only_opened_is_saved_as_it_was():
+    model = {"type": "notebook", "content": nbformat.read(CHAPTERS[0], as_version=4)}
+    model["content"].metadata.language_info = {"name": "python", "version": "3.13.1"}  # as Lab does on opening
+    as_shipped(model=model)
+    assert written(model["content"]) == CHAPTERS[0].read_text(encoding="utf-8")
 
 
 @pytest.fixture
