@@ -5,6 +5,7 @@ processes. These stand beside the loop, in `checkpoint`, `interrupt` and `many`;
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def fit(
     resume: bool = False,
     progress: bool = True,
     objective: Objective | None = None,
+    groups: Callable[[dict[str, nn.Parameter]], list[dict]] | None = None,
     **changes,
 ) -> History:
     """Train the parameters that require gradients, in place, on a task's training examples; AdamW.
@@ -43,8 +45,8 @@ def fit(
     settings    and `changes` to them: `fit(model, tokenizer, task, steps=100, lr=1e-2)`. See `Settings`
     checkpoint  a folder for the run's state, written every `checkpoint_every` steps (None: at the end and on Ctrl-C).
                 With `resume` the run goes on from what lies there, to the same numbers as an uninterrupted one
-    objective   another loss than the cross-entropy of the answers (of the classes), such as a teacher's (see
-                rivals.distillation); `resume` wants the same one
+    objective   another loss than the cross-entropy of the answers (classes), see rivals.distillation; to resume, the same
+    groups      AdamW's groups of the parameters, by name; rates in units of lr, see rivals.variants.lora_plus; the same
 
     The loss is the mean over the answer tokens (a classifier: the texts) of the whole batch, in nats. Modules' modes
     and the random state are put back. Ctrl-C ends after the current step and says so: the model is usable, the history
@@ -56,10 +58,9 @@ def fit(
     same_everywhere(model, parameters, settings)
     settings = replace(settings, precision=precision_on(parameters, settings.precision))
     examples = task.encode(task.train, tokenizer, settings.max_length or context_length(model))
-    step = Step(model, parameters, settings, objective or loss_of(task))
+    step = Step(model, parameters, settings, objective or loss_of(task), groups)
     history = _new_history(task, settings, step.device)
     saved = Checkpoints(checkpoint, checkpoint_every, model, step, history)
-
     with PatientInterrupt() as ctrl_c, left_as_found(model, parameters), saved.place(resume) as first:
         try:
             if history.rows:  # resumed, maybe from a Ctrl-C that came before the validation

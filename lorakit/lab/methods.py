@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -14,26 +15,29 @@ from lorakit.lab.evaluate import answer_loss
 from lorakit.lab.places import ADAPTERS
 from lorakit.lab.step import Objective
 from lorakit.lab.tasks.classification import class_loss
-from lorakit.rivals import bottleneck, prefix
+from lorakit.rivals import bottleneck, prefix, variants
 from lorakit.rivals.distillation import distil_loss, make_student
 from lorakit.rivals.selective import train_all, train_biases, train_head, train_last_block
+from lorakit.rivals.variants.lora_plus import parameter_groups
 from lorakit.study import random_subspace
 from lorakit.study.head import head_modules
 
 METHODS = (
     "lora", "full", "subspace", "bitfit", "head", "last_block", "houlsby", "pfeiffer", "prefix", "distill",
+    "lora_plus", "pissa", "dora", "lora_fa", "vera",
 )  # fmt: skip
 TEACHERS = {"text_to_sql": "sql-r8-seed0"}  # task → the adapter that makes the base a teacher of it
 
 
 @dataclass
 class Prepared:
-    """A model made ready to be trained: the model (a student is another one than the base), the loss, and what is to
-    be done when training has ended (such as throwing away what only training needed)."""
+    """A model made ready to be trained: the model (a student is another one than the base), the loss, what is to be
+    done when training has ended (such as throwing away what only training needed), and the optimizer's groups."""
 
     model: nn.Module
     objective: Objective
     finish: Callable[[], None] = lambda: None
+    groups: Callable | None = None
 
 
 def prepare(model: nn.Module, run) -> Prepared:
@@ -44,9 +48,13 @@ def prepare(model: nn.Module, run) -> Prepared:
     head = head_modules(model)  # a classifier's head is new, so it trains whole beside what the method trains
     prepared = Prepared(model, class_loss if head else answer_loss)
     match run.method:
-        case "lora":
+        case "lora" | "lora_plus":
             how = {name: getattr(run, name) for name in ("r", "alpha", "targets", "use_rslora")}
             inject(model, LoRAConfig(**how, modules_to_save=head), name=run.task, seed=run.seed)
+            if run.method == "lora_plus":
+                prepared.groups = partial(parameter_groups, ratio=run.size)
+        case "pissa" | "dora" | "lora_fa" | "vera":
+            variants.attach(model, run.method, run.targets, run.r, run.alpha, seed=run.seed)
         case "full":
             train_all(model)
         case "bitfit":

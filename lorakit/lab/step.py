@@ -32,14 +32,21 @@ class Step:
     """What is needed to take a step, and what it changes: the parameters, AdamW's moments, the loss scale (fp16)."""
 
     def __init__(
-        self, model: nn.Module, parameters: dict[str, nn.Parameter], settings: Settings, objective: Objective
+        self,
+        model: nn.Module,
+        parameters: dict[str, nn.Parameter],
+        settings: Settings,
+        objective: Objective,
+        groups: Callable[[dict[str, nn.Parameter]], list[dict]] | None = None,
     ) -> None:
         self.model, self.parameters, self.settings, self.objective = model, parameters, settings, objective
         self.device = next(iter(parameters.values())).device
         matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
         vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-        groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW([group for group in groups if group["params"]])
+        decay = {"weight_decay": settings.weight_decay}
+        groups = groups(parameters) if groups else [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        groups = [decay | group | {"times": group.get("lr", 1.0)} for group in groups if group["params"]]
+        self.optimizer = torch.optim.AdamW(groups)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
 
     def __call__(self, number: int, parts: list[dict], ctrl_c: PatientInterrupt) -> tuple[dict, bool]:
@@ -66,7 +73,7 @@ class Step:
                 f" (peak {settings.lr:.3g}): try a third of it. The parameters stand as after step {number - 1}."
             )
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["times"]
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)

@@ -38,8 +38,9 @@ RIGHT_OR_WRONG = ("execution", "all", "accuracy")  # metrics that are a mean ove
 class Run:
     """One fine-tuning of a fresh base, as data.
 
-    method     "lora" (r, alpha, targets, use_rslora), "full" (every parameter), "bitfit", "last_block", "head" (of a
-               classifier alone; the methods named before it train it too); with a `size`:
+    method     "lora" (r, alpha, targets, use_rslora) and its variants (r, alpha, targets) "pissa", "dora", "lora_fa",
+               "vera" and "lora_plus" (`size`: B's rate over A's); "full" (every parameter), "bitfit", "last_block",
+               "head" (of a classifier alone; the methods named before it train it too); with a `size`:
                "houlsby" and "pfeiffer" (the bottleneck's width), "prefix" (its length; `hidden`: the width of the
                reparametrization MLP, 0: none), "distill" (the student's blocks); "subspace" (a random subspace of
                dimension d, see study.random_subspace)
@@ -87,8 +88,11 @@ class Run:
         return cls(**{name: value for name, value in row["run"].items() if name in known})
 
     def __str__(self) -> str:
-        how = {"lora": f"r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}", "subspace": f"d={self.d}"}
-        how = how.get(self.method, f"{self.method} {self.size}" if self.size else self.method)
+        how = f"{self.method} {self.size}" if self.size else self.method
+        if self.targets:
+            how = f"{how} r={self.r} alpha={self.alpha:g} {'+'.join(self.targets)}".removeprefix("lora ")
+        elif self.method == "subspace":
+            how = f"d={self.d}"
         more = " rslora" if self.use_rslora else f" hidden={self.hidden}" if self.hidden else ""
         return f"{self.base} {self.task} {how}{more} lr={self.lr:g} {self.steps} steps seed={self.seed}"
 
@@ -117,7 +121,8 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     if head := head_parameters(model):
         record["head"] = head
     told = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed", "eval_every")}
-    told |= {"precision": precision, "objective": prepared.objective, "progress": progress}
+    told |= {"precision": precision, "objective": prepared.objective, "groups": prepared.groups}
+    told["progress"] = progress
     try:
         history = fit(model, tokenizer, task, **told)
     except NonFiniteLoss as error:

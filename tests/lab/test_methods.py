@@ -10,6 +10,8 @@ from tests.support.tiny_sweep import letters
 
 RUNS = {
     "lora": Run(method="lora", r=2, alpha=4, targets=("q", "v")),
+    "lora_plus": Run(method="lora_plus", r=2, alpha=4, targets=("q", "v"), size=16),
+    **{name: Run(method=name, r=2, alpha=4, targets=("mlp",)) for name in ("pissa", "dora", "lora_fa", "vera")},
     "full": Run(method="full"),
     "subspace": Run(method="subspace", d=8),
     "bitfit": Run(method="bitfit"),
@@ -22,6 +24,10 @@ RUNS = {
 W, BLOCKS = 32, 2  # of the tiny model
 TRAINED = {
     "lora": BLOCKS * 2 * 2 * (W + W),
+    "lora_plus": BLOCKS * 2 * 2 * (W + W),
+    "pissa": BLOCKS * 2 * 2 * (W + 4 * W),
+    "lora_fa": BLOCKS * 2 * (W + 4 * W),
+    "vera": BLOCKS * (2 * 2 + W + 4 * W),
     "subspace": 8,
     "bitfit": BLOCKS * 11 * W + W,
     "last_block": 12 * W * W + 13 * W,

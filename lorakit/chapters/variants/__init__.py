@@ -1,0 +1,1 @@
+"""12 · Variants of LoRA, by a fair test."""
