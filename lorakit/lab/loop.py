@@ -45,8 +45,8 @@ def fit(
     settings    and `changes` to them: `fit(model, tokenizer, task, steps=100, lr=1e-2)`. See `Settings`
     checkpoint  a folder for the run's state, written every `checkpoint_every` steps (None: at the end and on Ctrl-C).
                 With `resume` the run goes on from what lies there, to the same numbers as an uninterrupted one
-    objective   another loss than the cross-entropy of the answers (classes), see rivals.distillation; to resume, the same
-    groups      AdamW's groups of the parameters, by name; rates in units of lr, see rivals.variants.lora_plus; the same
+    objective   another loss than the answers' (classes') cross-entropy, as rivals.distillation has; to resume, the same
+    groups      AdamW's groups of the parameters by name, in units of lr, as rivals.variants.lora_plus has; the same
 
     The loss is the mean over the answer tokens (a classifier: the texts) of the whole batch, in nats. Modules' modes
     and the random state are put back. Ctrl-C ends after the current step and says so: the model is usable, the history
