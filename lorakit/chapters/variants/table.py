@@ -1,0 +1,79 @@
+"""What the recorded sweep of variants says: each at its own rate, beside LoRA; and PEFT's neutral table."""
+
+import json
+
+import pandas as pd
+
+from lorakit.chapters.compare import difference, reported
+from lorakit.chapters.experiment import CHOOSE
+from lorakit.lab.places import RESULTS
+
+TIMES = RESULTS / "variants_time.json"
+LORA, TWICE = "LoRA", "LoRA, r = 8"
+METHODS = {"lora_plus": "LoRA+", "pissa": "PiSSA", "dora": "DoRA", "lora_fa": "LoRA-FA", "vera": "VeRA"}
+VARIANTS = ["rsLoRA", *METHODS.values()]
+# PEFT's method_comparison/MetaMathQA, July 2026: Llama-3.2-3B, one seed, ± 1.4 points; accuracy in %, seconds.
+NEUTRAL = {"LoRA": (47.8, 942), "rsLoRA": (51.3, None), "DoRA": (46.9, 1191), "LoRA-FA": (40.4, None),
+           "VeRA": (35.4, None)}  # fmt: skip
+
+
+def named(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs, as `records.load("variants")` gives them, with their "variant" in words."""
+
+    def name(run) -> str:
+        if run["method"] != "lora":
+            return METHODS[run["method"]]
+        return "rsLoRA" if run["use_rslora"] else LORA if run["r"] == 4 else TWICE
+
+    return runs.assign(variant=runs.apply(name, axis=1))
+
+
+def fair_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each variant, LoRA first: test bits per byte at its own rate, and how far it is ahead of LoRA.
+
+    r, trained   rank, and numbers that train; rate: the learning rate (LoRA+: A's)
+    bits         mean over the seeds that report; lowest, highest
+    gain         how many % fewer bits than LoRA, from `low` to `high` (95 %); careless: at LoRA's rate instead
+    step         the time of a step over LoRA's, as recorded by `step_time`
+    """
+    runs = named(runs)
+    best = reported(runs)
+    lora = best[best["variant"] == LORA]
+    metric, rate, times = "test_bits_per_byte", lora["lr"].iloc[0], recorded_times()
+    unit = lora[metric].mean() / 100
+    choosing = runs[(runs["seed"] < CHOOSE) & (runs["lr"] == rate)].groupby("variant")[metric].mean()
+    rows = {}
+    for variant, own in best.groupby("variant", sort=False):
+        first, bits = own.iloc[0], own[metric]
+        row = {"r": first["r"], "trained": first["trainable"], "rate": first["lr"]}
+        row |= {"bits": bits.mean(), "lowest": bits.min(), "highest": bits.max()}
+        gain, low, high = (0, 0, 0) if variant == LORA else (-x / unit for x in difference(own, lora, metric))
+        row |= {"gain": gain, "low": min(low, high), "high": max(low, high)}
+        row["careless"] = (choosing[LORA] - choosing[variant]) / unit if variant in choosing else None
+        rows[variant] = row | {"step": times.get(variant)}
+    return pd.DataFrame.from_dict(rows, orient="index").reindex([LORA, *VARIANTS, TWICE]).dropna(subset="bits")
+
+
+def neutral_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Both tables as differences to LoRA: ours in % of its bits, PEFT's in points; None where PEFT has none."""
+    lora = NEUTRAL[LORA][0]
+    theirs = {name: round(score - lora, 1) for name, (score, _) in NEUTRAL.items()}
+    columns = {"ours, % fewer bits": table["gain"].round(1), "PEFT's, points": pd.Series(theirs)}
+    return pd.DataFrame(columns).loc[VARIANTS]
+
+
+def curves(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean validation bits per byte of the seeds that choose: a row for each rate, a column for each variant."""
+    choosing = named(runs).query("seed < @CHOOSE")
+    found = choosing.groupby(["lr", "variant"])["validation_bits_per_byte"].mean().unstack()
+    return found[[name for name in (LORA, *VARIANTS, TWICE) if name in found]]
+
+
+def at_rate(curves: pd.DataFrame, lr: float) -> pd.Series:
+    """Who was tried at this rate, best first: bits per byte."""
+    return curves.loc[lr].dropna().sort_values()
+
+
+def recorded_times() -> dict[str, float]:
+    """variant → the time of a step over LoRA's."""
+    return {name: row["ratio"] for name, row in json.loads(TIMES.read_text(encoding="utf-8"))["steps"].items()}
