@@ -13,6 +13,7 @@ from lorakit.chapters.matrix_rank.explorer import rank_explorer
 from lorakit.chapters.merge_and_latency.explorer import latency_explorer
 from lorakit.chapters.merge_and_latency.grid import recorded
 from lorakit.chapters.rank_and_alpha.explorer import sweep_explorer
+from lorakit.chapters.variants.explorer import rate_explorer
 from lorakit.lab import records
 from lorakit.study.adapter_factors import Update
 
@@ -28,6 +29,7 @@ WIDGETS = {  # name → how to make it, and a control with another value
     "sweeps": (lambda: sweep_explorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
     "memory": (memory_explorer, {"model": "gpt2-xl", "r": 64}),
     "directions": (lambda: similarity_explorer(ADAPTERS), {"j": 3}),
+    "variants": (lambda: rate_explorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),
     "latency": (lambda: latency_explorer(recorded()), {"batch": 4}),
 }
 

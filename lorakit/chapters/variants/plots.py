@@ -23,11 +23,13 @@ def lead_figure(table: pd.DataFrame, title: str):
         ax.plot([row["careless"]], [y], "o", markersize=10, markerfacecolor="none", color=colour)
         far = [f"{kind} {row[key]:.0f}" for kind, key in (("●", "gain"), ("○", "careless")) if row[key] < EDGE]
         ax.text(EDGE, y, "  ".join(far) and "◀ " + "  ".join(far), color=colour, va="center")
-    ax.set(yticks=range(len(found)), xlabel="% fewer bits per byte than LoRA", xlim=(EDGE - 0.5, None))
+    ax.set(
+        yticks=range(len(found)), xlabel="% fewer bits per byte than LoRA", xlim=(EDGE - 0.5, found["high"].max() + 0.5)
+    )
     ax.set_yticklabels(found.index)
     ax.plot([], [], "o", color=GREY, label="at its own rate, three seeds")
     ax.plot([], [], "o", color=GREY, markerfacecolor="none", label="at LoRA's rate, two seeds")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")
     return fig
 
 

@@ -1,10 +1,11 @@
-"""How long a step of each variant takes over LoRA's: `python -m lorakit.chapters.variants.step_time`, a quiet minute.
+"""How long a step of each variant takes over LoRA's: `python -m lorakit.chapters.variants.step_time`, two minutes.
 
-Forward, backward and AdamW's step on one batch of eight functions, all by hand, in turns; written to
-data/results/variants_time.json.
+Forward, backward and AdamW's step on one batch of eight functions, all by hand, in turns, in seconds of one CPU core,
+which other work on the machine changes little; written to data/results/variants_time.json.
 """
 
 import argparse
+import time
 
 import torch
 
@@ -36,19 +37,22 @@ def step_of(method: str):
     return step
 
 
-def measure(repeats: int, seconds: float | None = None) -> Comparison:
+def measure(repeats: int) -> Comparison:
     names = {"lora": LORA, "rslora": "rsLoRA"} | METHODS
-    return compare({name: step_of(method) for method, name in names.items()}, repeats=repeats, seconds=seconds)
+    jobs = {name: step_of(method) for method, name in names.items()}
+    return compare(jobs, repeats=repeats, clock=time.process_time)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=30)
-    found = measure(parser.parse_args().repeats)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = measure(options.repeats)
     rows = {
         name: {"ms": round(1e3 * job.median, 2), "ratio": round(job.ratio, 3), "interval": job.interval}
         for name, job in found.jobs.items()
     }
     print(found)
-    command = "OMP_NUM_THREADS=1 python -m lorakit.chapters.variants.step_time"
+    command = "python -m lorakit.chapters.variants.step_time"
     record.write(TIMES, {"noise": found.noise, "steps": rows}, command)
