@@ -116,7 +116,9 @@ def _set_strength(model, strength):
         "a second call multiplies what the first one left": "layer.alpha / layer.r → layer.scaling",
         "at strength 1 the scaling must be alpha / r": " * layer.alpha / layer.r → ",
         "the / r is missing": " / layer.r → ",
-        "A and B must stay as they were learnt": "layer.scaling = strength → layer.lora_B.data *= strength",
+        "A and B must stay as they were learnt": (
+            "layer.scaling = strength * layer.alpha / layer.r → layer.lora_B.data *= strength"
+        ),
         "some layers kept their strength": "model.modules() → model.children()",
     },
     done="right: 0 is the base, 1 the model as trained, and A and B are never touched",
