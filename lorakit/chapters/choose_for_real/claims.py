@@ -96,7 +96,7 @@ CLAIMS = (
     Claim("a 7B model in 10 GB", "11", "recomputed", ("seven_bf16_gb", "seven_4bit_gb"),
           "{:.1f} GB in bf16, {:.1f} GB in 4 bits",
           "only with a quantized base: LoRA does not shrink the frozen weights"),
-    *(Claim(says, "12", "recorded", (f"{name}_gain",), "{:+.1f} % fewer bits per byte than LoRA", verdict)
+    *(Claim(says, "12", "recorded", (f"{name}_gain",), "{:+.1f} % beside LoRA, in bits per byte", verdict)
       for name, says, verdict in VARIANTS),
     Claim("tuned, LoRA's variants lie within 1 to 2 %", "12", "recorded", ("variants_spread", "twice_gain"),
           "{:.1f} % from worst to best; twice the rank buys {:.1f} %",
