@@ -146,7 +146,7 @@ def test_first_and_second_derivatives_are_right_in_float64(fields, shape, view):
         return model(view(x))
 
     assert torch.autograd.gradcheck(run, (x, adapter.lora_A, adapter.lora_B))
-    assert torch.autograd.gradgradcheck(run, (x, adapter.lora_A, adapter.lora_B))
+    assert torch.autograd.gradgradcheck(run, (x, adapter.lora_A, adapter.lora_B), fast_mode=True)  # random directions
 
 
 @pytest.mark.parametrize("slices", ["", "qv"])
