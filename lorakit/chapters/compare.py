@@ -1,6 +1,7 @@
 """Recorded runs compared: each setting at its own learning rate, and whether a difference exceeds chance."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from statistics import stdev
 
@@ -19,12 +20,12 @@ PLACES = {"q+v": "q, v", "q+k+v+o+mlp": "all-linear", "mlp": "MLP", "": "every w
 T95 = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2.31}  # Student's t, two-sided 95 %
 
 
-def reported(runs: pd.DataFrame) -> pd.DataFrame:
+def reported(runs: pd.DataFrame, by: Sequence[str] = SETTING) -> pd.DataFrame:
     """Of each setting the runs at the learning rate that the choosing seeds prefer on validation (`experiment.tuned`).
 
-    Runs of one task, as `records.load` gives them.
+    Runs of one task, as `records.load` gives them; `by` are the columns that make a setting.
     """
-    by = [name for name in SETTING if name in runs]
+    by = [name for name in by if name in runs]
     choosing = runs[runs["seed"] < CHOOSE]
     best = records.best_lr(choosing, by, METRIC[runs["task"].iloc[0]])
     return runs.merge(best.reset_index(), on=[*by, "lr"])
@@ -44,8 +45,9 @@ def difference(runs: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[fl
         sums = [pd.DataFrame(each.T).groupby(groups, sort=False).sum().T.to_numpy() for each in (one, two)]
         wording = random.integers(len(counts), size=(10_000, len(counts)))
         for each in sums:  # (seeds, wordings)
-            seeds = each[random.integers(len(each), size=(10_000, len(each)))].mean(axis=1)
-            gains.append(np.take_along_axis(seeds, wording, axis=1).sum(axis=1))
+            drawn = random.integers(len(each), size=(10_000, len(each)))
+            shares = (drawn[..., None] == np.arange(len(each))).mean(axis=1)  # of each seed in a draw, (10,000, seeds)
+            gains.append(np.take_along_axis(shares @ each, wording, axis=1).sum(axis=1))
         drawn = (gains[0] - gains[1]) / counts.to_numpy()[wording].sum(axis=1)
         low, high = np.quantile(drawn, (0.025, 0.975))
         return float(one.mean() - two.mean()), float(low), float(high)

@@ -9,7 +9,7 @@ import pandas as pd
 from lorakit.chapters.compare import PLACES
 from lorakit.chapters.experiment import CHOOSE
 from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, measure_of, scores
-from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, RED, figure
 
 TASKS = {"text_to_sql": "text-to-SQL", "python": "Python source"}
 COLOURS = {"q, v": (BLUE, "o"), "all-linear": (RED, "s"), "MLP": (GREEN, "D")}
@@ -97,42 +97,10 @@ def heat_map(runs: pd.DataFrame):
     return fig
 
 
-def collapse_figure(runs: pd.DataFrame):
-    """The same runs over alpha × learning rate: if that product were all that counts, the lines would be one."""
-    measure = measure_of(runs)
-    runs = runs.assign(product=(runs["alpha"] * runs["lr"]).round(9))
-    grid = (
-        measure.of(runs).groupby([runs["product"], runs["alpha"]]).mean().unstack()
-    )  # (products, alphas), NaN where there is no run
-    apart = grid.max(axis=1) - grid.min(axis=1)
-    title = f"Same alpha × learning rate, up to {apart.max():.0f} {measure.points} apart"
-    fig, ax = figure(title, size=(9, 4.2))
-    for alpha, colour, marker in zip(grid, (SKY, BLUE, GREEN, ORANGE, RED, PURPLE), "ovs^Dp", strict=False):
-        ax.plot(grid[alpha].dropna(), marker=marker, color=colour, label=f"alpha = {alpha:g}")
-    ax.axvline(apart.idxmax(), color=BLACK, linestyle=":", linewidth=1.5)
-    ax.set(xscale="log", xlabel="alpha × learning rate", ylabel=measure.label, xticks=grid.index)
-    ax.set_xticklabels([f"{product:.3g}" for product in grid.index])
-    ax.minorticks_off()
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), reverse=True)
-    return fig
-
-
-def rslora_figure(runs: pd.DataFrame, title: str):
-    """alpha / r against alpha / √r over rank at one alpha, each at its own learning rate."""
-    found = scores(runs, ["use_rslora", "r"])
-    fig, ax = figure(title, size=(9, 4))
-    for use, colour, marker, name in ((False, BLUE, "o", "alpha / r"), (True, ORANGE, "s", "alpha / √r (rsLoRA)")):
-        _errors(ax, found.loc[use], colour, marker, name, nudge=1.03 if use else 0.97)
-    _rank_axis(ax, found.index.unique("r"))
-    ax.set(ylabel=measure_of(runs).label)
-    ax.legend()
-    return fig
-
-
-def _errors(ax, table: pd.DataFrame, colour, marker, label, nudge: float = 1) -> None:
+def _errors(ax, table: pd.DataFrame, colour, marker, label) -> None:
     """The means of a table by rank, with bars from the lowest seed to the highest."""
     bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
-    ax.errorbar(table.index * nudge, table["mean"], yerr=bars, color=colour, marker=marker, capsize=5, label=label)
+    ax.errorbar(table.index, table["mean"], yerr=bars, color=colour, marker=marker, capsize=5, label=label)
 
 
 def _rank_axis(ax, ranks) -> None:

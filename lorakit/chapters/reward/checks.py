@@ -5,6 +5,7 @@ from collections import Counter
 import torch
 
 from lorakit.chapters.reward.record import task
+from lorakit.chapters.reward.reinforce import advantages
 from lorakit.lab.tasks.text_to_sql import run_sql, same_result
 from lorakit.show.exercises import check, check_examples, expect
 from lorakit.show.quiz import read_quiz
@@ -20,7 +21,7 @@ def _rewards():
 advantage = check_examples(
     "13.1",
     "the advantage",
-    right=lambda rewards: rewards - rewards.mean(1, keepdim=True),
+    right=advantages,
     inputs=_rewards,
     wrong={
         "the mean over all questions: an easy question's failures then look good": lambda rs: rs - rs.mean(),

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from lorakit.chapters.experiment import CHOOSE
-from lorakit.lab import records
+from lorakit.chapters.compare import reported
 from lorakit.show.style import GREEN, GREY, PALETTE, CourseFigure, figure
 
 EPISODES = 128  # in a step: 16 questions, 8 samples of each
@@ -15,9 +14,7 @@ WIDTH = 3  # steps in a running mean
 
 def best(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs rewarded for right rows, each setting at the rate that the validation questions chose."""
-    runs = runs[runs["reward"] == "right rows"]
-    rates = records.best_lr(runs[runs["seed"] < CHOOSE], ["setting"], "validation_execution")
-    return runs[runs["lr"] == runs["setting"].map(rates)]
+    return reported(runs[runs["reward"] == "right rows"], ["setting"])
 
 
 def shares(rewarded: Sequence[Sequence[int]], samples: int = 8) -> np.ndarray:

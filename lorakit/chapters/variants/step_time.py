@@ -6,27 +6,30 @@ which other work on the machine changes little; written to data/results/variants
 
 import argparse
 import time
+from dataclasses import asdict
 
+import pandas as pd
 import torch
 
-from lorakit.chapters.variants.table import LORA, METHODS, TIMES
+from lorakit.chapters.variants.experiments import variants
+from lorakit.chapters.variants.table import TIMES, TWICE, named
 from lorakit.lab import record
 from lorakit.lab.bases.load import load_base
+from lorakit.lab.sweep import Run
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.task import collate, encode_all
 from lorakit.rivals.variants import attach
 from lorakit.rivals.variants.lora_plus import parameter_groups
 from lorakit.study.latency import Comparison, compare
 
-RANKS = {"lora_fa": 8, "vera": 1024}  # the others: 4
 
-
-def step_of(method: str):
-    """A training step of a method of the sweep, to be called again and again."""
+def step_of(run: Run):
+    """A training step of a run of the sweep, to be called again and again."""
     model, tokenizer = load_base("nano", device="cpu")
-    attach(model, "lora" if method == "lora_plus" else method, ("mlp",), RANKS.get(method, 4), 16)
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameter_groups(named, 1e-5, 16 if method == "lora_plus" else 1))
+    layer = "rslora" if run.use_rslora else "lora" if run.method == "lora_plus" else run.method
+    attach(model, layer, run.targets, run.r, run.alpha)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(parameter_groups(trained, 1e-5, run.size or 1))
     batch = collate(encode_all(TASKS["python"]().train[:8], tokenizer), tokenizer.pad_token_id)
 
     def step():
@@ -38,8 +41,9 @@ def step_of(method: str):
 
 
 def measure(repeats: int) -> Comparison:
-    names = {"lora": LORA, "rslora": "rsLoRA"} | METHODS
-    jobs = {name: step_of(method) for method, name in names.items()}
+    runs = variants()
+    names = named(pd.DataFrame(map(asdict, runs)))["variant"]
+    jobs = {name: step_of(run) for name, run in zip(names, runs, strict=True) if name != TWICE}
     return compare(jobs, repeats=repeats, clock=time.process_time)
 
 
