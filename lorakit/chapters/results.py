@@ -78,7 +78,7 @@ def make(experiment: Experiment, out: Path, processes: int = 1, device=None, clu
         raise lk.LoRAError(f"{file} is from before the rules of a fair comparison: move it away, and run this again")
     rows: list[dict] = []
     while set(runs := experiment.wanted(rows)) - {Run.of(row) for row in rows}:
-        others = [other for other in out.glob("*.jsonl") if not other.stem.endswith(GPU)]
+        others = [out / f"{name}.jsonl" for name in EXPERIMENTS]  # records of another form lie there too
         known = {Run.of(row): row for other in others for row in read(other) if not outdated(row)}
         copied = set(known) - {Run.of(row) for row in read(file)}
         append(file, *(known[run] for run in dict.fromkeys(runs) if run in copied and keep(run) is None))

@@ -17,7 +17,7 @@ from tests.support.tiny_sweep import LORA, shrink
 
 # Sweeps whose records are from before the rules of a fair comparison: they wait to be run again.
 PENDING = {
-    "rivals", "rivals_python", "tickets", "e2e", "nano_early", "matrices_python",
+    "rivals", "rivals_python", "students", "tickets", "e2e", "nano_early", "matrices_python",
     "matrices_text_to_sql", "rslora", "styles", "sst2", "batches", "smollm2_text_to_sql",
 }  # fmt: skip
 NAMES = [name for name in EXPERIMENTS if name not in PENDING]
@@ -96,6 +96,7 @@ def test_the_command_makes_what_is_wanted_and_then_wanted_and_says_what_it_canno
     assert "tiny: 4 runs" in said.out and "the data is not here" in said.err
     assert "| tiny.jsonl |  |  | 4 | 3 | 2 |" in (tmp_path / "README.md").read_text()
     before = len(loaded)
+    (tmp_path / "reward.jsonl").write_text('{"setting": "of another form"}\n', encoding="utf-8")
     assert results.main(["again", "--out", str(tmp_path)]) == 0
     assert len(loaded) == before, "what another sweep has recorded is not run again"
     with pytest.raises(SystemExit):

@@ -2,15 +2,13 @@
 
 from dataclasses import replace
 
-from lorakit.chapters.experiment import Experiment, steps, tuned
+from lorakit.chapters.experiment import Experiment, search, seeds, steps, tuned
 from lorakit.lab.kinds import KINDS
 from lorakit.lab.sweep import Run
 
-# Where the search for each one's learning rate begins. The student, which has lost half of its blocks, also learns ten
-# times as long.
+# Where the search for each one's learning rate begins.
 SQL = {
     "bitfit": 1e-2, "last_block": 1e-3, "houlsby": 3e-3, "pfeiffer": 3e-3, "prefix": 1e-1, "prefix_mlp": 3e-3,
-    "distill": 3e-3, "distill_long": 1e-3,
 }  # fmt: skip
 # The domain that the base has never seen: without the student, since there is no teacher of it.
 PYTHON = {
@@ -24,9 +22,20 @@ def runs(rates: dict[str, float], **more) -> list[Run]:
     return [replace(run, lr=rates[name], steps=steps(run.steps), **more) for name, run in found.items()]
 
 
+def students(rows: list[dict]) -> list[Run]:
+    """The student, which has lost half of its blocks and learns ten times as long; then the same in 100 steps.
+
+    Its rate is searched where it learns: after 100 steps it answers nothing, whatever the rate.
+    """
+    long, short = runs({"distill_long": 1e-3, "distill": 1e-3})
+    wanted, rate = tuned([long], rows, report=3), search(long, rows)[1]
+    return wanted if rate is None else wanted + [replace(short, lr=rate, seed=seed) for seed in seeds()]
+
+
 EXPERIMENTS = [
     Experiment("rivals_python", "other ways to adapt the base, on the domain that it has never seen",
                lambda rows: tuned(runs(PYTHON, task="python", batch_size=16), rows)),
     Experiment("rivals", "the same on text-to-SQL (LoRA and full: rank_text_to_sql)",
                lambda rows: tuned(runs(SQL), rows)),
+    Experiment("students", "distillation into half of the blocks, on text-to-SQL", students),
 ]  # fmt: skip

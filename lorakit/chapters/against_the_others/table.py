@@ -9,7 +9,7 @@ from lorakit.lab.kinds import KINDS, costs
 # By task: its sweeps, the second with LoRA and full fine-tuning on as many steps; their batch size; the metric that is
 # shown and that chooses the learning rate, on validation; what it is multiplied by.
 TASKS = {
-    "text_to_sql": (("rivals", "rank_text_to_sql"), 32, "execution", 100),
+    "text_to_sql": (("rivals", "students", "rank_text_to_sql"), 32, "execution", 100),
     "python": (("rivals_python", "rank_python"), 16, "bits_per_byte", 1),
 }
 SAME = ["base", "method", "size", "hidden", "r", "alpha", "targets", "use_rslora", "steps"]
