@@ -110,6 +110,18 @@ nano: setup  ## rebuild the bundled base model from its sources (about an hour o
 
 bench: setup  ## speed and memory beside PEFT, in one run
 	$(BIN)/python benchmarks/against_peft.py
+	$(BIN)/python -m benchmarks.layer
+
+# pip cannot resolve litgpt and torchtune beside the course's versions: they come without what they ask for, and with
+# what their layers import.
+PEERS := .cache/peers
+bench-peers:  ## one projection beside litgpt's and torchtune's layers too, in an environment of their own
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . peft loralib \
+	  lightning-utilities datasets torchmetrics omegaconf sentencepiece tiktoken
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  litgpt==0.5.13 lightning==2.6.6 jsonargparse==4.53.0 torchtune==0.6.1 torchao==0.16.0
+	$(PEERS)/bin/python -m benchmarks.layer
 
 GPU ?=
 gpu:  ## measure on a CUDA GPU in ten minutes, with the python3 that is there: no .venv (GPU="latency memory" picks parts)
@@ -122,4 +134,4 @@ format: setup  ## ruff: format and mend what can be mended
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 
-.PHONY: help setup models lab test soak audit lint unit notebooks-test test-browser browser-where-possible drift notebooks site offline-bundle student-copy scores results nano bench gpu format clean
+.PHONY: help setup models lab test soak audit lint unit notebooks-test test-browser browser-where-possible drift notebooks site offline-bundle student-copy scores results nano bench bench-peers gpu format clean

@@ -1,8 +1,9 @@
 """The benchmark's chart: what each library adds to the frozen base, row by row."""
 
+import math
 from pathlib import Path
 
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, figure, png
+from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, PALETTE, figure, png
 
 COLOURS = {"lorakit": BLUE, "peft": ORANGE, "loralib": GREEN}
 NAMES = {"lorakit": "lorakit", "peft": "PEFT", "loralib": "loralib"}
@@ -25,4 +26,27 @@ def draw(result: dict, file: Path) -> None:
     ax.invert_yaxis()
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(png(fig))
+
+
+def draw_layers(result: dict, file: Path) -> None:
+    """What each library adds to one frozen projection, over the limit, by tokens: a panel for each shape and job."""
+    rows = [row for row in result["rows"] if row["what"].endswith(" tokens")]
+    shapes, jobs = dict.fromkeys(tuple(row["shape"]) for row in rows), ("forward", "step")
+    names = dict.fromkeys(name for row in rows for name in row["added"])
+    title = "Time added to one frozen projection, over what its operations would take"
+    fig, axes = figure(title, rows=2, columns=len(shapes), size=(10, 7), squeeze=False, sharex=True, sharey="row")
+    for column, shape in enumerate(shapes):
+        for ax, job in zip(axes[:, column], jobs, strict=True):
+            here = [row for row in rows if tuple(row["shape"]) == shape and row["what"].startswith(job)]
+            tokens = [int(row["what"].split()[1]) for row in here]
+            for name, colour in zip(names, PALETTE, strict=False):
+                times = [row["added"].get(name, math.nan) / row["limit"] for row in here]
+                ax.loglog(tokens, times, "o-", color=colour, label=NAMES.get(name, name))
+            ax.axhline(1, color="black", linewidth=1)
+            ax.set(title=f"{job}, {shape[0]:,} to {shape[1]:,}", xticks=tokens, xticklabels=tokens)
+            ax.minorticks_off()
+    fig.supxlabel("tokens")
+    fig.supylabel("added time, times the limit")
+    axes[0, -1].legend()
     file.write_bytes(png(fig))

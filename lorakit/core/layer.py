@@ -60,7 +60,9 @@ class Adapter(nn.Module):
         A module that is called, so that what others hang on it runs: accelerate's offloading brings A and B along.
         """
         # (tokens, n*r). A is cast to x's dtype, not x to A's: A is smaller.
-        down = F.linear(F.dropout(x, self.dropout, self.training), self.lora_A.to(x.dtype))
+        if self.dropout:  # even dropout of nothing is a call, a tenth of what the adapter adds at one token
+            x = F.dropout(x, self.dropout, self.training)
+        down = F.linear(x, self.lora_A.to(x.dtype))
         if not in_place:
             return y + scaling * F.linear(down, self.full_B().to(x.dtype)).view(y.shape)
         if not self.slices or torch.is_grad_enabled():  # autograd copies the whole gradient for a change to a part of y
@@ -110,7 +112,7 @@ class LoRALayer(Adapted):
         y = self.base_class.forward(self, x)
         if self not in rows.stacks:
             return y
-        A, B = rows.stacks[self]  # (rows, R, k), (rows, d, R), scaling and all
+        A, B, scaling = rows.stacks[self]  # (rows, R, k), (rows, d, R), (rows, 1, 1)
         if x.shape[0] not in (rows.count, rows.count * rows.beams):
             beams = f" and beams={rows.beams}" if rows.beams > 1 else ""
             raise LoRAError(
@@ -119,7 +121,7 @@ class LoRALayer(Adapted):
                 "tokens in one dimension, as OPT's fc1 and fc2, cannot be told apart by row)"
             )
         flat = x.reshape(rows.count, -1, x.shape[-1])  # (rows, tokens, k): a name's beams are more tokens of its row
-        down = torch.bmm(flat, A.to(x.dtype).mT)  # (rows, tokens, R)
+        down = torch.bmm(flat, A.to(x.dtype).mT) * scaling  # (rows, tokens, R)
         out = y.reshape(rows.count, -1, y.shape[-1])
         return torch.baddbmm(out, down.to(out.dtype), B.to(out.dtype).mT).view(y.shape)
 

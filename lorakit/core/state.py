@@ -24,7 +24,7 @@ class Rows:
 
     count: int
     beams: int
-    stacks: dict[nn.Module, tuple[Tensor, Tensor]]  # by layer: A (rows, R, k) and scaling * B (rows, d, R)
+    stacks: dict[nn.Module, tuple[Tensor, Tensor, Tensor]]  # by layer: A (rows, R, k), B (rows, d, R), scaling
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
@@ -51,18 +52,24 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
 
 
 @torch.no_grad()
-def _stack(layer: LoRALayer, names: list[str | None], strengths: list[float]) -> tuple[Tensor, Tensor] | None:
-    """A (rows, R, k) and scaling * B (rows, d, R), padded to one rank; zero for rows without an adapter here."""
-    here = {row: layer.adapters[name] for row, name in enumerate(names) if name in layer.adapters}
-    if not here:
+def _stack(layer: LoRALayer, names: list[str | None], strengths: list[float]) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Of each row A (rows, R, k) and B (rows, d, R), padded to one rank, and scaling (rows, 1, 1).
+
+    Scaling is 0 where no adapter acts, whatever A and B are: another row's, so that nothing has to be filled.
+    """
+    found = [layer.adapters._modules.get(name) for name in names]
+    some = next(filter(None, found), None)
+    if some is None:
         return None
-    R, some = max(adapter.lora_A.shape[0] for adapter in here.values()), next(iter(here.values()))
-    dtype = layer.weight.dtype if layer.weight.is_floating_point() else some.lora_A.dtype  # 8 or 4 bits: bytes
-    like = {"dtype": dtype, "device": some.lora_A.device}
-    A = torch.zeros(len(names), R, some.in_features, **like)
-    B = torch.zeros(len(names), some.out_features, R, **like)
-    for row, adapter in here.items():
-        rank = adapter.lora_A.shape[0]
-        A[row, :rank] = adapter.lora_A
-        B[row, :, :rank] = adapter.scaling * strengths[row] * adapter.full_B()
-    return A, B
+    scaling = [adapter.scaling * by if adapter else 0.0 for adapter, by in zip(found, strengths, strict=True)]
+    R = max(adapter.lora_A.shape[0] for adapter in found if adapter)
+    A = torch.stack([_padded((adapter or some).lora_A, R, some.in_features) for adapter in found])
+    B = torch.stack([_padded((adapter or some).full_B(), some.out_features, R) for adapter in found])
+    dtype = layer.weight.dtype if layer.weight.is_floating_point() else A.dtype  # 8 or 4 bits: bytes
+    return A.to(dtype), B.to(dtype), torch.tensor(scaling, device=A.device, dtype=dtype).view(-1, 1, 1)
+
+
+def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
+    """With zeros below and on the right; itself where it has that size."""
+    below, right = rows - matrix.shape[0], columns - matrix.shape[1]
+    return F.pad(matrix, (0, right, 0, below)) if below or right else matrix

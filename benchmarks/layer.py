@@ -1,0 +1,279 @@
+"""One adapted projection alone, where the adapter is what is measured: lorakit beside every peer and beside the limit.
+
+`make bench` times lorakit, by_hand, PEFT and loralib; `make bench-peers`, in an environment of its own, litgpt and
+torchtune too. All have the same W0, A and B and must compute the same. A row gives the time that each adds to the
+frozen layer, in µs, and the limit: the update's operations, and its bytes, are the share K r (in + out) / (in · out)
+of the frozen layer's (K adapters; in a step three times those of a forward pass), so with the frozen layer's speed it
+would take that share of its time. Results: data/results/bench_layer_<device>.json and a chart in docs/.
+"""
+
+import argparse
+import copy
+import itertools
+import math
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import lorakit as lk
+from benchmarks.chart import draw_layers
+from lorakit import by_hand
+from lorakit.lab import record
+from lorakit.lab.places import RESULTS
+from lorakit.study.latency import Job, compare
+
+R, ALPHA = 8, 16
+SHAPES = ((768, 2304), (4096, 4096))  # in, out: GPT-2's c_attn, a projection of a 7B model
+TOKENS = (1, 16, 128, 1024)
+TINY = (16, 48)  # hardly any arithmetic
+ROWS = 16  # of a batch that decodes
+ADAPTERS = (1, 8, 16)
+
+
+def with_lorakit(base: nn.Linear) -> nn.Module:
+    return lk.inject(nn.Sequential(base), lk.LoRAConfig(r=R, alpha=ALPHA, targets=("0",)))[0]
+
+
+def with_peft(base: nn.Linear) -> nn.Module:
+    import peft
+
+    config = peft.LoraConfig(r=R, lora_alpha=ALPHA, target_modules=["0"])
+    return peft.get_peft_model(nn.Sequential(base), config).base_model.model[0]
+
+
+def with_loralib(base: nn.Linear) -> nn.Module:
+    import loralib
+
+    return loralib.Linear(base.in_features, base.out_features, r=R, lora_alpha=ALPHA, merge_weights=False)
+
+
+def with_litgpt(base: nn.Linear) -> nn.Module:
+    from litgpt.lora import LoRALinear
+
+    return LoRALinear(base.in_features, base.out_features, r=R, lora_alpha=ALPHA)
+
+
+def with_torchtune(base: nn.Linear) -> nn.Module:
+    from torchtune.modules.peft import LoRALinear
+
+    return LoRALinear(base.in_features, base.out_features, rank=R, alpha=ALPHA, use_bias=True)
+
+
+MAKERS = {
+    "lorakit": with_lorakit,
+    "by_hand": lambda base: by_hand.LoRALayer(base, R, ALPHA),
+    "peft": with_peft,
+    "loralib": with_loralib,
+    "litgpt": with_litgpt,
+    "torchtune": with_torchtune,
+}
+PACKAGES = ("lorakit", "peft", "loralib", "litgpt", "torchtune")
+
+
+def contestants(shape: tuple[int, int], dtype: torch.dtype, device: str) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """The frozen layer and everyone's around copies of it, with the same A and B; and why some are not there."""
+    torch.manual_seed(0)
+    base = nn.Linear(*shape, device=device, dtype=dtype).requires_grad_(False)
+    A, B = torch.randn(R, shape[0]) / shape[0] ** 0.5, torch.randn(shape[1], R) / 10
+    found, absent = {"frozen": base}, {}
+    for name, make in MAKERS.items():
+        try:
+            layer = make(copy.deepcopy(base))
+        except ImportError as error:
+            absent[name] = f"not installed here ({error.name})"
+            continue
+        # lorakit and PEFT choose their adapters' dtype; the others' layers are new ones, of the base's.
+        layer = layer.to(device) if name in ("lorakit", "peft") else layer.to(device, dtype)
+        for path, tensor in layer.named_parameters():
+            known = {"lora_a": A, "lora_b": B, "bias": base.bias}
+            tensor.data.copy_(next((known[part] for part in known if part in path.lower()), base.weight))
+            tensor.requires_grad_("lora_" in path.lower())
+        found[name] = layer
+    return found, absent
+
+
+def forward(layer: nn.Module, x: torch.Tensor, calls: int, around: Callable = nullcontext, **more) -> Job:
+    @torch.no_grad()
+    def run():
+        with around():
+            for _ in range(calls):
+                layer(x, **more)
+
+    return Job(run, units=calls)
+
+
+def step(layer: nn.Module, x: torch.Tensor, calls: int) -> Job:
+    """Forward and backward; the gradient goes on to x, as in a model."""
+    trained = [p for p in layer.parameters() if p.requires_grad]
+    gradient = torch.ones_like(layer(x))
+
+    def run():
+        for _ in range(calls):
+            layer(x).backward(gradient)
+            for tensor in (x, *trained):
+                tensor.grad = None
+
+    return Job(run, units=calls)
+
+
+def row(what: str, shape: tuple[int, int], jobs: Callable[[int], dict[str, Job]], options, limit: float) -> dict:
+    """Times of `jobs(calls)`, in µs, the first of which is the frozen layer's; `limit`: a share of its time."""
+    jobs(1)["frozen"].run()
+    start = time.perf_counter()
+    jobs(1)["frozen"].run()
+    calls = max(1, math.ceil(2e-3 / (time.perf_counter() - start)))  # 2 ms at a time: far above the clock's grain
+    found = compare(jobs(calls), repeats=options.repeats, device=options.device, seconds=options.seconds)
+    base = 1e6 * found.jobs["frozen"].median
+    others = {name: job for name, job in found.jobs.items() if not name.startswith("frozen")}
+    return {
+        "what": what, "shape": list(shape), "frozen": base, "noise": base * found.noise, "limit": base * limit,
+        "added": {name: base * (job.ratio - 1) for name, job in others.items()},
+        "interval": {name: [base * (end - 1) for end in job.interval] for name, job in others.items()},
+    }  # fmt: skip
+
+
+def one_adapter(shape: tuple[int, int], dtype: torch.dtype, options):
+    """Forward and step at each number of tokens."""
+    layers, _ = contestants(shape, dtype, options.device)
+    share = R * sum(shape) / math.prod(shape)
+    ones = torch.ones(1, 2, shape[0], dtype=dtype, device=options.device)
+    ours = layers["lorakit"](ones)
+    for name in layers.keys() - {"frozen"}:
+        apart = (layers[name](ones) - ours).abs().max() / ours.abs().max()
+        assert apart < (1e-4 if dtype == torch.float32 else 0.05), f"{name} computes something else: {apart:.1e}"
+    kind = "" if dtype == torch.float32 else ", bf16"
+    for tokens in options.tokens:
+        # The frozen layer's step is two products of W0's size, the update's three times two of its own.
+        for job, limit in ((forward, share), (step, 3 / 2 * share)):
+            x = torch.randn(1, tokens, shape[0], device=options.device, dtype=dtype, requires_grad=job is step)
+            for layer in layers.values():
+                layer.train(job is step)
+
+            def jobs(calls, job=job, x=x):
+                return {name: job(layer, x, calls) for name, layer in layers.items()}
+
+            yield row(f"{job.__name__}, {tokens} tokens{kind}", shape, jobs, options, limit)
+
+
+def rows_of_adapters(shape: tuple[int, int], options):
+    """ROWS rows of one token, over 1, 8, 16 adapters."""
+    layers, _ = contestants(shape, torch.float32, options.device)
+    base, names = layers["frozen"], [f"task{n}" for n in range(max(ADAPTERS))]
+    ours = nn.Sequential(copy.deepcopy(base))
+    for n, name in enumerate(names):
+        lk.inject(ours, lk.LoRAConfig(r=R, alpha=ALPHA, targets=("0",)), name=name, seed=n)
+    ours.eval()
+    theirs = layers.get("peft")
+    for name in names if theirs is not None else ():
+        import peft
+
+        theirs.update_layer(name, r=R, lora_alpha=ALPHA, config=peft.LoraConfig(r=R, lora_alpha=ALPHA))
+    x = torch.randn(ROWS, 1, shape[0], device=options.device)
+    for count in ADAPTERS:
+        chosen = [names[n % count] for n in range(ROWS)]
+
+        def jobs(calls, chosen=chosen):
+            made = {"frozen": forward(base, x, calls)}
+            made["lorakit"] = forward(ours, x, calls, lambda: lk.using(ours, chosen))
+            return made | ({"peft": forward(theirs.eval(), x, calls, adapter_names=chosen)} if theirs else {})
+
+        yield row(f"{ROWS} rows, {count} adapters", shape, jobs, options, count * R * sum(shape) / math.prod(shape))
+
+
+def quick(dtype: torch.dtype, device: str) -> bool:
+    """Whether a product in this type takes at most twice float32's time: not on every CPU."""
+    x = {kind: torch.randn(768, 768, device=device).to(kind) for kind in (torch.float32, dtype)}
+    jobs = {str(kind): Job(lambda each=each: each @ each) for kind, each in x.items()}
+    return dtype == torch.float32 or compare(jobs, device=device).jobs[str(dtype)].ratio < 2
+
+
+def calls_of(name: str) -> None:
+    """For valgrind's child: one token through one contestant, as often as each line of the input says."""
+    torch.set_num_threads(1)
+    layers, _ = contestants(TINY, torch.float32, "cpu")
+    x, layer = torch.randn(1, 1, TINY[0]), layers[name].eval()
+    forward(layer, x, 50).run()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        forward(layer, x, int(line)).run()
+        print("done", flush=True)
+
+
+def instructions(name: str) -> int:
+    """Instructions of one forward of a tiny layer at one token, as callgrind counts them: Python and dispatch.
+
+    They repeat where times do not. What surrounds the calls drops out as the difference of two numbers of calls.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"]
+        child = subprocess.Popen(
+            [*valgrind, sys.executable, "-m", "benchmarks.layer", "--calls", name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        control = ["callgrind_control", str(child.pid)]
+        assert child.stdout.readline() == "ready\n"
+        subprocess.run([*control, "-i", "on"], check=True, capture_output=True)
+        for calls in (20, 120):
+            print(calls, file=child.stdin, flush=True)
+            child.stdout.readline()
+            subprocess.run([*control, "-d"], check=True, capture_output=True)
+        child.kill()
+        few, many = (
+            int(re.search(r"^(?:summary|totals): (\d+)", Path(f"{folder}/out.{n}").read_text(), re.M)[1])
+            for n in (1, 2)
+        )
+    return (many - few) // 100
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of a CPU")
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=3, help="at least, for each row")
+    parser.add_argument("--tiny", action="store_true", help="a tiny shape, to see that everything runs")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--calls", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore")
+    if options.calls:
+        return calls_of(options.calls)
+    torch.set_num_threads(options.threads)
+    shapes, options.tokens = ((TINY,), (1, 16)) if options.tiny else (SHAPES, TOKENS)
+    present, absent = contestants(shapes[0], torch.float32, options.device)
+    rows = []
+    for shape in shapes:
+        dtypes = [dtype for dtype in (torch.float32, torch.bfloat16) if quick(dtype, options.device)]
+        parts = [one_adapter(shape, dtype, options) for dtype in dtypes] + [rows_of_adapters(shape, options)]
+        for found in itertools.chain(*parts):
+            rows.append(found)
+            added = ", ".join(f"{name} {value:.1f}" for name, value in found["added"].items())
+            print(
+                f"{shape} {found['what']:28} {found['frozen']:9.1f} + {added} (limit {found['limit']:.1f})", flush=True
+            )
+    counted = {}
+    if shutil.which("valgrind") and not options.tiny and options.device == "cpu":
+        counted = {name: instructions(name) for name in present}
+    result = {
+        "versions": record.versions(*(name for name in PACKAGES if name not in absent)),
+        "absent": absent, "rows": rows, "instructions": counted,
+    }  # fmt: skip
+    name = f"bench_layer_{torch.device(options.device).type}"
+    command = " ".join(["python -m benchmarks.layer", *(sys.argv[1:] if arguments is None else arguments)])
+    record.write(options.out or RESULTS / f"{name}.json", result, command, options.device)
+    if not options.tiny:
+        draw_layers(result, Path(__file__).parents[1] / "docs" / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

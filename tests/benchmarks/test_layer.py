@@ -1,0 +1,31 @@
+"""One projection beside its peers: everybody computes the same, and what is not installed is named."""
+
+import json
+import math
+import sys
+
+from pytest import approx
+
+from benchmarks import layer
+from benchmarks.chart import draw_layers
+
+
+def test_a_tiny_run_has_every_row_beside_its_limit_and_names_who_is_absent(tmp_path, monkeypatch):
+    for package in ("litgpt", "torchtune", "torchtune.modules.peft"):
+        monkeypatch.setitem(sys.modules, package, None)
+    out = tmp_path / "layer.json"
+    layer.main(["--tiny", "--device", "cpu", "--repeats", "2", "--seconds", "0", "--out", str(out)])
+    result = json.loads(out.read_text())
+    whats = [row["what"] for row in result["rows"]]
+    assert {"forward, 1 tokens", "step, 16 tokens", "16 rows, 8 adapters"} <= set(whats)
+    for row in result["rows"]:
+        assert row["frozen"] > 0 < row["limit"] and row["added"].keys() >= {"lorakit", "peft"}
+    assert set(result["absent"]) == {"litgpt", "torchtune"}
+    assert {"lorakit", "by_hand", "peft", "loralib"} == set(result["rows"][0]["added"])
+    ratios = {row["what"]: row["limit"] / row["frozen"] for row in result["rows"]}
+    share = layer.R * sum(layer.TINY) / math.prod(layer.TINY)  # the update's part of the frozen layer's operations
+    assert [ratios[what] / share for what in ("forward, 1 tokens", "step, 1 tokens", "16 rows, 8 adapters")] == approx(
+        [1, 1.5, 8]
+    )
+    draw_layers(result, tmp_path / "layer.png")
+    assert (tmp_path / "layer.png").read_bytes().startswith(b"\x89PNG")
