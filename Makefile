@@ -111,6 +111,7 @@ nano: setup  ## rebuild the bundled base model from its sources (about an hour o
 bench: setup  ## speed and memory beside PEFT, in one run
 	$(BIN)/python benchmarks/against_peft.py
 	$(BIN)/python -m benchmarks.layer
+	$(BIN)/python -m benchmarks.scaling
 
 # pip cannot resolve litgpt and torchtune beside the course's versions: they come without what they ask for, and with
 # what their layers import.

@@ -6,7 +6,7 @@ import sys
 
 from pytest import approx
 
-from benchmarks import layer
+from benchmarks import layer, scaling
 from benchmarks.chart import draw_layers
 
 
@@ -29,3 +29,10 @@ def test_a_tiny_run_has_every_row_beside_its_limit_and_names_who_is_absent(tmp_p
     )
     draw_layers(result, tmp_path / "layer.png")
     assert (tmp_path / "layer.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_tiny_run_of_scaling_has_its_rows(tmp_path):
+    scaling.main(["--tiny", "--out", str(tmp_path / "scaling.json")])
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert [row["adapters"] for row in found["resident"]] == [1, 2] == [row["blocks"] for row in found["depth"]]
+    assert found["resident"][0]["bytes"] == 12 * 4 * (256 + 768) * 4  # blocks, r, in + out, bytes
