@@ -12,7 +12,7 @@ from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run
 
 # The sweeps that compare settings, and how many seeds report in each: five for headlines, else three.
-COMPARED = {"rank_python": 5, "rank_text_to_sql": 5, "variants": 3}
+COMPARED = {"rank_python": 5, "rank_text_to_sql": 5, "rivals_python": 5, "matrices_python": 3, "variants": 3}
 
 
 def choosing_means(name: str) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def test_the_reported_rate_has_its_seeds(name):
 
 @pytest.mark.parametrize("name", COMPARED)
 def test_alpha_is_the_same_for_everything_that_is_compared(name):
-    assert set(records.load(name).query("r > 0")["alpha"]) == {ALPHA}
+    assert set(records.load(name).query("r > 0")["alpha"]) <= {ALPHA}
 
 
 def name_of_task(name: str) -> str:

@@ -17,8 +17,8 @@ from tests.support.tiny_sweep import LORA, shrink
 
 # Sweeps whose records are from before the rules of a fair comparison: they wait to be run again.
 PENDING = {
-    "rivals", "rivals_python", "students", "tickets", "e2e", "nano_early", "matrices_python",
-    "matrices_text_to_sql", "rslora", "styles", "sst2", "batches", "smollm2_text_to_sql",
+    "rivals", "students", "tickets", "e2e", "nano_early", "matrices_text_to_sql", "styles", "sst2", "batches",
+    "smollm2_text_to_sql",
 }  # fmt: skip
 NAMES = [name for name in EXPERIMENTS if name not in PENDING]
 

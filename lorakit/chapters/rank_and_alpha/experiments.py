@@ -43,12 +43,6 @@ def alpha_lr() -> list[Run]:
     return [lora(8, lr, alpha=alpha, steps=steps(60)) for lr in rates for alpha in (1, 4, 16, 64)]
 
 
-def rslora() -> list[Run]:
-    """alpha / r against alpha / √r at ranks up to the width; on Python source, where ranks differ."""
-    more = {"task": "python", "batch_size": 8, "steps": steps(60)}
-    return [lora(r, 1e-2, use_rslora=use, **more) for r in (8, 64, 256) for use in (False, True)]
-
-
 def batches() -> list[Run]:
     """LoRA and full fine-tuning on the same number of examples, in small and in large batches."""
     made = ({"task": "python", "batch_size": size, "steps": steps(1536 // size)} for size in (8, 32, 128))
@@ -83,7 +77,6 @@ EXPERIMENTS = [
     Experiment("alpha_lr", "alpha × learning rate at r = 8", lambda rows: alpha_lr()),
     Experiment("matrices_python", "which matrices, at equal numbers of parameters, on the new domain",
                lambda rows: tuned(matrices(task="python", batch_size=8, steps=steps(60)), rows, report=3)),
-    Experiment("rslora", "alpha / r against alpha / √r", lambda rows: tuned(rslora(), rows, report=3)),
     Experiment("matrices_text_to_sql", "which matrices, at equal numbers of parameters, on the task it almost knows",
                lambda rows: tuned(matrices(**SQL), rows, report=3)),
     Experiment("batches", "LoRA beside full fine-tuning in small and large batches, equal examples",
