@@ -10,34 +10,25 @@ def _directions(n, p, seed):
     return torch.linalg.qr(torch.randn(n, p, generator=torch.Generator().manual_seed(seed))).Q  # (n, p)
 
 
-def _shared(U, V, i, j):
-    return (U[:, :i].T @ V[:, :j]).square().sum().item()
+def _phi(U, V, i, j):
+    shared = (U[:, :i].T @ V[:, :j]).square().sum().item()
+    return shared / min(i, j)
 
 
 _U, _V = _directions(8, 6, seed=0), _directions(8, 6, seed=1)
 phi = check_examples(
     "08.1",
     "how much two subspaces share",
-    right=lambda U, V, i, j: _shared(U, V, i, j) / min(i, j),
+    right=_phi,
     inputs=[(_U, _V, 2, 5), (_U, _V, 5, 2), (_U, _V, 1, 1), (_U, _V, 3, 3)],
     wrong={
-        "divide by `min(i, j)`: as it stands, larger subspaces seem to share more": _shared,
-        "divided by the larger of the two: then a subspace inside a larger one would not reach 1": (
-            lambda U, V, i, j: _shared(U, V, i, j) / max(i, j)
-        ),
-        "divided by i · j: only the smaller number of directions can be shared": (
-            lambda U, V, i, j: _shared(U, V, i, j) / (i * j)
-        ),
-        "divided by i: right while i is the smaller, but φ(5, 2) is divided by 2": (
-            lambda U, V, i, j: _shared(U, V, i, j) / i
-        ),
-        "the norm is not squared: φ adds up squared cosines": lambda U, V, i, j: _shared(U, V, i, j) ** 0.5 / min(i, j),
-        "all columns are used: take the first i of U and the first j of V": (
-            lambda U, V, i, j: _shared(U, V, 6, 6) / min(i, j)
-        ),
-        "you took rows: the directions are columns, `U[:, :i]`": (
-            lambda U, V, i, j: (U[:i] @ V[:j].T).square().sum().item() / min(i, j)
-        ),
+        "divide by `min(i, j)`: as it stands, larger subspaces seem to share more": " / min(i, j) → ",
+        "divided by the larger of the two: then a subspace inside a larger one would not reach 1": "min → max",
+        "divided by i · j: only the smaller number of directions can be shared": "min(i, j) → (i * j)",
+        "divided by i: right while i is the smaller, but φ(5, 2) is divided by 2": "min(i, j) → i",
+        "the norm is not squared: φ adds up squared cosines": "shared / → shared**0.5 /",
+        "all columns are used: take the first i of U and the first j of V": ("U[:, :i] → U", "V[:, :j] → V"),
+        "you took rows: the directions are columns, `U[:, :i]`": "U[:, :i].T @ V[:, :j] → U[:i] @ V[:j].T",
     },
     done="right: 1 when the smaller subspace lies inside the larger one, 0 at right angles",
 )
@@ -82,35 +73,6 @@ def _factor(W, delta, r):
     return (s.norm() / (U[:, :r].T @ W @ Vh[:r].T).norm()).item()
 
 
-def _along(U, Vh, W, r):
-    return (U[:, :r].T @ W @ Vh[:r].T).norm()
-
-
-def _of_W(W, delta, r):
-    U, _, Vh = torch.linalg.svd(W)
-    return (delta.norm() / _along(U, Vh, W, r)).item()
-
-
-def _transposed(W, delta, r):
-    U, s, Vh = torch.linalg.svd(delta)
-    return (s.norm() / (U[:, :r].T @ W @ Vh.T[:r].T).norm()).item()
-
-
-def _rows_of_U(W, delta, r):
-    U, s, Vh = torch.linalg.svd(delta)
-    return (s.norm() / (U[:r] @ W @ Vh[:r].T).norm()).item()
-
-
-def _spectral(W, delta, r):
-    U, s, Vh = torch.linalg.svd(delta)
-    return (s[0] / _along(U, Vh, W, r)).item()
-
-
-def _update_along_itself(W, delta, r):
-    U, s, Vh = torch.linalg.svd(delta)
-    return (s.norm() / _along(U, Vh, delta, r)).item()
-
-
 _W = torch.randn(6, 6, generator=torch.Generator().manual_seed(2))
 _DELTA = torch.randn(6, 6, generator=torch.Generator().manual_seed(3))
 factor = check_examples(
@@ -119,15 +81,15 @@ factor = check_examples(
     right=_factor,
     inputs=[(_W, _DELTA, 1), (_W, _DELTA, 2), (_W, _DELTA, 4)],  # square: a wrong transpose runs without error
     wrong={
-        "upside down: ‖ΔW‖ stands above the line": lambda W, delta, r: 1 / _factor(W, delta, r),
+        "upside down: ‖ΔW‖ stands above the line": "return  → return 1 / ",
         "divided by ‖W‖, which is W along all directions: only the first r of ΔW's count": (
-            lambda W, delta, r: (delta.norm() / W.norm()).item()
+            "(U[:, :r].T @ W @ Vh[:r].T).norm() → W.norm()"
         ),
-        "those are W's own directions: take the SVD of ΔW": _of_W,
-        "Vh is turned the wrong way: its rows are the directions, so V is `Vh[:r].T`": _transposed,
-        "you took rows of U: its directions are columns, `U[:, :r]`": _rows_of_U,
-        "‖ΔW‖ is the Frobenius norm: all singular values, not the largest alone": _spectral,
-        "between U and V stands W, not ΔW": _update_along_itself,
+        "those are W's own directions: take the SVD of ΔW": ("svd(delta) → svd(W)", "s.norm() → delta.norm()"),
+        "Vh is turned the wrong way: its rows are the directions, so V is `Vh[:r].T`": "Vh[:r].T → Vh.T[:r].T",
+        "you took rows of U: its directions are columns, `U[:, :r]`": "U[:, :r].T → U[:r]",
+        "‖ΔW‖ is the Frobenius norm: all singular values, not the largest alone": "s.norm() → s[0]",
+        "between U and V stands W, not ΔW": "@ W @ → @ delta @",
     },
     done="right: how far ΔW outweighs W in the directions that ΔW chose",
 )

@@ -14,37 +14,16 @@ def _normal(*shape, seed):
 # 10.1 -- one layer, a different adapter on every row
 
 
-def _variant(which=lambda which: which, which_B=None, base=True, scaling=True):
-    """`by_hand.ManyLoRA` with one bug: the wrong rows of A or B, without the base, without the scaling."""
-
-    class ManyLoRA(by_hand.ManyLoRA):
-        def __init__(self, layers):
-            super().__init__(layers)
-            if not scaling:
-                self.B = torch.stack([layer.lora_B.detach() for layer in layers])
-
-        def forward(self, x):
-            A, B = self.A[which(self.which)], self.B[(which_B or which)(self.which)]
-            update = x @ A.mT @ B.mT
-            return self.base(x) + update if base else update
-
-    return ManyLoRA
-
-
-def _arange(which):
-    return torch.arange(len(which))
-
-
 @check(
     "10.1",
     "a different adapter on every row",
     right=by_hand.ManyLoRA,
     wrong={
-        "row i went through adapter i": _variant(_arange),
-        "A is gathered, B is not": _variant(which_B=_arange),
-        "every row went through the first row's adapter": _variant(lambda which: which[:1].expand(len(which))),
-        "the update alone": _variant(base=False),
-        "the scaling is missing": _variant(scaling=False),
+        "row i went through adapter i": "[self.which] → [torch.arange(len(x))]",
+        "A is gathered, B is not": "B[self.which] → B[torch.arange(len(x))]",
+        "every row went through the first row's adapter": "[self.which] → [self.which[:1].expand(len(x))]",
+        "the update alone": "self.base(x) +  → ",
+        "the scaling is missing": "layer.scaling *  → ",
         "has no `A`": torch.nn.ModuleList,
     },
     done="right: two batched products, however many adapters the rows ask for",
@@ -76,7 +55,8 @@ def many(answer):
 
 
 def _fits(memory, base, r, shapes):
-    return (memory - 4 * base) // (4 * r * sum(i + o for i, o in shapes))
+    adapter = r * sum(i + o for i, o in shapes)
+    return (memory - 4 * base) // (4 * adapter)
 
 
 _MLP = [(256, 1024), (1024, 256)] * 4
@@ -87,23 +67,13 @@ fits = check_examples(
     inputs=[(10**9, 4_273_664, 4, _MLP), (10**9, 4_273_664, 8, _MLP[:3]), (16 * 10**9, 124_439_808, 8, [(768, 2304)])],
     wrong={
         "that counts whole updates, in · out: A and B together have r · (in + out) numbers": (
-            lambda memory, base, r, shapes: (memory - 4 * base) // (4 * sum(i * o for i, o in shapes))
+            "r * sum(i + o → sum(i * o"
         ),
-        "the rank is missing: A has r rows, B has r columns": (
-            lambda memory, base, r, shapes: (memory - 4 * base) // (4 * sum(i + o for i, o in shapes))
-        ),
-        "the base needs a place too, once: 4 bytes for each of its numbers": (
-            lambda memory, base, r, shapes: memory // (4 * r * sum(i + o for i, o in shapes))
-        ),
-        "numbers are not bytes: in float32 each takes 4": (
-            lambda memory, base, r, shapes: (memory - base) // (r * sum(i + o for i, o in shapes))
-        ),
-        "only B is counted: A has r · in numbers more": (
-            lambda memory, base, r, shapes: (memory - 4 * base) // (4 * r * sum(o for _, o in shapes))
-        ),
-        "half an adapter serves nobody: divide with `//`": (
-            lambda memory, base, r, shapes: (memory - 4 * base) / (4 * r * sum(i + o for i, o in shapes))
-        ),
+        "the rank is missing: A has r rows, B has r columns": "r * sum → sum",
+        "the base needs a place too, once: 4 bytes for each of its numbers": " - 4 * base → ",
+        "numbers are not bytes: in float32 each takes 4": "4 *  → ",
+        "only B is counted: A has r · in numbers more": "i + o for → o for",
+        "half an adapter serves nobody: divide with `//`": "// → /",
     },
     done="right: one gigabyte holds one nano and thousands of tasks, or 58 merged copies",
 )
@@ -119,15 +89,9 @@ def _stack(A1, B1, s1, A2, B2, s2):
     right=_stack,
     wrong={
         "(B₁ + B₂)(A₁ + A₂) has cross terms": lambda A1, B1, s1, A2, B2, s2: (A1 + A2, s1 * B1 + s2 * B2),
-        "the scales are missing": lambda A1, B1, s1, A2, B2, s2: (torch.cat([A1, A2]), torch.cat([B1, B2], dim=1)),
-        "each scale counts once": lambda A1, B1, s1, A2, B2, s2: (
-            torch.cat([s1 * A1, s2 * A2]),
-            torch.cat([s1 * B1, s2 * B2], dim=1),
-        ),
-        "in the same order": lambda A1, B1, s1, A2, B2, s2: (
-            torch.cat([A1, A2]),
-            torch.cat([s2 * B2, s1 * B1], dim=1),
-        ),
+        "the scales are missing": "[s1 * B1, s2 * B2] → [B1, B2]",
+        "each scale counts once": "[A1, A2] → [s1 * A1, s2 * A2]",
+        "in the same order": "[s1 * B1, s2 * B2] → [s2 * B2, s1 * B1]",
         "one adapter's factors": lambda A1, B1, s1, A2, B2, s2: (A1, s1 * B1),
     },
     done="right: the ranks add up, and nothing is approximated",

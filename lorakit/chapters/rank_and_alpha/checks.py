@@ -18,11 +18,6 @@ def _choose(costs, noise):
     return None if near[0] == rates[0] or near[-1] == rates[-1] else min(costs, key=costs.get)
 
 
-def _nearest_edge_only(costs, noise):
-    rate = min(costs, key=costs.get)
-    return None if rate in (min(costs), max(costs)) else rate
-
-
 CLOSED = {1e-3: 2.9, 3e-3: 2.5, 1e-2: 2.3, 3e-2: 2.6}
 
 choose = check_examples(
@@ -38,14 +33,15 @@ choose = check_examples(
         ({1e-3: 2.31, 3e-3: 2.3, 1e-2: 2.6}, 0.005),
     ],
     wrong={
-        "an edge is no result: with the best rate at the end of the grid, return None": lambda costs, noise: min(
-            costs, key=costs.get
+        "an edge is no result: with the best rate at the end of the grid, return None": (
+            "None if near[0] == rates[0] or near[-1] == rates[-1] else  → "
         ),
-        "a rate at the edge that noise cannot tell from the best is no result either": _nearest_edge_only,
+        "a rate at the edge that noise cannot tell from the best is no result either": "best + noise → best",
         "that is the worst, not the best: fewer bits are better": lambda costs, noise: max(costs, key=costs.get),
         "that is a score, not a learning rate": lambda costs, noise: min(costs.values()),
-        "edges are the smallest and the largest rate, in whatever order they were tried": lambda costs, noise: (
-            None if min(costs, key=costs.get) in (list(costs)[0], list(costs)[-1]) else min(costs, key=costs.get)
+        "edges are the smallest and the largest rate, in whatever order they were tried": (
+            "sorted(costs) → list(costs)",
+            "best + noise → best",
         ),
     },
     done="right: that is rule 1 of a fair comparison. Every sweep of this course is extended until it holds",
@@ -55,7 +51,8 @@ choose = check_examples(
 
 
 def _rank(budget, shapes, layers):
-    return budget // (layers * sum(inputs + outputs for inputs, outputs in shapes))
+    of_one = sum(inputs + outputs for inputs, outputs in shapes)
+    return budget // (layers * of_one)
 
 
 rank = check_examples(
@@ -69,22 +66,14 @@ rank = check_examples(
         (4_700_000, [(12288, 12288)] * 2, 96),
     ],
     wrong={
-        "that is a full matrix's count: an adapter has A, r × in, and B, out × r": lambda budget, shapes, layers: (
-            budget // (layers * sum(inputs * outputs for inputs, outputs in shapes))
+        "that is a full matrix's count: an adapter has A, r × in, and B, out × r": (
+            "inputs + outputs → inputs * outputs"
         ),
-        "only one block was counted: the budget is for all of them": lambda budget, shapes, layers: (
-            budget // sum(inputs + outputs for inputs, outputs in shapes)
-        ),
-        "only the A's were counted: B has out × r numbers": lambda budget, shapes, layers: (
-            budget // (layers * sum(inputs for inputs, _ in shapes))
-        ),
-        "a rank is a whole number, and within the budget: use `//`": lambda budget, shapes, layers: (
-            budget / (layers * sum(inputs + outputs for inputs, outputs in shapes))
-        ),
-        "that is above the budget: round down": lambda budget, shapes, layers: math.ceil(
-            budget / (layers * sum(inputs + outputs for inputs, outputs in shapes)) + 1e-9
-        ),
-        "only the first matrix was counted": lambda budget, shapes, layers: budget // (layers * sum(shapes[0])),
+        "only one block was counted: the budget is for all of them": "layers * → 1 *",
+        "only the A's were counted: B has out × r numbers": "inputs + outputs → inputs",
+        "a rank is a whole number, and within the budget: use `//`": "// → /",
+        "that is above the budget: round down": "budget // (layers * of_one) → -(-budget // (layers * of_one))",
+        "only the first matrix was counted": "in shapes → in shapes[:1]",
     },
     done="right: the MLP's two matrices are 5d each, so the same money buys a fifth of one projection's rank",
 )
@@ -134,23 +123,22 @@ def lab(answer):
 
 # 06.4 -- keep the update's strength when the rank changes
 
+
+def _alpha(alpha, r, new_r, use_rslora):
+    return alpha * (math.sqrt(new_r / r) if use_rslora else new_r / r)
+
+
 strength = check_examples(
     "06.4",
     "the same strength at another rank",
-    right=lambda alpha, r, new_r, use_rslora: alpha * (math.sqrt(new_r / r) if use_rslora else new_r / r),
+    right=_alpha,
     inputs=[(16, 8, 64, False), (16, 8, 64, True), (16, 64, 4, False), (32, 1, 16, True)],
     wrong={
-        "the rule was not looked at: rsLoRA divides by √r": lambda alpha, r, new_r, use_rslora: alpha * new_r / r,
-        "without rsLoRA it is alpha / r, without a root": lambda alpha, r, new_r, use_rslora: (
-            alpha * math.sqrt(new_r / r)
-        ),
-        "upside down: a larger divisor needs a larger alpha": lambda alpha, r, new_r, use_rslora: (
-            alpha * (math.sqrt(r / new_r) if use_rslora else r / new_r)
-        ),
+        "the rule was not looked at: rsLoRA divides by √r": "if use_rslora → if False",
+        "without rsLoRA it is alpha / r, without a root": "if use_rslora → if True",
+        "upside down: a larger divisor needs a larger alpha": "new_r / r → r / new_r",
         "with the old alpha the strength changes with the rank": lambda alpha, r, new_r, use_rslora: alpha,
-        "the two rules are swapped": lambda alpha, r, new_r, use_rslora: (
-            alpha * (new_r / r if use_rslora else math.sqrt(new_r / r))
-        ),
+        "the two rules are swapped": "if use_rslora → if not use_rslora",
     },
     done="right: from r = 8 to r = 64, alpha has to grow eightfold under alpha / r, by 2.8 under alpha / √r",
 )

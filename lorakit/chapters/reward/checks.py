@@ -112,10 +112,6 @@ def cheat(answer):
 # 13.4 -- the leak mended
 
 
-def _sets(got, right):
-    return set(got) == set(right)
-
-
 mended = check_examples(
     "13.4",
     "the leak mended",
@@ -131,7 +127,7 @@ mended = check_examples(
     ],
     wrong={
         "still leaks: rows that were not asked for are free": lambda got, right: set(right) <= set(got),
-        "a row that is there twice counts once": _sets,
+        "a row that is there twice counts once": lambda got, right: set(got) == set(right),
         "the order counts, and this question asked for none": lambda got, right: got == right,
         "the number of rows is not the rows": lambda got, right: len(got) == len(right),
     },

@@ -1,7 +1,7 @@
 """Checks and quiz of chapter 12: LoRA+'s groups, PiSSA, what VeRA trains, DoRA."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lorakit.by_hand import LoRALayer, weight_of
@@ -21,27 +21,21 @@ def _bases() -> list[nn.Module]:
 # 12.1 -- LoRA+ is an optimizer
 
 
-def _groups(A: float, B: float):
-    """The groups with A at lr times A, B at lr times B; "ratio" stands for the ratio."""
-
-    def groups(layers, lr, ratio=16):
-        rates = [lr * {"ratio": ratio, "1 / ratio": 1 / ratio}.get(times, times) for times in (A, B)]
-        matrices = [layer.lora_A for layer in layers], [layer.lora_B for layer in layers]
-        return [{"params": found, "lr": rate} for found, rate in zip(matrices, rates, strict=True) if rate]
-
-    return groups
+def _groups(layers, lr, ratio=16):
+    A, B = [layer.lora_A for layer in layers], [layer.lora_B for layer in layers]
+    return [{"params": A, "lr": lr}, {"params": B, "lr": lr * ratio}]
 
 
 @check(
     "12.1",
     "two rates",
-    right=_groups(1, "ratio"),
+    right=_groups,
     wrong={
-        "the ratio is on A": _groups("ratio", 1),
-        "B learns no faster than A": _groups(1, 1),
-        "both have the ratio": _groups("ratio", "ratio"),
-        "A's rate was divided": _groups("1 / ratio", 1),
-        "does not train": _groups(1, 0),
+        "the ratio is on A": "A, B = → B, A =",
+        "B learns no faster than A": "lr * ratio → lr",
+        "both have the ratio": '"lr": lr} → "lr": lr * ratio}',
+        "A's rate was divided": ("lr * ratio → lr", '"params": A, "lr": lr → "params": A, "lr": lr / ratio'),
+        "does not train": ', {"params": B, "lr": lr * ratio} → ',
         "as AdamW takes them": lambda layers, lr, ratio=16: [layer.lora_A for layer in layers],
     },
     done="right: the layer is as it was. It is also LoRA with another alpha, as the next cell shows",
@@ -67,33 +61,16 @@ def groups(answer):
 # 12.2 -- PiSSA
 
 
-def _pissa(take=slice(None, 2), scaled=True, split=0.5, rest=True, look=weight_of):
-    """PiSSA with one bug."""
-
-    class Variant(LoRALayer):
-        @torch.no_grad()
-        def __init__(self, base, r=4, alpha=16):
-            super().__init__(base, r, alpha)
-            W = look(base)
-            U, S, Vh = torch.linalg.svd(W, full_matrices=False)
-            S = S[take] / self.scaling if scaled else S[take]
-            self.lora_A.data, self.lora_B.data = S[:, None] ** split * Vh[take], U[:, take] * S ** (1 - split)
-            if rest:
-                W -= self.delta_weight()
-
-    return Variant
-
-
 @check(
     "12.2",
     "PiSSA",
     right=PiSSALayer,
     wrong={
-        "still holds all of W": _pissa(rest=False),
-        "the layer multiplies B A by `scaling`": _pissa(scaled=False),
-        "the smallest": _pissa(take=slice(-2, None)),
-        "half of each singular value": _pissa(split=0),
-        "transposed": _pissa(look=lambda base: base.weight),
+        "still holds all of W": "W -= self.delta_weight() → pass",
+        "the layer multiplies B A by `scaling`": " / self.scaling → ",
+        "the smallest": ":r] → -r:]",
+        "half of each singular value": ("root[:, None] *  → ", "* root → * root**2"),
+        "transposed": "weight_of(base) → base.weight",
         "A and B are LoRA's own": LoRALayer,
     },
     done="right: the first output is the base's, though neither A nor B is zero, so both have a gradient at once",
@@ -123,7 +100,7 @@ def pissa(answer):
 
 
 def _vera(shapes, r, blocks):
-    return blocks * sum(outputs + r for _, outputs in shapes)
+    return blocks * sum(outputs + r for inputs, outputs in shapes)
 
 
 vera = check_examples(
@@ -132,21 +109,12 @@ vera = check_examples(
     right=_vera,
     inputs=[([(256, 1024), (1024, 256)], 1024, 4), ([(256, 768)], 64, 4), ([(4096, 4096)] * 2, 256, 32)],
     wrong={
-        "that is LoRA's count: VeRA's A and B are frozen": lambda shapes, r, blocks: (
-            blocks * sum(r * (inputs + outputs) for inputs, outputs in shapes)
-        ),
-        "d is missing: it has one number for each of the r dimensions": lambda shapes, r, blocks: (
-            blocks * sum(outputs for _, outputs in shapes)
-        ),
-        "b stands behind B: it has one number for each output, not each input": lambda shapes, r, blocks: (
-            blocks * sum(inputs + r for inputs, _ in shapes)
-        ),
-        "A and B are shared, the vectors are not: every block has its own": lambda shapes, r, blocks: sum(
-            outputs + r for _, outputs in shapes
-        ),
-        "every matrix has its own d, of r numbers": lambda shapes, r, blocks: (
-            blocks * (r + sum(outputs for _, outputs in shapes))
-        ),
+        "that is LoRA's count: VeRA's A and B are frozen": "outputs + r → r * (inputs + outputs)",
+        "d is missing: it has one number for each of the r dimensions": "outputs + r → outputs",
+        "b stands behind B: it has one number for each output, not each input": "outputs + r → inputs + r",
+        "A and B are shared, the vectors are not: every block has its own": "blocks *  → ",
+        "every matrix has its own d, of r numbers": "sum(outputs + r for inputs, outputs in shapes) → "
+        "(r + sum(outputs for _, outputs in shapes))",
     },
     done="right: on the MLP of nano at r = 1024 13,312 numbers, a third of LoRA's at r = 4",
 )
@@ -154,40 +122,16 @@ vera = check_examples(
 # 12.4 -- DoRA
 
 
-class _Buggy(DoRALayer):
-    """DoRA with one bug: another norm, axis or sum."""
-
-    dim, detached, biased, moving, begin = 1, True, False, True, None
-
-    def __init__(self, base, r=4, alpha=16):
-        LoRALayer.__init__(self, base, r, alpha)
-        norms = weight_of(base).detach().norm(dim=self.dim)
-        self.magnitude = nn.Parameter(torch.ones_like(norms) if self.begin else norms)
-
-    def forward(self, x: Tensor) -> Tensor:
-        W0 = weight_of(self.base)
-        norm = (W0 + self.moving * LoRALayer.delta_weight(self)).norm(dim=self.dim)
-        scale = self.magnitude / (norm.detach() if self.detached else norm)
-        if self.dim == 0:
-            return LoRALayer.forward(self, x * scale)
-        bias = 0 if self.biased else self.base.bias
-        return scale * (LoRALayer.forward(self, x) - bias) + bias
-
-
-def _bug(**changes):
-    return type("Variant", (_Buggy,), changes)
-
-
 @check(
     "12.4",
     "DoRA",
     right=DoRALayer,
     wrong={
-        "the wrong axis": _bug(dim=0),
-        "the bias is scaled": _bug(biased=True),
-        "the norm stays that of W0": _bug(moving=False),
-        "a constant for the gradient": _bug(detached=False),
-        "the magnitudes must begin": _bug(begin=True),
+        "the wrong axis": "dim=1 → dim=0",
+        "the bias is scaled": " - bias) + bias → )",
+        "the norm stays that of W0": "(weight_of(self.base) + super().delta_weight()).detach() → weight_of(self.base)",
+        "a constant for the gradient": "delta_weight()).detach() → delta_weight())",
+        "the magnitudes must begin": "nn.Parameter(weight_of → nn.Parameter(2 * weight_of",
         "no `magnitude`": LoRALayer,
     },
     done="right: PEFT's logits and gradients, to the last digits. Now a direction and a length train apart",
