@@ -148,7 +148,6 @@ def check_examples(
     done: str = "right",
     tolerance: float = 1e-5,
     formula: str = "",
-    untouched: str = "",
     also: Callable[[Any], None] | None = None,
 ):
     """A `Check` by examples: the answer must agree with `right` on every one of `inputs` (tuples of arguments).
@@ -160,7 +159,6 @@ def check_examples(
     inputs     or a function that draws them: it is called under a fixed seed
     tolerance  relative for numbers, absolute and relative for tensors
     formula    is named where only the numbers of a tensor are wrong, and no variant explains them
-    untouched  is said to an answer that agrees and writes into its arguments
     also       is called with an answer that agrees, to `expect` what values do not show, such as its cost
 
     `right` returns on every input: where an answer is to raise, write a `check` that says so.
@@ -170,9 +168,7 @@ def check_examples(
     def body(answer):
         if callable(right):
             expect(callable(answer), f"pass the function itself, without calling it: got {brief(answer)}")
-            cases = inputs() if callable(inputs) else inputs
-            compare(answer, right, cases, wrong, tolerance, formula)
-            expect(not untouched or all(leaves_alone(answer, args) for args in cases), untouched)
+            compare(answer, right, inputs() if callable(inputs) else inputs, wrong, tolerance, formula)
         elif not same(answer, right, tolerance):
             named = next((message for message, variant in wrong.items() if same(answer, variant, tolerance)), None)
             raise Wrong(named or f"not {brief(answer)}: work it out again")
@@ -215,18 +211,6 @@ def _results(function: Callable, inputs: Sequence[tuple]) -> list:
         except Exception as error:
             found.append(error)
     return found
-
-
-def leaves_alone(function: Callable, args: tuple) -> bool:
-    """Whether a call leaves all tensors among its arguments, a layer's too, bit for bit as they were."""
-    given = copy.deepcopy(args)
-    function(*given)
-    return all(map(torch.equal, _tensors(args), _tensors(given)))
-
-
-def _tensors(args: tuple) -> list[Tensor]:
-    layers = [tensor for arg in args if isinstance(arg, torch.nn.Module) for tensor in arg.state_dict().values()]
-    return layers + [arg for arg in args if isinstance(arg, Tensor)]
 
 
 def same(a, b, tolerance: float = 1e-5) -> bool:

@@ -7,9 +7,7 @@ as a sweep prepares it (`lab.methods`), so what is measured is what was trained.
 """
 
 import argparse
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -30,7 +28,7 @@ from lorakit.rivals.prefix import usable_context
 from lorakit.study.latency import compare, decode, prefill
 from lorakit.study.memory_measured import Measured, count_bytes, make_optimizer, measure_step, step_once
 
-JOBS = {"prefill": prefill, "decode": decode}
+ROWS, LENGTH = 32, 64  # questions in a step of training, tokens that stand before an answer
 Batch = Mapping[str, torch.Tensor]
 
 
@@ -115,17 +113,19 @@ def trainable(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def measure_costs(repeats: int, device=None, rows: int = 32, length: int = 64) -> dict:
+def measure_costs(repeats: int, device=None) -> dict:
     """Every kind's costs as plain data; `lab.kinds.costs` reads it. Minutes on two cores."""
     base, tokenizer = load_base("nano", device=device)
-    batch = questions(tokenizer, TASKS["text_to_sql"](), rows)
+    batch = questions(tokenizer, TASKS["text_to_sql"](), ROWS)
     models = {"base": base, **{key: deployed(kind.run, device) for key, kind in KINDS.items()}}
     models["merged"] = deployed(KINDS["lora"].run, device)
     merge(models["merged"])
     for model in models.values():
         share_weights(model, base)
-    jobs = {job: {name: make(model, 1, length) for name, model in models.items()} for job, make in JOBS.items()}
-    times = {job: compare(each, repeats, device=base.device) for job, each in jobs.items()}
+    times = {
+        job: compare({name: make(model, 1, LENGTH) for name, model in models.items()}, repeats, device=base.device)
+        for job, make in (("prefill", prefill), ("decode", decode))
+    }
 
     def over_base(name):  # by job: the ratio to the base and its 95 % interval
         return {job: (c.jobs[name].ratio, *c.jobs[name].interval) for job, c in times.items()}
@@ -144,8 +144,8 @@ def measure_costs(repeats: int, device=None, rows: int = 32, length: int = 64) -
     }
     return {
         "base": sum(p.numel() for p in base.parameters()),
-        "rows_in_step": rows,
-        "length": length,
+        "rows_in_step": ROWS,
+        "length": LENGTH,
         "rounds": repeats,
         "base_ms": {job: 1e3 * c.jobs["base"].median for job, c in times.items()},
         "noise": {job: c.noise for job, c in times.items()},
@@ -154,21 +154,19 @@ def measure_costs(repeats: int, device=None, rows: int = 32, length: int = 64) -
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200, help="rounds of the timing")
     parser.add_argument("--questions", type=int, default=100, help="that a pruned model answers")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--out", type=Path, default=COSTS)
-    options = parser.parse_args(arguments)
-    found = measure_costs(options.repeats, options.device)
-    scores = pruned_scores(TASKS["text_to_sql"](), limit=options.questions, device=options.device)
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = measure_costs(options.repeats, device)
+    scores = pruned_scores(TASKS["text_to_sql"](), limit=options.questions, device=device)
     found["pruning"] = {"questions": options.questions, "rows": scores}
     command = f"python -m {__spec__.name} --repeats {options.repeats} --questions {options.questions}"
-    write(options.out, found, command, options.device)
+    write(COSTS, found, command, device)
     print(page(rivals_table(found=found)).to_string())
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,9 +7,7 @@ writes data/results/latency_<device>.json. Run it alone on the machine; cells th
 
 import argparse
 import json
-import os
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,9 +46,9 @@ def cells_for(device: str) -> list[tuple[str, str, int, int]]:
     return [*cells, *(("355M", "decode", b, 64) for b in (1, 4, 16))]
 
 
-def recorded(device: str = "cpu", folder: Path = RESULTS) -> pd.DataFrame:
+def recorded(device: str = "cpu") -> pd.DataFrame:
     """The recorded grid of a device, by the end of its file's name, as `frame` has it. Raises LoRAError if absent."""
-    path = folder / f"latency_{device}.json"
+    path = RESULTS / f"latency_{device}.json"
     if not path.is_file():
         raise LoRAError(f"{path} is missing: run OMP_NUM_THREADS=2 python -m {MODULE}")
     return frame(json.loads(path.read_text("utf-8"))["cells"])
@@ -91,7 +89,7 @@ def cell_of(key: tuple[str, str, int, int], found: Comparison) -> dict:
     }  # fmt: skip
 
 
-def record(out: Path, wanted: Iterable[tuple], device: str, dtype: str, seconds: float, command: str) -> list[dict]:
+def record(out: Path, wanted: Iterable[tuple], device: str, seconds: float) -> list[dict]:
     """Measure every wanted cell that is not in `out` yet, written after each; returns the cells that are there then.
 
     Raises LoRAError where `out` was made on another device, with other threads, versions or settings.
@@ -99,18 +97,18 @@ def record(out: Path, wanted: Iterable[tuple], device: str, dtype: str, seconds:
     settings = {"lora": LORA, "bottleneck": BOTTLENECK, "prefix": PREFIX, "tokens": TOKENS, "seconds": seconds}
     made = {
         "what": "latency of GPT-2 shapes with random weights, in turns, beside the base against itself",
-        "dtype": dtype,
+        "dtype": "float32",
         "settings": json.loads(json.dumps(settings)),  # as it is read again
     }
     before = json.loads(out.read_text("utf-8")) if out.is_file() else {"cells": []}
     now, cells = about(device) | made, before["cells"]
-    for name in ("device", "threads", "dtype", "versions", "settings"):
+    for name in ("device", "threads", "versions", "settings"):
         if cells and before[name] != now[name]:
-            raise LoRAError(f"{out} was recorded with {name} {before[name]}, now it is {now[name]}: take another --out")
-    done = {tuple(cell[name] for name in KEY) for cell in cells}
-    missing = [key for key in wanted if key not in done]
+            raise LoRAError(f"{out} was recorded with {name} {before[name]}, now it is {now[name]}: move it away first")
+    command = f"OMP_NUM_THREADS={now['threads']} python -m {MODULE} --seconds {seconds:g}"
+    missing = [key for key in wanted if key not in {tuple(cell[name] for name in KEY) for cell in cells}]
     for size in dict.fromkeys(size for size, *_ in missing):
-        models = contenders(gpt2_of_size(size, device, getattr(torch, dtype)))
+        models = contenders(gpt2_of_size(size, device))
         for key in (key for key in missing if key[0] == size):
             found = measure(models, *key[1:], seconds=seconds)
             print(f"\n{size} {key[1]}, batch {key[2]} × {key[3]}\n{found}", flush=True)
@@ -119,30 +117,16 @@ def record(out: Path, wanted: Iterable[tuple], device: str, dtype: str, seconds:
     return cells
 
 
-def main(arguments: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if arguments is None else arguments
+def main() -> None:
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float32")
     parser.add_argument("--seconds", type=float, default=20, help="for each cell (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="default: latency_<device>.json in data/results")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else "cpu"
-    name += "" if options.dtype == "float32" else f"_{options.dtype}"
-    out = options.out or RESULTS / f"latency_{re.sub('[^a-z0-9]+', '_', name.lower()).strip('_')}.json"
-    threads = f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']} " if "OMP_NUM_THREADS" in os.environ else ""
-    command = " ".join([f"{threads}python -m {MODULE}", *arguments])
-    try:
-        cells = record(out, cells_for(options.device), options.device, options.dtype, options.seconds, command)
-    except LoRAError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: the finished cells are kept, the same command goes on", file=sys.stderr)
-        return 130
+    out = RESULTS / f"latency_{re.sub('[^a-z0-9]+', '_', name.lower()).strip('_')}.json"
+    cells = record(out, cells_for(options.device), options.device, options.seconds)
     print(f"\n{len(cells)} cells in {out}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,7 +8,6 @@ memory depends on their values. PEFT is measured beside lorakit where it is inst
 
 import gc
 import json
-import logging
 import os
 import time
 import warnings
@@ -49,15 +48,14 @@ def fill(model: nn.Module, count: int, config: lk.LoRAConfig = CONFIG) -> list[s
     return names
 
 
-def peft_twin(base: nn.Module, names: Sequence[str], config: lk.LoRAConfig = CONFIG):
-    """A PeftModel around a GPT-2 `base` with random adapters on its MLP, shaped as `config` says; None without PEFT."""
+def peft_twin(base: nn.Module, names: Sequence[str]):
+    """A PeftModel around a GPT-2 `base` with random adapters on its MLP, as CONFIG has them; None without PEFT."""
     try:
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else it tells of kernels
         import peft
     except ImportError:
         return None
     shape = peft.LoraConfig(
-        r=config.r, lora_alpha=config.alpha, target_modules=["c_fc", "mlp.c_proj"], fan_in_fan_out=True,
+        r=CONFIG.r, lora_alpha=CONFIG.alpha, target_modules=["c_fc", "mlp.c_proj"], fan_in_fan_out=True,
         init_lora_weights=False,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -83,13 +81,13 @@ def median_us(action: Callable, arguments: Iterable) -> float:
     return 1e6 * median(times)
 
 
-def switch_us(model: nn.Module, names: Sequence[str], switches: int = 300, seed: int = 0) -> float:
+def switch_us(model: nn.Module, names: Sequence[str], switches: int = 300) -> float:
     """Median microseconds of one set_adapter, over `switches` jumps between random ones of `names`."""
-    order = torch.randint(len(names), (switches,), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randint(len(names), (switches,), generator=torch.Generator().manual_seed(0)).tolist()
     return median_us(lambda name: lk.set_adapter(model, name), [names[i] for i in order])
 
 
-def change_times(model: nn.Module, names: Sequence[str], theirs=None, switches: int = 200) -> dict[str, float]:
+def change_times(model: nn.Module, names: Sequence[str], theirs=None) -> dict[str, float]:
     """Median microseconds of a change of task: "switch", "merge" (with the unmerge before the next), "peft"'s switch.
 
     theirs   a PeftModel with adapters of the same names, or None
@@ -100,23 +98,22 @@ def change_times(model: nn.Module, names: Sequence[str], theirs=None, switches: 
         lk.merge(model)
         lk.unmerge(model)
 
-    some = [names[i % len(names)] for i in range(max(10, switches // 10))]
-    found = {"switch": switch_us(model, names, switches), "merge": median_us(merge, some)}
+    some = [names[i % len(names)] for i in range(20)]
+    found = {"switch": switch_us(model, names, switches=200), "merge": median_us(merge, some)}
     return found if theirs is None else found | {"peft": median_us(theirs.set_adapter, some)}
 
 
 def throughput(
-    model: nn.Module, names: Sequence[str], theirs=None, *, tokens: int = TOKENS, repeats: int = 6, rows: int = ROWS
+    model: nn.Module, names: Sequence[str], theirs=None, *, tokens: int = TOKENS, repeats: int = 6
 ) -> Comparison:
-    """`rows` requests arrive together, shared out among the adapters `names`: the ways to answer them, timed in turns.
+    """ROWS requests arrive together, shared out among the adapters `names`: the ways to answer them, timed in turns.
 
     Jobs: "one adapter" (all rows want the first one: the measure of the others), "mixed", "swapping", "merging" and,
     with a PeftModel `theirs`, "peft". The unit is a request, so 1 / median is requests per second.
     """
     device = next(model.parameters()).device
-    ids = torch.randint(model.config.vocab_size, (rows, LENGTH), generator=torch.Generator().manual_seed(0)).to(device)
-    wanted = [names[row % len(names)] for row in range(rows)]
-    model.eval()
+    ids = torch.randint(model.config.vocab_size, (ROWS, LENGTH), generator=torch.Generator().manual_seed(0)).to(device)
+    wanted = [names[row % len(names)] for row in range(ROWS)]
     lk.set_adapter(model, names[0])
     ways = {
         "one adapter": lambda: write_tokens(model, ids, tokens),
@@ -126,17 +123,11 @@ def throughput(
     }
     if theirs is not None:
         ways["peft"] = lambda: peft_mixed(theirs, ids, wanted, tokens)
-    jobs = {name: Job(run, units=rows) for name, run in ways.items()}
+    jobs = {name: Job(run, units=ROWS) for name, run in ways.items()}
     return compare(jobs, repeats=repeats, warmup=1, device=device)
 
 
 # -- memory
-
-
-def adapter_bytes(model: nn.Module, name: str) -> int:
-    """Bytes of one adapter's A and B, counted on the real tensors."""
-    found = [layer.adapters[name] for layer in state_of(model).layers.values() if name in layer.adapters]
-    return sum(p.numel() * p.element_size() for adapter in found for p in adapter.parameters())
 
 
 def occupied() -> int | None:
@@ -167,7 +158,7 @@ def resident(
         rows.append(
             {
                 "adapters": count,
-                "tensors": sum(adapter_bytes(model, name) for name in names),
+                "tensors": sum(p.numel() * p.element_size() for name, p in model.named_parameters() if "lora_" in name),
                 "process": None if start is None else occupied() - start,
                 "inject_s": spent,
                 "switch_us": switch_us(model, names, switches),

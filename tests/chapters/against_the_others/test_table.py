@@ -113,9 +113,10 @@ def test_the_command_writes_what_the_table_reads(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(costs, "measure_costs", lambda repeats, device: rivals_rows.costs())
     asked = []
     monkeypatch.setattr(costs, "pruned_scores", lambda task, limit, device: asked.append(limit) or [])
-    out = tmp_path / "costs.json"
-    assert costs.main(["--repeats", "4", "--questions", "7", "--out", str(out), "--device", "cpu"]) == 0
-    written = json.loads(out.read_text())
+    monkeypatch.setattr(costs, "COSTS", tmp_path / "costs.json")
+    monkeypatch.setattr("sys.argv", ["costs", "--repeats", "4", "--questions", "7"])
+    costs.main()
+    written = json.loads(costs.COSTS.read_text())
     assert written["command"].endswith("costs --repeats 4 --questions 7") and asked == [7]
     assert written["threads"] and list(kinds.costs(written).index) == list(KINDS)
     assert "Houlsby adapters" in capsys.readouterr().out

@@ -106,13 +106,12 @@ def test_a_cell_is_measured_and_a_recorded_one_is_not_measured_again(make_tiny, 
     monkeypatch.setattr(latency_grid, "gpt2_of_size", lambda *a: made.append(a) or base)
     monkeypatch.setattr(latency_grid, "contenders", lambda model: {"base": model, "merged": copy.deepcopy(model)})
     out, wanted = tmp_path / "latency_x.json", [("124M", "prefill", 1, 8), ("124M", "decode", 2, 8)]
-    cells = latency_grid.record(out, wanted, "cpu", "float32", 0.01, "the command")
-    assert json.loads(out.read_text())["command"] == "the command"
-    read = latency_grid.recorded("x", tmp_path)
-    assert read.equals(latency_grid.frame(cells)) and (read["ms"] > 0).all()
-    assert latency_grid.record(out, wanted, "cpu", "float32", 0.01, "") == cells and len(made) == 1
-    with pytest.raises(LoRAError, match="was recorded with dtype"):
-        latency_grid.record(out, wanted, "cpu", "float16", 0.01, "")
+    cells = latency_grid.record(out, wanted, "cpu", 0.01)
+    assert "--seconds 0.01" in json.loads(out.read_text())["command"]
+    assert (latency_grid.frame(json.loads(out.read_text())["cells"])["ms"] > 0).all()
+    assert latency_grid.record(out, wanted, "cpu", 0.01) == cells and len(made) == 1
+    with pytest.raises(LoRAError, match="was recorded with settings"):
+        latency_grid.record(out, wanted, "cpu", 0.02)
 
 
 def test_merge_pictures_say_what_was_found():
