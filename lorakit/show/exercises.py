@@ -214,7 +214,11 @@ def _results(function: Callable, inputs: Sequence[tuple]) -> list:
 
 
 def same(a, b, tolerance: float = 1e-5) -> bool:
-    """Whether two answers agree: tensors in shape and within `tolerance`, numbers within it relatively, else ==."""
+    """Whether two answers agree: tensors in shape and within `tolerance`, numbers within it relatively, else ==.
+
+    A tensor without dimensions is a number.
+    """
+    a, b = (x.item() if isinstance(x, Tensor) and x.ndim == 0 else x for x in (a, b))
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or a.shape != b.shape:
             return False

@@ -5,15 +5,15 @@ import torch
 
 from lorakit.chapters.against_the_others.explorer import RivalsExplorer
 from lorakit.chapters.against_the_others.table import rivals_table
-from lorakit.chapters.fine_tune.explorer import memory_explorer
+from lorakit.chapters.fine_tune.explorer import MemoryExplorer
 from lorakit.chapters.inside_delta_w.explorer import similarity_explorer
 from lorakit.chapters.inside_gpt2.explorer import TargetPicker
 from lorakit.chapters.lora_layer.explorer import AlphaRankExplorer
-from lorakit.chapters.matrix_rank.explorer import rank_explorer
+from lorakit.chapters.matrix_rank.explorer import RankExplorer
 from lorakit.chapters.merge_and_latency.explorer import latency_explorer
 from lorakit.chapters.merge_and_latency.grid import recorded
 from lorakit.chapters.rank_and_alpha.explorer import sweep_explorer
-from lorakit.chapters.variants.explorer import rate_explorer
+from lorakit.chapters.variants.explorer import RateExplorer
 from lorakit.lab import records
 from lorakit.study.adapter_factors import Update
 
@@ -21,15 +21,15 @@ WEIGHT = torch.randn(24, 36, generator=torch.Generator().manual_seed(0))
 ADAPTERS = {name: {"transformer.h.0.attn.c_attn.q": Update(r @ WEIGHT, WEIGHT[:, :4])}
             for name, r in (("one", torch.eye(4, 24)), ("other", torch.ones(4, 24).triu()))}  # fmt: skip
 WIDGETS = {  # name → how to make it, and a control with another value
-    "image": (lambda: rank_explorer(WEIGHT.sigmoid(), "An image"), {"rank": 2}),
-    "weight": (lambda: rank_explorer(WEIGHT, "A weight"), {"rank": 2}),
+    "image": (lambda: RankExplorer(WEIGHT.sigmoid(), "An image"), {"rank": 2}),
+    "weight": (lambda: RankExplorer(WEIGHT, "A weight"), {"rank": 2}),
     "alpha": (AlphaRankExplorer, {"r": 64}),
     "targets": (TargetPicker, {"r": 256}),
     "rivals": (lambda: RivalsExplorer(rivals_table()), {"cost": "context left", "method": "prefix"}),
     "sweeps": (lambda: sweep_explorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
-    "memory": (memory_explorer, {"model": "gpt2-xl", "r": 64}),
+    "memory": (MemoryExplorer, {"model": "gpt2-xl", "r": 64}),
     "directions": (lambda: similarity_explorer(ADAPTERS), {"j": 3}),
-    "variants": (lambda: rate_explorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),
+    "variants": (lambda: RateExplorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),
     "latency": (lambda: latency_explorer(recorded()), {"batch": 4}),
 }
 

@@ -38,7 +38,7 @@ def project(tmp_path_factory):
     notebook = nbformat.read(ROOT / "notebooks" / "01_matrix_rank.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     setup, photo, printed = code[:3]
-    widget = next(cell for cell in code if "rank_explorer(" in cell.source)
+    widget = next(cell for cell in code if "RankExplorer(" in cell.source)
     state = nbformat.v4.new_output("execute_result", {"text/plain": "'0 of 4 answered'"}, execution_count=1)
     done = nbformat.v4.new_code_cell("check.quiz.recall()\ncheck.quiz.summary()", outputs=[state], execution_count=1)
     notebook.cells = [setup, photo, printed, altered(printed), widget, altered(widget), done]

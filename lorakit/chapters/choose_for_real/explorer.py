@@ -5,29 +5,22 @@ from matplotlib.patches import FancyBboxPatch
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.sizes import OPTIMIZERS, PARTS, TARGETS, known_shapes, readable, stacked
 from lorakit.show.style import GREEN
-from lorakit.study.parameters import Decoder
 from lorakit.study.plan import BASES, Plan, plan, plan_full
 
 CARDS = (8, 10, 16, 24, 48, 80, 640)  # GB of memory: laptops and gaming cards, a workstation, one and eight of a server
 PAPER = "#F2F2F2"
 
 
-def decoders(config=None) -> dict[str, Decoder]:
-    """The models on offer, from nano to GPT-3 175B; a Hugging Face `config` of GPT-2's or Llama's kind comes first."""
-    own = {"yours": Decoder.of(config)} if config is not None else {}
-    return own | known_shapes()
-
-
 class PlanExplorer(Explorer):
-    """See `plan_explorer`."""
+    """Widget: the budget planner over `study.plan`; `.data["plan"]` is the Plan.
+
+    What the driver takes for itself and what the allocator cannot use are not counted: leave some room on the card.
+    """
 
     size = (10, 3.1)
 
-    def __init__(self, model: str | None, config, title: str):
-        self.models = decoders(config)
-        model = model or next(iter(self.models))
-        if model not in self.models:
-            raise ValueError(f"model must be one of {', '.join(self.models)}, got {model!r}")
+    def __init__(self, model: str):
+        self.models = known_shapes()
         controls = {
             "model": Choice("model", tuple(self.models), model),
             "base": Choice("frozen base in", tuple(BASES), "bf16"),
@@ -38,7 +31,7 @@ class PlanExplorer(Explorer):
             "length": Steps("tokens in a row", (64, 128, 256, 512, 1024, 2048, 4096), 512),
             "recompute": Toggle("recompute activations (gradient checkpointing)", False),
         }
-        super().__init__(title, controls)
+        super().__init__("What will the adaptation take, and which card holds it?", controls)
 
     def compute(self, model: str, base: str, targets: str, optimizer: str, length: int, **numbers) -> dict:
         decoder = self.models[model]
@@ -97,14 +90,3 @@ class PlanExplorer(Explorer):
                 f"merged {readable(found.merged, 'B')}, {merging}",
             ]
         )
-
-
-def plan_explorer(
-    model: str | None = None, config=None, title: str = "What will the adaptation take, and which card holds it?"
-) -> PlanExplorer:
-    """Widget: the budget planner over `study.plan`. `config`: a Hugging Face config to plan for, as model "yours".
-
-    What the driver takes for itself and what the allocator cannot use are not counted: leave some room on the card.
-    `.data["plan"]` is the Plan. Raises ValueError for a model it does not know, and for a config of another kind.
-    """
-    return PlanExplorer(model, config, title)

@@ -12,17 +12,20 @@ GAPS = (0.3, 0.9, 2.0, 5.0)
 
 
 class ChanceExplorer(Explorer):
-    """See `chance_explorer`."""
+    """Widget: the number of test sentences and the true difference → where two measured accuracies fall.
+
+    accuracy  of the better model, as a fraction
+    """
 
     size = (8, 3.4)
 
-    def __init__(self, accuracy: float, title: str):
+    def __init__(self, accuracy: float):
         self.accuracy = accuracy
         controls = {
             "n": Steps("test sentences", SENTENCES, 1821),
             "gap": Steps("true difference (points)", GAPS, 0.9),
         }
-        super().__init__(title, controls)
+        super().__init__("Is it a difference, or chance?", controls)
 
     def compute(self, n: int, gap: float) -> dict:
         """Standard errors in points, of each accuracy and of their difference, and how often the worse model wins.
@@ -58,11 +61,3 @@ class ChanceExplorer(Explorer):
             f"{data['n']:,} sentences: each accuracy ± {data['errors'][0]:.2f} points, their difference ± "
             f"{data['difference']:.2f}\nthe worse model comes out ahead in {100 * data['wrong']:.3g} % of such tests"
         )
-
-
-def chance_explorer(accuracy: float = 0.832, title: str = "Is it a difference, or chance?") -> ChanceExplorer:
-    """Widget: the number of test sentences and the true difference → where two measured accuracies fall.
-
-    accuracy  of the better model, as a fraction
-    """
-    return ChanceExplorer(accuracy, title)

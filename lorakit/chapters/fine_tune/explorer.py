@@ -4,32 +4,18 @@ from lorakit.show.explorer import Choice, Explorer, Steps
 from lorakit.show.sizes import OPTIMIZERS, PARTS, TARGETS, known_shapes, readable, stacked
 from lorakit.study.activations import Training
 from lorakit.study.memory import Prediction, predict
-from lorakit.study.parameters import Decoder, count_lora_parameters
-
-
-def compare_memory(model: Decoder, r: int, targets, dtype: str, optimizer: str, batch: int, length: int) -> dict:
-    """Predictions for full fine-tuning and for LoRA on the same step, and the share of the first that LoRA takes.
-
-    A length beyond the model's context is cut to it. Every token has logits and counts in the loss.
-    """
-    length = min(length, model.context)
-    how = dict(r=r, targets=targets, dtype=dtype, optimizer=optimizer)
-    full, lora = (predict(model, Training(batch, length, method, **how)) for method in ("full", "lora"))
-    return {
-        "full": full,
-        "lora": lora,
-        "share": lora.peak / full.peak,
-        "trainable": count_lora_parameters(model, targets, r),
-        "length": length,
-    }
+from lorakit.study.parameters import count_lora_parameters
 
 
 class MemoryExplorer(Explorer):
-    """See `memory_explorer`."""
+    """Widget: a model's shape and how it is trained → the predicted peak of a step, full and LoRA, in parts.
+
+    With fused attention and a fused GELU, and without recomputing; every token has logits and counts in the loss.
+    """
 
     size = (10, 3.3)
 
-    def __init__(self, title: str, model: str):
+    def __init__(self, model: str = "nano"):
         self.shapes = known_shapes()
         controls = {
             "model": Choice("model", tuple(self.shapes), model),
@@ -40,11 +26,24 @@ class MemoryExplorer(Explorer):
             "batch": Steps("batch", (1, 2, 4, 8, 16, 32, 64, 128), 8),
             "length": Steps("tokens in a row", (16, 32, 64, 128, 256, 512, 1024, 2048), 64),
         }
-        super().__init__(title, controls)
+        super().__init__("Where does the memory of a step go?", controls)
 
-    def compute(self, model: str, targets: str, optimizer: str, **numbers) -> dict:
-        found = compare_memory(self.shapes[model], targets=TARGETS[targets], optimizer=OPTIMIZERS[optimizer], **numbers)
-        return found | {"model": model, "optimizer": optimizer, "batch": numbers["batch"]}
+    def compute(self, model: str, r: int, targets: str, dtype: str, optimizer: str, batch: int, length: int) -> dict:
+        """Predictions of the same step, "full" and "lora", and the share of the first that LoRA takes.
+
+        A length beyond the model's context is cut to it.
+        """
+        shape = self.shapes[model]
+        length = min(length, shape.context)
+        how = dict(r=r, targets=TARGETS[targets], dtype=dtype, optimizer=OPTIMIZERS[optimizer])
+        full, lora = (predict(shape, Training(batch, length, method, **how)) for method in ("full", "lora"))
+        return {
+            "full": full,
+            "lora": lora,
+            "share": lora.peak / full.peak,
+            "trainable": count_lora_parameters(shape, TARGETS[targets], r),
+            "about": f"{model}, {optimizer}, {batch} × {length} tokens",
+        }
 
     def draw(self, figure, data):
         ax = figure.subplots()
@@ -74,11 +73,11 @@ class MemoryExplorer(Explorer):
             self.labels[method].set(x=left + width + 1.5, text=readable(data[method].peak, "B"))
 
     def describe(self, data):
-        about = f"{data['model']}, {data['optimizer']}, {data['batch']} × {data['length']} tokens: LoRA takes "
         words = "less than a third" if data["share"] < 1 / 3 else "more than a third"
         return "\n".join(
             [
-                f"{about}{data['share']:.0%} of the memory, {words}; it trains {readable(data['trainable'])} numbers",
+                f"{data['about']}: LoRA takes {data['share']:.0%} of the memory, {words}; "
+                f"it trains {readable(data['trainable'])} numbers",
                 f"full: {in_parts(data['full'])}",
                 f"LoRA: {in_parts(data['lora'])}",
             ]
@@ -89,11 +88,3 @@ def in_parts(memory: Prediction) -> str:
     """The parts of the peak in words, with its moment, and what is kept for the way back."""
     parts = ", ".join(f"{part} {readable(getattr(memory, part), 'B')}" for part in PARTS if getattr(memory, part))
     return f"{parts} (peak: {memory.moment}); kept for backward {readable(memory.kept, 'B')}"
-
-
-def memory_explorer(model: str = "nano", title: str = "Where does the memory of a step go?") -> MemoryExplorer:
-    """Widget: a model's shape and how it is trained → the predicted peak of a step, full and LoRA, in parts.
-
-    With fused attention and a fused GELU, and without recomputing; `.data` is what `compare_memory` returns.
-    """
-    return MemoryExplorer(title, model)

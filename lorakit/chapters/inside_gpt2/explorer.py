@@ -3,39 +3,17 @@
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.sizes import known_shapes, readable
 from lorakit.show.style import BLUE, GREY, ORANGE
-from lorakit.study.parameters import Decoder, count_by_target
+from lorakit.study.parameters import count_by_target
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TARGETS = ("q", "k", "v", "o", "mlp")
 ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
 
 
-def count_choice(shape: Decoder, targets, r: int, fused: bool = False) -> dict:
-    """Everything the picker shows, from its choices: counts by target, total, percent, bytes in fp16 and fp32.
-
-    `fused` replaces whichever of q, k, v are chosen by one adapter over the whole c_attn, where the model has one.
-    """
-    targets = list(targets)
-    if fused and shape.fused_qkv and {"q", "k", "v"} & set(targets):
-        targets = ["c_attn"] + [t for t in targets if t in ("o", "mlp")]
-    counts = count_by_target(shape, targets, r)
-    total = sum(counts.values())
-    return {
-        "shape": shape,
-        "r": r,
-        "counts": counts,
-        "total": total,
-        "percent": 100 * total / shape.parameters,
-        "fp16": 2 * total,
-        "fp32": 4 * total,
-        "no c_attn": fused and not shape.fused_qkv,
-    }
-
-
 class TargetPicker(Explorer):
     """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes.
 
-    `.data` is what `count_choice` returns.
+    The fused choice replaces whichever of q, k, v are ticked by one adapter over the whole c_attn, where there is one.
     """
 
     size = (9, 3.9)
@@ -49,7 +27,14 @@ class TargetPicker(Explorer):
         )
 
     def compute(self, model: str, r: int, fused: bool, **chosen) -> dict:
-        return count_choice(self.shapes[model], [t for t in TARGETS if chosen[t]], r, fused)
+        """Counts by target, their total, the share of the model in %, bytes in fp16 and fp32."""
+        shape, targets = self.shapes[model], [t for t in TARGETS if chosen[t]]
+        if fused and shape.fused_qkv and {"q", "k", "v"} & set(targets):
+            targets = ["c_attn"] + [t for t in targets if t in ("o", "mlp")]
+        counts = count_by_target(shape, targets, r)
+        total = sum(counts.values())
+        found = {"shape": shape, "r": r, "counts": counts, "total": total, "percent": 100 * total / shape.parameters}
+        return found | {"fp16": 2 * total, "fp32": 4 * total, "no c_attn": fused and not shape.fused_qkv}
 
     def draw(self, figure, data):
         ax = figure.subplots()

@@ -3,7 +3,7 @@
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lorakit.show.exercises import NOTHING, check, check_examples, compare, expect, same
+from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
 largest_saving_rank = check_examples(
@@ -67,41 +67,24 @@ def factors(answer):
 SPECTRA = (torch.tensor([4.0, 2.0, 1.0, 0.5]), torch.tensor([10.0, 9.0, 8.0, 1.0, 1.0]), torch.full((6,), 0.1))
 
 
-def _number(function):
-    """The function's number, whether it gives a float or a tensor of one entry."""
-
-    def call(*args):
-        value = function(*args)
-        return value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value
-
-    return call
+def _error(s, r):
+    return ((s[r:] ** 2).sum() / (s**2).sum()) ** 0.5
 
 
-def _check_number(id, title, *, right, inputs, wrong, done):
-    def body(answer):
-        variants = {message: _number(variant) for message, variant in wrong.items()}
-        compare(_number(answer), _number(right), inputs, variants, tolerance=1e-4, formula="")
-
-    return check(id, title, right=right, wrong=wrong, done=done)(body)
-
-
-error_of_rank = _check_number(
+error_of_rank = check_examples(
     "01.3",
     "the error, before making the copy",
-    right=lambda s, r: ((s[r:] ** 2).sum() / (s**2).sum()) ** 0.5,
+    right=_error,
     inputs=[(s, r) for s in SPECTRA for r in (1, 2)],
     wrong={
-        "that is the part kept, s[:r]: the error is made of what was dropped": lambda s, r: (
-            ((s[:r] ** 2).sum() / (s**2).sum()) ** 0.5
-        ),
-        "the root is missing: this is the share of energy lost": lambda s, r: (s[r:] ** 2).sum() / (s**2).sum(),
+        "that is the part kept, s[:r]: the error is made of what was dropped": "s[r:] → s[:r]",
+        "the root is missing: this is the share of energy lost": " ** 0.5 → ",
         "the squares are missing: norms add like Pythagoras": lambda s, r: s[r:].sum() / s.sum(),
-        "not relative yet: divide by the norm of all of s": lambda s, r: (s[r:] ** 2).sum() ** 0.5,
-        "off by one: s[r:] starts at the first dropped value": lambda s, r: (
-            ((s[r + 1 :] ** 2).sum() / (s**2).sum()) ** 0.5
-        ),
+        "not relative yet: divide by the norm of all of s": " / (s**2).sum() → ",
+        "off by one: s[r:] starts at the first dropped value": "s[r:] → s[r + 1 :]",
         "that is the spectral error, s[r] / s[0]: here all dropped values count": lambda s, r: s[r] / s[0],
     },
+    tolerance=1e-4,
     done="right: the spectrum alone tells the price of every rank",
 )
 

@@ -16,12 +16,17 @@ def rank_steps(full: int) -> tuple[int, ...]:
 
 
 class RankExplorer(Explorer):
-    """See `rank_explorer`."""
+    """Widget: a slider over the rank of the best approximation of `matrix` (d, k).
+
+    A matrix without a negative entry is taken for a picture, and its copy stands beside it. Another is a weight: a
+    large one shows its top left corner, and beside it what the copy misses. `.data` is a `study.rank.Truncation`.
+    """
 
     size = (9.5, 3.9)
 
-    def __init__(self, matrix: Tensor, title: str, rank: int, kind: str):
-        self.matrix, self.kind = matrix.detach().float(), kind
+    def __init__(self, matrix: Tensor, title: str, rank: int = 8):
+        self.matrix = matrix.detach().float()
+        self.is_picture = bool(self.matrix.min() >= 0)
         self.factors = Factors.of(self.matrix)
         steps = rank_steps(len(self.factors.s))
         start = max(r for r in steps if r <= max(rank, 1))
@@ -31,17 +36,17 @@ class RankExplorer(Explorer):
         return self.factors.truncation(rank)
 
     def _shown(self, matrix: Tensor):
-        return (matrix if self.kind == "image" else matrix[:CROP, :CROP]).numpy()
+        return (matrix if self.is_picture else matrix[:CROP, :CROP]).numpy()
 
     def _second(self, rank: int):
-        """What stands beside the matrix: an image's copy, and what a weight's copy misses."""
+        """What stands beside the matrix: a picture's copy, and what a weight's copy misses."""
         copy = self.factors.approximation(rank)
-        return self._shown(copy if self.kind == "image" else self.matrix - copy)
+        return self._shown(copy if self.is_picture else self.matrix - copy)
 
     def draw(self, figure, data):
         left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.25])
         original = self._shown(self.matrix)
-        if self.kind == "image":
+        if self.is_picture:
             look = {"cmap": "gray", "vmin": 0, "vmax": 1}
         else:
             limit = 3 * float(original.std())
@@ -50,7 +55,7 @@ class RankExplorer(Explorer):
         self.image = middle.imshow(self._second(data.rank), interpolation="nearest", **look)
         d, k = self.factors.shape
         left.set_title(f"original, {d} × {k}", weight="normal", fontsize=13)
-        second = "its best rank-r copy" if self.kind == "image" else "what its best copy misses"
+        second = "its best rank-r copy" if self.is_picture else "what its best copy misses"
         middle.set_title(second, weight="normal", fontsize=13)
         if original.shape != (d, k):
             left.set_xlabel(f"top left {original.shape[0]} × {original.shape[1]}")
@@ -87,16 +92,3 @@ class RankExplorer(Explorer):
             f"against {data.full:,}: {data.share:.1%}, {word}\n"
             f"relative error {data.relative_error:.3f} · energy kept {data.energy:.2%}"
         )
-
-
-def rank_explorer(matrix: Tensor, title: str, rank: int = 8, kind: str | None = None) -> RankExplorer:
-    """Widget: a slider over the rank of the best approximation of `matrix` (d, k).
-
-    `kind` is "image" (grey levels 0 to 1; beside it its copy) or "weight" (signed; a large one shows its top left
-    corner, and beside it what the copy misses); by default a matrix with no negative entry is an image. `.data` is a
-    `study.rank.Truncation`. The SVD is computed once.
-    """
-    if kind not in (None, "image", "weight"):
-        raise ValueError(f'kind must be "image" or "weight", got {kind!r}')
-    kind = kind or ("image" if matrix.min() >= 0 else "weight")
-    return RankExplorer(matrix, title, rank, kind)

@@ -12,12 +12,15 @@ from lorakit.show.style import BLUE, GREEN
 
 
 class RewardExplorer(ButtonExplorer):
-    """See `reward_explorer`."""
+    """Widget: the reward, what trains, its learning rate → the recorded runs' rewards step by step, and their scores.
+
+    The button trains the choice here for `steps` steps and scores it on the first `scored` questions.
+    """
 
     size = (9, 3.6)
     label, icon = "train this here", "play"
 
-    def __init__(self, runs: pd.DataFrame, title: str, steps: int, scored: int):
+    def __init__(self, runs: pd.DataFrame, title: str, steps: int = 10, scored: int = 100):
         self.runs, self.steps, self.scored, self.live = runs, steps, scored, None
         rates = sorted(set(runs["lr"]))
         controls = {
@@ -47,11 +50,12 @@ class RewardExplorer(ButtonExplorer):
         return [*self.lines, self.here]
 
     def move(self, data):
-        found = [shares(one) for one in data["runs"]["rewarded"]]
-        for line, values in zip(self.lines, found + [np.array([])] * (len(self.lines) - len(found)), strict=True):
-            line.set_data(np.arange(1, len(values) + 1), values)
-        values = shares(data["live"][1]["rewarded"]) if data["live"] else np.array([])
-        self.here.set_data(np.arange(1, len(values) + 1), values)
+        for line in (*self.lines, self.here):
+            line.set_data([], [])
+        for line, rewarded in zip(self.lines, data["runs"]["rewarded"], strict=False):
+            line.set_data(*zip(*shares(rewarded).items(), strict=True))
+        if data["live"]:
+            self.here.set_data(*zip(*shares(data["live"][1]["rewarded"]).items(), strict=True))
 
     def describe(self, data):
         runs, (_, setting, lr) = data["runs"], data["asked"]
@@ -76,11 +80,3 @@ class RewardExplorer(ButtonExplorer):
 
     def busy(self) -> str:
         return f"training, {self.steps} steps ..."
-
-
-def reward_explorer(runs: pd.DataFrame, title: str, steps: int = 10, scored: int = 100) -> RewardExplorer:
-    """Widget: the reward, what trains, its learning rate → the recorded runs' rewards step by step, and their scores.
-
-    The button trains the choice here for `steps` steps and scores it on the first `scored` questions.
-    """
-    return RewardExplorer(runs, title, steps, scored)

@@ -9,7 +9,10 @@ from lorakit.show.style import BLACK
 
 
 class RateExplorer(Explorer):
-    """See `rate_explorer`."""
+    """Widget: the learning rate → what each variant tried there costs on validation, and who wins.
+
+    runs   as `records.load("variants")` gives them; shown is the mean of the two seeds that choose
+    """
 
     size = (10, 4.4)
 
@@ -49,11 +52,3 @@ class RateExplorer(Explorer):
     def describe(self, data):
         here, own = (" · ".join(f"{name} {bits:.2f}" for name, bits in data[key].items()) for key in ("bits", "best"))
         return f"all at {data['lr']:g}: {here}\neach at its own rate: {own}"
-
-
-def rate_explorer(runs: pd.DataFrame, title: str) -> RateExplorer:
-    """Widget: the learning rate → what each variant tried there costs on validation, and who wins.
-
-    `runs` as `records.load("variants")` gives them; the mean of the two seeds that choose.
-    """
-    return RateExplorer(runs, title)

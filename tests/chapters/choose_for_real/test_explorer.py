@@ -1,22 +1,20 @@
 """The budget planner widget: its numbers are the planner's, in any order of the controls."""
 
-import pytest
-from transformers import BertConfig, LlamaConfig
-
-from lorakit.chapters.choose_for_real.explorer import CARDS, decoders, plan_explorer
+from lorakit.chapters.choose_for_real.explorer import CARDS, PlanExplorer
+from lorakit.study.parameters import SHAPES
 from lorakit.study.plan import plan
 
 
 def test_the_widget_shows_the_plan():
-    explorer = plan_explorer("GPT-3 13B").set(base="4-bit", r=16, targets="all", length=1024)
-    found = plan(decoders()["GPT-3 13B"], "4-bit", r=16, targets=("q", "k", "v", "o", "mlp"), batch=1, length=1024)
+    explorer = PlanExplorer("GPT-3 13B").set(base="4-bit", r=16, targets="all", length=1024)
+    found = plan(SHAPES["GPT-3 13B"], "4-bit", r=16, targets=("q", "k", "v", "o", "mlp"), batch=1, length=1024)
     assert explorer.data["plan"] == found
     assert f"{found.percent:.3g} %" in explorer.describe(explorer.data)
     assert explorer.data["cards"] == {card: found.peak <= card * 1e9 for card in CARDS}
 
 
 def test_every_choice_of_every_control_can_be_drawn():
-    explorer = plan_explorer("nano")
+    explorer = PlanExplorer("nano")
     for name, control in explorer.controls.items():
         for value in getattr(control, "options", (True, False)):
             data = explorer.set(**{name: value}).data
@@ -26,13 +24,4 @@ def test_every_choice_of_every_control_can_be_drawn():
 
 
 def test_a_row_is_cut_to_the_context():
-    assert plan_explorer("nano").set(length=4096).data["length"] == 256
-
-
-def test_ones_own_config():
-    explorer = plan_explorer(config=LlamaConfig())
-    assert explorer.data["model"] == "yours" and explorer.data["plan"].parameters == 6_738_415_616  # Llama 7B
-    with pytest.raises(ValueError, match="neither a GPT-2's nor a Llama's"):
-        plan_explorer(config=BertConfig())
-    with pytest.raises(ValueError, match="model must be one of nano"):
-        plan_explorer("gpt5")
+    assert PlanExplorer("nano").set(length=4096).data["length"] == 256

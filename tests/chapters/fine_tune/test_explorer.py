@@ -3,19 +3,15 @@
 import pandas as pd
 import pytest
 
-from lorakit.chapters.fine_tune.explorer import compare_memory, memory_explorer
+from lorakit.chapters.fine_tune.explorer import MemoryExplorer
 from lorakit.chapters.fine_tune.plots import in_megabytes, share_figure
 from lorakit.show.sizes import PARTS
 from lorakit.study.memory_measured import Measured
-from lorakit.study.parameters import Decoder
-
-TINY = Decoder(2, 64, 2, 300, 128, 256)
-HOW = dict(r=4, targets=("q", "v"), dtype="fp32", optimizer="adamw")
 
 
 @pytest.fixture(scope="module")
 def explorer():
-    return memory_explorer()
+    return MemoryExplorer()
 
 
 def width(explorer, method):
@@ -39,8 +35,8 @@ def test_a_third_needs_adamw_and_few_tokens(explorer):
     assert "more than a third" in str(explorer) and explorer.data["share"] > 0.6
 
 
-def test_a_row_is_no_longer_than_the_context():
-    assert compare_memory(TINY, batch=1, length=2048, **HOW)["length"] == 128
+def test_a_row_is_no_longer_than_the_context(explorer):
+    assert "2 × 256 tokens" in str(explorer.set(model="nano", batch=2, length=2048))
 
 
 def test_the_table_sets_predicted_beside_measured():

@@ -2,8 +2,7 @@
 
 import pytest
 
-from lorakit.chapters.inside_gpt2.explorer import TargetPicker, count_choice
-from lorakit.study.parameters import SHAPES
+from lorakit.chapters.inside_gpt2.explorer import TARGETS, TargetPicker
 
 
 @pytest.mark.parametrize(
@@ -15,7 +14,7 @@ from lorakit.study.parameters import SHAPES
     ],
 )
 def test_fusing_replaces_the_slices_where_there_is_a_fused_projection(model, targets, counted):
-    data = count_choice(SHAPES[model], targets, 8, fused=True)
+    data = TargetPicker(model).set(fused=True, **{target: target in targets for target in TARGETS}).data
     assert list(data["counts"]) == counted and data["no c_attn"] == (model != "gpt2")
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from lorakit.chapters.matrix_rank.explorer import rank_explorer, rank_steps
+from lorakit.chapters.matrix_rank.explorer import RankExplorer, rank_steps
 
 
 def test_rank_steps_end_at_the_full_rank():
@@ -11,13 +11,13 @@ def test_rank_steps_end_at_the_full_rank():
 
 
 def test_it_counts_what_two_factors_store():
-    data = rank_explorer(torch.randn(24, 36), "A weight").set(rank=3).data
+    data = RankExplorer(torch.randn(24, 36), "A weight").set(rank=3).data
     assert data.rank == 3 and data.stored == 3 * (24 + 36)
 
 
 def test_beside_a_weight_stands_what_its_copy_misses():
     W = torch.randn(24, 36)
-    explorer = rank_explorer(W, "A weight").set(rank=24)
+    explorer = RankExplorer(W, "A weight").set(rank=24)
     assert abs(explorer.image.get_array()).max() < 1e-4
     explorer.set(rank=3)
     missed = W - explorer.factors.approximation(3)

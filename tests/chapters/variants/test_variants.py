@@ -6,7 +6,7 @@ import pytest
 
 from lorakit.chapters.variants import step_time, table
 from lorakit.chapters.variants.experiments import fair_and_careless, variants
-from lorakit.chapters.variants.explorer import rate_explorer
+from lorakit.chapters.variants.explorer import RateExplorer
 from lorakit.chapters.variants.plots import lead_figure
 from lorakit.chapters.variants.table import LORA, TWICE, VARIANTS
 from lorakit.core.errors import LoRAError
@@ -52,7 +52,7 @@ def test_the_table_has_each_at_its_own_rate_and_at_loras(runs):
 
 
 def test_the_widget_names_who_wins_at_a_rate(runs):
-    explorer = rate_explorer(runs, "who wins?")
+    explorer = RateExplorer(runs, "who wins?")
     assert explorer.set(lr="0.001").data["bits"].index[0] == "PiSSA"
     assert explorer.set(lr="0.01").data["bits"].index[0] == "DoRA"
     assert "each at its own rate: DoRA 2.40 · " in str(explorer)
