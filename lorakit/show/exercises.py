@@ -109,18 +109,24 @@ class Check:
         """The outcome for `answer`, without showing or remembering it. Never raises for what the answer does."""
         if answer is None or answer is ...:
             return Outcome(self.id, self.title, "not done", "not done yet: put your answer in place of `...`")
-        try:
-            # The student's global random stream stays where it was, and every call sees the same draws.
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                self.body(answer)
-        except NotImplementedError:
-            return Outcome(self.id, self.title, "not done", STUB)
-        except Wrong as error:
-            return Outcome(self.id, self.title, "wrong", str(error))
-        except Exception as error:
-            return Outcome(self.id, self.title, "wrong", readable_error(error))
-        return Outcome(self.id, self.title, "passed", self.done)
+        state, message = judged(self.body, answer)
+        return Outcome(self.id, self.title, state, message or self.done)
+
+
+def judged(body: Callable[[Any], None], answer) -> tuple[str, str]:
+    """ "passed", "wrong" or "not done", and what to say of it; "" of a pass. Never raises for what the answer does."""
+    try:
+        # The student's global random stream stays where it was, and every call sees the same draws.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            body(answer)
+    except NotImplementedError:
+        return "not done", STUB
+    except Wrong as error:
+        return "wrong", str(error)
+    except Exception as error:
+        return "wrong", readable_error(error)
+    return "passed", ""
 
 
 def checks_in(module: ModuleType) -> list[Check]:
@@ -148,6 +154,7 @@ def check_examples(
     done: str = "right",
     tolerance: float = 1e-5,
     formula: str = "",
+    seen: Callable[[Callable], Callable] = lambda answer: answer,
     also: Callable[[Any], None] | None = None,
 ):
     """A `Check` by examples: the answer must agree with `right` on every one of `inputs` (tuples of arguments).
@@ -159,6 +166,7 @@ def check_examples(
     inputs     or a function that draws them: it is called under a fixed seed
     tolerance  relative for numbers, absolute and relative for tensors
     formula    is named where only the numbers of a tensor are wrong, and no variant explains them
+    seen       makes of an answer the function that is compared, where several answers are right
     also       is called with an answer that agrees, to `expect` what values do not show, such as its cost
 
     `right` returns on every input: where an answer is to raise, write a `check` that says so.
@@ -168,7 +176,11 @@ def check_examples(
     def body(answer):
         if callable(right):
             expect(callable(answer), f"pass the function itself, without calling it: got {brief(answer)}")
-            compare(answer, right, inputs() if callable(inputs) else inputs, wrong, tolerance, formula)
+            cases, slips = (
+                inputs() if callable(inputs) else inputs,
+                {words: seen(slip) for words, slip in wrong.items()},
+            )
+            compare(seen(answer), seen(right), cases, slips, tolerance, formula)
         elif not same(answer, right, tolerance):
             named = next((message for message, variant in wrong.items() if same(answer, variant, tolerance)), None)
             raise Wrong(named or f"not {brief(answer)}: work it out again")

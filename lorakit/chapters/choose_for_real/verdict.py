@@ -15,9 +15,10 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from lorakit import by_hand
 from lorakit.lab.bases.load import load_base
 from lorakit.lab.bases.shapes import random_gpt2
-from lorakit.show.exercises import Wrong, expect, readable_error, same
+from lorakit.show.exercises import expect, judged, same
 from lorakit.show.my_lora import PARTS, my_lora
 from lorakit.study.parameters import Decoder
 
@@ -40,22 +41,13 @@ def verdict(mine: ModuleType | None = None) -> pd.DataFrame:
     mine = my_lora(quiet=True) if mine is None else mine
     rows = {}
     for says, parts, judge in PROPERTIES:
-        open_parts = [part for part in parts if part not in mine.yours]
-        mark, bug = ("–", f"{open_parts[0]} is not yours yet") if open_parts else judged(judge, mine)
-        rows[says] = [PARTS[parts[0]], mark, bug]
+        if missing := [part for part in parts if part not in mine.yours]:
+            mark, bug = "–", f"{missing[0]} is not yours yet"
+        else:
+            state, bug = judged(judge, mine)
+            mark = "✓" if state == "passed" else "✗"
+        rows[says] = [PARTS[parts[0]], mark, bug.partition("\n")[0]]
     return pd.DataFrame.from_dict(rows, orient="index", columns=["chapter", "verdict", "likely bug"])
-
-
-def judged(judge, mine: ModuleType) -> tuple[str, str]:
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            judge(mine)
-    except Wrong as error:
-        return "✗", str(error)
-    except Exception as error:
-        return "✗", readable_error(error).splitlines()[0]
-    return "✓", ""
 
 
 # -- what the properties look at
@@ -64,12 +56,12 @@ def judged(judge, mine: ModuleType) -> tuple[str, str]:
 def two_layers(mine, touched: bool = True) -> tuple[nn.Module, nn.Module]:
     """A Linear and a Conv1D in a row, plain and with LoRA around each; `touched`: B is no longer zero."""
     plain = nn.Sequential(nn.Linear(6, 9), Conv1D(4, 9))
-    adapted = nn.Sequential(*plain)
-    mine.inject(adapted, ("0", "1"), r=2, alpha=6)
+    around = nn.Sequential(*plain)
+    mine.inject(around, ("0", "1"), r=2, alpha=6)
     if touched:
-        for layer in adapted:
+        for layer in around:
             nn.init.normal_(layer.lora_B)
-    return plain, adapted
+    return plain, around
 
 
 @cache
@@ -80,12 +72,11 @@ def nano():
 
 
 def tiny() -> nn.Module:
-    """The same tiny GPT-2 every time, in eval mode."""
     return random_gpt2(Decoder(layers=2, width=32, heads=2, vocabulary=4096, context=64, inner=128), dropout=0.0)
 
 
-def trained(mine) -> nn.Module:
-    """A tiny GPT-2 with LoRA on c_attn whose B is not zero."""
+def tiny_adapted(mine) -> nn.Module:
+    """A tiny GPT-2, the same every time, with LoRA on c_attn whose B is not zero."""
     model = mine.inject(tiny(), ("c_attn",), r=2, alpha=6)
     for layer in mine.lora_layers(model).values():
         nn.init.normal_(layer.lora_B)
@@ -164,15 +155,14 @@ def _(mine):
 
 @holds("inject takes the targets and nothing else", "inject")
 def _(mine):
-    found = set(mine.lora_layers(mine.inject(tiny(), ("c_attn",), r=2)))
+    found = set(mine.lora_layers(tiny_adapted(mine)))
     expect(found, "no layer was replaced: setattr on the parent module")
     expect(found == {f"transformer.h.{i}.attn.c_attn" for i in (0, 1)}, f"it took {sorted(found)[:3]}")
 
 
 @holds("inject freezes all but A and B", "inject")
 def _(mine):
-    model = mine.inject(tiny(), ("c_attn",), r=2)
-    left = [name for name, p in model.named_parameters() if p.requires_grad and "lora_" not in name]
+    left = [name for name, p in tiny_adapted(mine).named_parameters() if p.requires_grad and "lora_" not in name]
     expect(not left, f"{len(left)} tensors of the base still train, {left[:1]}")
 
 
@@ -181,14 +171,12 @@ def _(mine):
 
 @holds("the loss counts the answer and its end alone", "collate")
 def _(mine):
-    tokenizer = nano()[1]
-    batch = mine.collate(PAIRS, tokenizer)
-    prompt = len(tokenizer(PAIRS[0][0])["input_ids"])
-    answer = tokenizer(PAIRS[0][1], add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
-    labels = batch["labels"][0].tolist()
-    expect(labels[:prompt] == [-100] * prompt, "the prompt is not masked with -100")
-    expect(labels[prompt : prompt + len(answer)] == answer, "answer or end-of-text is missing from the labels")
-    expect(set(labels[prompt + len(answer) :]) <= {-100}, "padding is not masked with -100")
+    got, right = (made.collate(PAIRS, nano()[1])["labels"] for made in (mine, by_hand))
+    expect(got.shape == right.shape, f"a row of labels should hold {right.shape[1]}, as many as the longest example")
+    counted = right != -100
+    expect(same(got[counted], right[counted]), "answer or end-of-text is missing from the labels")
+    expect((got[0, : counted[0].int().argmax()] == -100).all(), "the prompt is not masked with -100")
+    expect((got[~counted] == -100).all(), "padding is not masked with -100")
 
 
 @holds("padding is not attended to", "collate")
@@ -211,25 +199,19 @@ def _(mine):
 
 @holds("the same seed gives the same losses", "train")
 def _(mine):
-    tokenizer = nano()[1]
-
-    def run():
+    def losses():
         torch.manual_seed(0)
-        return mine.train(mine.inject(tiny(), ("c_attn",), r=2), tokenizer, PAIRS, steps=3, batch=1, seed=1)
+        return mine.train(tiny_adapted(mine), nano()[1], PAIRS, steps=3, batch=1, seed=1)
 
-    expect(run() == run(), "the order of the examples does not come from the seed")
+    expect(losses() == losses(), "the order of the examples does not come from the seed")
 
 
 @holds("answers are the likeliest tokens, up to the end", "answer")
 def _(mine):
-    model, tokenizer = nano()
     prompt = "table: city (name, country)\nquestion:"
-    ids = tokenizer(prompt, return_tensors="pt").input_ids
-    wanted = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12)
-    wanted = tokenizer.decode(wanted[0, ids.shape[1] :], skip_special_tokens=True)
-    got = mine.answer(model, tokenizer, prompt, 12)
+    got, right = (made.answer(*nano(), prompt, 12) for made in (mine, by_hand))
     expect(not got.startswith(prompt[:10]), "the prompt is part of the answer")
-    expect(got.strip() == wanted.strip(), f"{got[:20]!r} where greedy decoding writes {wanted[:20]!r}")
+    expect(got.strip() == right.strip(), f"{got[:20]!r} where greedy decoding writes {right[:20]!r}")
 
 
 # -- files (chapter 05)
@@ -237,7 +219,7 @@ def _(mine):
 
 @holds("a saved adapter loads into a fresh base with the same logits", "save", "load")
 def _(mine):
-    model = trained(mine)
+    model = tiny_adapted(mine)
     with tempfile.TemporaryDirectory() as folder:
         mine.save(model, folder)
         again = mine.load(tiny(), folder)
@@ -250,7 +232,7 @@ def _(mine):
     expect(find_spec("peft"), "PEFT is not installed here")
     from peft import PeftModel
 
-    model = trained(mine)
+    model = tiny_adapted(mine)
     with tempfile.TemporaryDirectory() as folder:
         mine.save(model, folder)
         theirs = PeftModel.from_pretrained(tiny(), folder).eval()
@@ -264,21 +246,21 @@ def _(mine):
 
 @holds("merged, the model is plain again and says the same", "merge")
 def _(mine):
-    adapted = two_layers(mine)[1]
+    model = two_layers(mine)[1]
     x = torch.randn(5, 6)
-    before = adapted(x)
-    mine.merge(adapted)
-    expect(not mine.lora_layers(adapted), "a LoRALayer still stands in the model")
-    expect(same(adapted(x), before, 1e-4), "another answer: W0 + scaling · B A in each layer, transposed for a Conv1D")
+    before = model(x)
+    mine.merge(model)
+    expect(not mine.lora_layers(model), "a LoRALayer still stands in the model")
+    expect(same(model(x), before, 1e-4), "another answer: W0 + scaling · B A in each layer, transposed for a Conv1D")
 
 
 @holds("unmerged, every bit of the base is back", "merge", "unmerge")
 def _(mine):
-    adapted = two_layers(mine)[1]
-    layers = list(adapted)
+    model = two_layers(mine)[1]
+    layers = list(model)
     before = [layer.base.weight.detach().clone() for layer in layers]
-    mine.unmerge(adapted, mine.merge(adapted))
-    expect(list(adapted) == layers, "the layers are not back")
+    mine.unmerge(model, mine.merge(model))
+    expect(list(model) == layers, "the layers are not back")
     pairs = zip(layers, before, strict=True)
     expect(all(torch.equal(layer.base.weight, W) for layer, W in pairs), "subtracting leaves rounding: keep W0")
 

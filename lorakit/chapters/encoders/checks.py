@@ -1,6 +1,6 @@
 """Checks and quiz of the appendix on encoders."""
 
-from lorakit.show.exercises import check, check_examples, expect
+from lorakit.show.exercises import NOTHING, check_examples
 from lorakit.show.quiz import read_quiz
 
 lora_parameters = check_examples(
@@ -50,34 +50,24 @@ def _to_save(names):
     return [name for name in names if "lora_" in name or name.startswith("classifier.")]
 
 
-@check(
+to_save = check_examples(
     "14.3",
     "what must be in the file",
     right=_to_save,
+    inputs=[(NAMES,)],
+    seen=lambda answer: lambda names: sorted(answer(names) or []),
     wrong={
-        "the head is missing": lambda names: [name for name in names if "lora_" in name],
-        "the adapter is missing": lambda names: [name for name in names if name.startswith("classifier.")],
-        "the frozen base is in it": lambda names: list(names),
-        "half of the adapter": lambda names: [n for n in names if "lora_A" in n or n.startswith("classifier.")],
-        "the head's bias": lambda names: [n for n in names if "lora_" in n or n == "classifier.weight"],
-        "returns None": lambda names: None,
+        "the head is missing: loaded again, a fresh random head would read the adapted encoder, and guess": (
+            ' or name.startswith("classifier.") → '
+        ),
+        "the adapter is missing: what was learnt inside the encoder is gone": '"lora_" in name or → ',
+        "the frozen base is in it: it did not change, so it stays out": lambda names: list(names),
+        "half of the adapter is missing: A without B is no update": "lora_ → lora_A",
+        "the head's bias is missing: it was trained as well": 'startswith("classifier.") → startswith("classifier.w")',
+        NOTHING: "return → _ =",
     },
     done="right: 2 × 2 matrices of the adapter and the head; everything else is in the base, unchanged",
 )
-def to_save(answer):
-    got = answer(list(NAMES))
-    expect(got is not None, "your function returns None: is the `return` missing?")
-    got = list(got)
-    expect(any("lora_" in name for name in got), "the adapter is missing: what was learnt inside the encoder is gone")
-    expect(
-        any(name.startswith("classifier.") for name in got),
-        "the head is missing: loaded again, a fresh random head would read the adapted encoder, and guess",
-    )
-    expect(any("lora_B" in name for name in got), "half of the adapter is missing: A without B is no update")
-    expect("classifier.bias" in got, "the head's bias is missing: it was trained as well")
-    frozen = [name for name in got if name not in _to_save(NAMES)]
-    expect(not frozen, f"the frozen base is in it, `{frozen[0] if frozen else ''}`: it did not change, so it stays out")
-    expect(sorted(got) == sorted(_to_save(NAMES)), "some of the trained tensors are missing")
 
 
 quiz = read_quiz("14", __file__)

@@ -2,7 +2,7 @@
 
 import torch
 
-from lorakit.show.exercises import NOTHING, check, check_examples, compare, expect
+from lorakit.show.exercises import NOTHING, check_examples, expect
 from lorakit.show.quiz import read_quiz
 
 
@@ -61,10 +61,12 @@ def _to_adapter(W0, W1, r, alpha):
     return Vh[:r], U[:, :r] * s[:r] / (alpha / r)
 
 
-@check(
+as_adapter = check_examples(
     "02.2",
     "a full fine-tuning as an adapter",
     right=_to_adapter,
+    inputs=_two_weights,
+    seen=_update,
     wrong={
         "the layer multiplies B A by alpha / r: divide by it here": " / (alpha / r) → ",
         "multiplied by alpha / r where it must be divided": "/ (alpha → * (alpha",
@@ -78,12 +80,9 @@ def _to_adapter(W0, W1, r, alpha):
         "the wrong way round: ΔW is after minus before": "W1 - W0 → W0 - W1",
         NOTHING: "return → _ =",
     },
+    tolerance=1e-4,
     done="right: a LoRA that was never trained as one. Tools that extract adapters from fine-tuned models do this",
 )
-def as_adapter(answer):
-    slips = {words: _update(slip) for words, slip in as_adapter.wrong.items()}
-    compare(_update(answer), _update(_to_adapter), _two_weights(), slips, 1e-4, "")
-
 
 subspace_of = check_examples(
     "02.3",

@@ -27,42 +27,40 @@ def _factors(W, r):
     return U[:, :r] * s[:r], Vh[:r]
 
 
-@check(
-    "01.2",
-    "two thin factors",
-    right=_factors,
-    wrong={
-        "return two matrices, B and A": "s[:r], Vh → s[:r] @ Vh",
-        "B must be d × r and A r × k": ("U[:, :r] * s[:r] → U * s", "Vh[:r] → Vh"),
-        "the smallest singular values were kept: they come largest first": ":r] → -r:]",
-        "the singular values are missing: scale the columns of B by s": " * s[:r] → ",
-        "s went into both factors, so it is squared in the product": ", Vh[:r] → , s[:r, None] * Vh[:r]",
-        "B A has the right shapes": "Vh[:r] → Vh[:, :r].T",
-        NOTHING: "return → _ =",
-    },
-    done="right: r(d + k) numbers, and nothing of that rank comes closer",
-)
-def factors(answer):
-    for W, r in ((torch.randn(6, 6), 2), (torch.randn(7, 5), 3)):  # square too: a wrong slice has the right shape
+def _copy(answer):
+    """The copy B A of W: its factors are not unique."""
+
+    def copy(W, r):
         found = answer(W, r)
-        expect(found is not None, NOTHING)
+        if found is None:
+            return None
         expect(isinstance(found, tuple | list) and len(found) == 2, "return two matrices, B and A, not their product")
         B, A = found
         shapes = f"got {tuple(B.shape)} and {tuple(A.shape)} for W {tuple(W.shape)} and r = {r}"
         expect(B.shape == (W.shape[0], r) and A.shape == (r, W.shape[1]), f"B must be d × r and A r × k: {shapes}")
-        U, s, Vh = torch.linalg.svd(W, full_matrices=False)
-        for words, copy in (
-            ("", (U[:, :r] * s[:r]) @ Vh[:r]),
-            ("the smallest singular values were kept: they come largest first", (U[:, -r:] * s[-r:]) @ Vh[-r:]),
-            ("the singular values are missing: scale the columns of B by s", U[:, :r] @ Vh[:r]),
-            ("s went into both factors, so it is squared in the product", (U[:, :r] * s[:r] ** 2) @ Vh[:r]),
-        ):
-            if same(B @ A, copy, 1e-4):
-                expect(not words, words)
-                break
-        else:
-            expect(False, "B A has the right shapes, but is not the SVD's copy: columns of U, rows of Vh")
+        return B @ A
 
+    return copy
+
+
+factors = check_examples(
+    "01.2",
+    "two thin factors",
+    right=_factors,
+    inputs=lambda: [(torch.randn(6, 6), 2), (torch.randn(7, 5), 3)],  # square too: a wrong slice has the right shape
+    seen=_copy,
+    wrong={
+        "return two matrices, B and A, not their product": "s[:r], Vh → s[:r] @ Vh",
+        "B must be d × r and A r × k": ("U[:, :r] * s[:r] → U * s", "Vh[:r] → Vh"),
+        "the smallest singular values were kept: they come largest first": ":r] → -r:]",
+        "the singular values are missing: scale the columns of B by s": " * s[:r] → ",
+        "s went into both factors, so it is squared in the product": ", Vh[:r] → , s[:r, None] * Vh[:r]",
+        "B A has the right shapes, but is not the SVD's copy: columns of U, rows of Vh": "Vh[:r] → Vh[:, :r].T",
+        NOTHING: "return → _ =",
+    },
+    tolerance=1e-4,
+    done="right: r(d + k) numbers, and nothing of that rank comes closer",
+)
 
 SPECTRA = (torch.tensor([4.0, 2.0, 1.0, 0.5]), torch.tensor([10.0, 9.0, 8.0, 1.0, 1.0]), torch.full((6,), 0.1))
 

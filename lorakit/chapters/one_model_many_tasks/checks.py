@@ -3,55 +3,51 @@
 import torch
 
 from lorakit import by_hand
-from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
+from lorakit.show.exercises import check_examples, expect
 from lorakit.show.quiz import read_quiz
-
-
-def _normal(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
 
 # 10.1 -- one layer, a different adapter on every row
 
 
-@check(
-    "10.1",
-    "a different adapter on every row",
-    right=by_hand.ManyLoRA,
-    wrong={
-        "row i went through adapter i": "[self.which] → [torch.arange(len(x))]",
-        "A is gathered, B is not": "B[self.which] → B[torch.arange(len(x))]",
-        "every row went through the first row's adapter": "[self.which] → [self.which[:1].expand(len(x))]",
-        "the update alone": "self.base(x) +  → ",
-        "the scaling is missing": "layer.scaling *  → ",
-        "has no `A`": torch.nn.ModuleList,
-    },
-    done="right: two batched products, however many adapters the rows ask for",
-)
-def many(answer):
-    base, x, which = torch.nn.Linear(6, 9), torch.randn(4, 5, 6), torch.tensor([2, 0, 0, 3])
+def _rows():
+    base = torch.nn.Linear(6, 9)
     layers = [by_hand.LoRALayer(base, 2, 6) for _ in range(4)]
     for layer in layers:
         torch.nn.init.normal_(layer.lora_B)
-    mine = answer(layers)
-    for name in ("A", "B", "base"):
-        expect(hasattr(mine, name), f"the layer has no `{name}`: store it as `self.{name}`")
-    mine.which = which
-    y, wanted = mine(x), torch.stack([layers[i](row) for i, row in zip(which.tolist(), x, strict=True)])
-    expect(y is not None, NOTHING)
-    expect(not same(y, wanted - base(x), 1e-4), "that is the update alone: add it to `self.base(x)`")
-    expect(not same(y - base(x), (wanted - base(x)) / 3, 1e-4), "the scaling is missing: fold alpha / r into B")
+    return [(layers, torch.randn(4, 5, 6), torch.tensor([2, 0, 0, 3]))]
 
-    def update(a, b):
-        return 3 * torch.stack(
-            [row @ layers[i].lora_A.T @ layers[j].lora_B.T for i, j, row in zip(a, b, x, strict=True)]
-        )
 
-    rows, first = range(4), [2] * 4
-    expect(not same(y - base(x), update(rows, rows), 1e-4), "row i went through adapter i: gather with `self.which`")
-    expect(not same(y - base(x), update(which.tolist(), rows), 1e-4), "A is gathered, B is not: gather both")
-    expect(not same(y - base(x), update(first, first), 1e-4), "every row went through the first row's adapter")
-    expect(same(y, wanted, 1e-4), "a row's output is not that of its own adapter")
+def _outputs(answer):
+    """What the layer gives for x once it has been told which row wants which adapter."""
+
+    def outputs(layers, x, which):
+        many = answer(layers)
+        for name in ("A", "B", "base"):
+            expect(hasattr(many, name), f"the layer has no `{name}`: store it as `self.{name}`")
+        many.which = which
+        return many(x)
+
+    return outputs
+
+
+many = check_examples(
+    "10.1",
+    "a different adapter on every row",
+    right=by_hand.ManyLoRA,
+    inputs=_rows,
+    seen=_outputs,
+    wrong={
+        "row i went through adapter i: gather with `self.which`": "[self.which] → [torch.arange(len(x))]",
+        "A is gathered, B is not: gather both": "B[self.which] → B[torch.arange(len(x))]",
+        "every row went through the first row's adapter": "[self.which] → [self.which[:1].expand(len(x))]",
+        "that is the update alone: add it to `self.base(x)`": "self.base(x) +  → ",
+        "the scaling is missing: fold alpha / r into B": "layer.scaling *  → ",
+        "the layer has no `A`: store it as `self.A`": torch.nn.ModuleList,
+    },
+    tolerance=1e-4,
+    formula="of each row's own adapter",
+    done="right: two batched products, however many adapters the rows ask for",
+)
 
 
 def _fits(memory, base, r, shapes):
@@ -83,45 +79,48 @@ def _stack(A1, B1, s1, A2, B2, s2):
     return torch.cat([A1, A2]), torch.cat([s1 * B1, s2 * B2], dim=1)
 
 
-@check(
+def _two_adapters():
+    return [(torch.randn(3, 5), torch.randn(4, 3), 2.0, torch.randn(3, 5), torch.randn(4, 3), 0.5)]
+
+
+def _product(answer):
+    """The update B A of the adapter: its factors are not unique."""
+
+    def product(*adapters):
+        found = answer(*adapters)
+        expect(isinstance(found, tuple | list) and len(found) == 2, "return two matrices, A and B")
+        A, B = found
+        shapes = f"got {(*A.shape,)} and {(*B.shape,)}"
+        expect(A.shape[0] == B.shape[1], f"A should be (r₁ + r₂, k) = (6, 5) and B (d, r₁ + r₂) = (4, 6), {shapes}")
+        return B @ A
+
+    return product
+
+
+def _ranks_add_up(answer):
+    rank = len(answer(*_two_adapters()[0])[0])
+    expect(rank == 6, f"the product is right, but the rank is {rank}: it should be r₁ + r₂")
+
+
+add = check_examples(
     "10.3",
     "two adapters in one",
     right=_stack,
+    inputs=_two_adapters,
+    seen=_product,
     wrong={
-        "(B₁ + B₂)(A₁ + A₂) has cross terms": lambda A1, B1, s1, A2, B2, s2: (A1 + A2, s1 * B1 + s2 * B2),
-        "the scales are missing": "[s1 * B1, s2 * B2] → [B1, B2]",
-        "each scale counts once": "[A1, A2] → [s1 * A1, s2 * A2]",
-        "in the same order": "[s1 * B1, s2 * B2] → [s2 * B2, s1 * B1]",
-        "one adapter's factors": lambda A1, B1, s1, A2, B2, s2: (A1, s1 * B1),
+        "(B₁ + B₂)(A₁ + A₂) has cross terms such as B₁A₂: put the factors beside each other instead of adding them": (
+            lambda A1, B1, s1, A2, B2, s2: (A1 + A2, s1 * B1 + s2 * B2)
+        ),
+        "the scales are missing: fold s₁ into B₁ and s₂ into B₂": "[s1 * B1, s2 * B2] → [B1, B2]",
+        "each scale counts once: in A or in B, not in both": "[A1, A2] → [s1 * A1, s2 * A2]",
+        "B's columns must stand in the same order as A's rows": "[s1 * B1, s2 * B2] → [s2 * B2, s1 * B1]",
+        "these are one adapter's factors: where is the other one?": lambda A1, B1, s1, A2, B2, s2: (A1, s1 * B1),
     },
+    tolerance=1e-4,
+    formula="of s₁ B₁ A₁ + s₂ B₂ A₂",
+    also=_ranks_add_up,
     done="right: the ranks add up, and nothing is approximated",
 )
-def add(answer):
-    A1, B1, s1 = _normal(3, 5, seed=5), _normal(4, 3, seed=6), 2.0
-    A2, B2, s2 = _normal(3, 5, seed=7), _normal(4, 3, seed=8), 0.5
-    found = answer(A1.clone(), B1.clone(), s1, A2.clone(), B2.clone(), s2)
-    expect(isinstance(found, tuple | list) and len(found) == 2, "return two matrices, A and B")
-    A, B = found
-    wanted = s1 * B1 @ A1 + s2 * B2 @ A2
-
-    def gives(right):
-        return A.shape[0] == B.shape[1] and torch.allclose(B @ A, right, atol=1e-4)
-
-    if gives(wanted):
-        expect(A.shape[0] == 6, f"the product is right, but the rank is {A.shape[0]}: it should be r₁ + r₂")
-        return
-    expect(
-        not gives((s1 * B1 + s2 * B2) @ (A1 + A2)),
-        "(B₁ + B₂)(A₁ + A₂) has cross terms such as B₁A₂: put the factors beside each other instead of adding them",
-    )
-    expect(not gives(B1 @ A1 + B2 @ A2), "the scales are missing: fold s₁ into B₁ and s₂ into B₂")
-    expect(not gives(s1**2 * B1 @ A1 + s2**2 * B2 @ A2), "each scale counts once: in A or in B, not in both")
-    expect(not gives(s2 * B2 @ A1 + s1 * B1 @ A2), "B's columns must stand in the same order as A's rows")
-    expect(not gives(s1 * B1 @ A1), "these are one adapter's factors: where is the other one?")
-    expect(
-        A.shape == (6, 5) and B.shape == (4, 6), f"A should be (6, 5) and B (4, 6), got {(*A.shape,)}, {(*B.shape,)}"
-    )
-    expect(False, "B A is not s₁ B₁ A₁ + s₂ B₂ A₂")
-
 
 quiz = read_quiz("10", __file__)
