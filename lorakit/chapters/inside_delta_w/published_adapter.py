@@ -1,6 +1,6 @@
 """The adapter that LoRA's authors trained and published: RoBERTa-base, MNLI, r = 8 on query and value of 12 layers.
 
-    python -m lorakit.chapters.inside_delta_w.published_adapter [file]    writes data/results/roberta_mnli_spectra.json
+    python -m lorakit.chapters.inside_delta_w.published_adapter    writes data/results/roberta_mnli_spectra.json
 
 The weights (microsoft/LoRA, MIT licence) are read where they lie or over the network, and never copied: only their
 singular values and similarities, small numbers, are recorded. The file holds no alpha, so ΔW is B A here, without the
@@ -11,9 +11,7 @@ import hashlib
 import http.client
 import io
 import json
-import sys
 import urllib.request
-from pathlib import Path
 
 import torch
 
@@ -30,19 +28,16 @@ SHA256 = "343c48c79db5dd6190696e5fcbd547f58862a3e162b6cdc12337b41acc894116"
 PROJECTIONS = {"q": "query", "v": "value"}
 
 
-def read_published(file: str | Path | None = None, *, download: bool = False) -> dict[str, Update]:
+def read_published(*, download: bool = False) -> dict[str, Update]:
     """The adapter's updates by layer and projection, "0.q" to "11.v": A (8, 768), B (768, 8).
 
-    file       where it lies; None: roberta-mnli-lora/ under LORAKIT_DATA
-    download   where that is not there: fetch it to memory from microsoft/LoRA (3.6 MB)
-
-    Raises LoRAError where it cannot be had, or is not the published file (by its SHA-256).
+    From roberta-mnli-lora/ under LORAKIT_DATA, or with `download` to memory from microsoft/LoRA (3.6 MB). Raises
+    LoRAError where it cannot be had, or is not the published file (by its SHA-256).
     """
     folder = data_folder(FOLDER, None, "")
-    place = Path(file) if file else folder and folder / FILE
     try:
-        if place:
-            content = place.read_bytes()
+        if folder:
+            content = (folder / FILE).read_bytes()
         elif download:
             with urllib.request.urlopen(URL, timeout=20) as answer:
                 content = answer.read()
@@ -50,13 +45,12 @@ def read_published(file: str | Path | None = None, *, download: bool = False) ->
             raise FileNotFoundError("LORAKIT_DATA does not hold it, and download is off")
     except (OSError, http.client.HTTPException) as error:
         raise LoRAError(
-            f"the published adapter cannot be read from {place or URL} ({error}). Put {FILE} into the folder {FOLDER} "
-            "under LORAKIT_DATA, or give download=True where there is a network. Without it, `recorded()` has its "
-            "spectra."
+            f"the published adapter cannot be read ({error}). Put {FILE} into the folder {FOLDER} under LORAKIT_DATA, "
+            "or give download=True where there is a network. Without it, `recorded()` has its spectra."
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
-        raise LoRAError(f"{place or URL} is not the file that was recorded: SHA-256 {found}, expected {SHA256}")
+        raise LoRAError(f"{folder or URL} does not give what was recorded: SHA-256 {found}, expected {SHA256}")
     return _updates(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
 
 
@@ -102,7 +96,7 @@ def recorded() -> dict:
     return json.loads(RECORD.read_text("utf-8"))
 
 
-def record(file: str | None = None) -> None:
+def record() -> None:
     """Read the published adapter and write its record."""
     about = {
         "what": "RoBERTa-base, MNLI, LoRA r = 8 on query and value: singular values of B A (no alpha / r) and of A, "
@@ -111,9 +105,9 @@ def record(file: str | None = None) -> None:
         "licence": "MIT (microsoft/LoRA); the weights are not included",
         "sha256": SHA256,
     }
-    found = summarise(read_published(file, download=True))
+    found = summarise(read_published(download=True))
     write(RECORD, about | found, "python -m lorakit.chapters.inside_delta_w.published_adapter")
 
 
 if __name__ == "__main__":
-    record(*sys.argv[1:])
+    record()

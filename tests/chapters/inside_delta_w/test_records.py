@@ -69,6 +69,8 @@ def test_without_the_published_file_or_with_another_the_way_out_is_named(monkeyp
         published_adapter.read_published(download=True)
     with pytest.raises(lk.LoRAError, match="download=True"):
         published_adapter.read_published()
-    (tmp_path / "x.bin").write_bytes(b"not it")
+    (tmp_path / published_adapter.FOLDER).mkdir()
+    (tmp_path / published_adapter.FOLDER / published_adapter.FILE).write_bytes(b"not it")
+    monkeypatch.setenv("LORAKIT_DATA", str(tmp_path))
     with pytest.raises(lk.LoRAError, match="SHA-256"):
-        published_adapter.read_published(tmp_path / "x.bin")
+        published_adapter.read_published()
