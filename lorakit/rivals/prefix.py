@@ -40,18 +40,15 @@ class Prefix(nn.Module):
         return numbers.view(self.length, layers, 2, heads, size).permute(1, 2, 3, 0, 4)
 
 
-def attach(
-    model: nn.Module, length: int, hidden: int | None = None, seed: int = 0, start: Tensor | None = None
-) -> None:
+def attach(model: nn.Module, length: int, hidden: int | None = None, seed: int = 0) -> None:
     """Freeze a causal language model and put a trained prefix of `length` positions in front of all it reads.
 
     hidden  None: the keys and values are the parameters. A number: while training they are what an MLP of this width
             (tanh) makes of `length` embeddings, which the paper found to be more stable; `fold` ends that.
-    start   token ids (length,) whose keys and values the prefix begins as (not with `hidden`): then the model says
-            what the base says after those tokens. Default: small random numbers.
 
-    It works through transformers' cache of keys and values, in training and in `generate`. Raises LoRAError, with the
-    model as it was, for a prefix that leaves no room in the context or a model without such a cache.
+    The prefix begins as small random numbers. It works through transformers' cache of keys and values, in training and
+    in `generate`. Raises LoRAError, with the model as it was, for a prefix that leaves no room in the context or a
+    model without such a cache.
     """
     config = getattr(model, "config", None)
     if getattr(model, NAME, None) is not None:
@@ -63,13 +60,9 @@ def attach(
         raise LoRAError(f"length must be from 1 to below the context of {context} tokens, got {length}")
     if hidden is not None and hidden < 1:
         raise LoRAError(f"hidden must be None or at least 1, got {hidden}")
-    if start is not None and (hidden is not None or start.shape != (length,)):
-        raise LoRAError(f"start must be {length} token ids, and goes without hidden; got {tuple(start.shape)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prefix = Prefix(length, kv_shape(config), hidden, config.hidden_size)
-    if start is not None:
-        prefix.numbers.data.copy_(_numbers_of(model, start))
     like = next(model.parameters())
     dtype = torch.float64 if like.dtype == torch.float64 else torch.float32  # as LoRA's matrices
     model.requires_grad_(False)
@@ -147,11 +140,3 @@ def _behind(model: nn.Module, args, kwargs, output):
     if not (model.config.use_cache if use_cache is None else use_cache) and hasattr(output, "past_key_values"):
         output.past_key_values = None
     return output
-
-
-@torch.no_grad()
-def _numbers_of(model: nn.Module, ids: Tensor) -> Tensor:
-    """The base's keys and values for the tokens `ids`, as a prefix's numbers (length, layers*2*heads*size)."""
-    cache = model(input_ids=ids[None].to(model.device), use_cache=True).past_key_values
-    both = [torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]  # (2, heads, length, head size)
-    return torch.stack(both).permute(3, 0, 1, 2, 4).flatten(1)

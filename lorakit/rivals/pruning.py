@@ -24,7 +24,6 @@ class Pruning:
     kept     (rows, still there): positions of the tokens that the next block sees, in order
              (a row that is shorter than others keeps fewer; what it has beyond them is masked)
     states   (rows, tokens, width): the hidden state of every token when it was last computed
-    seen     (rows, tokens): how many blocks computed it
     weight   (rows, still there): attention that the last token paid to each, mean over heads, in the last block
     """
 
@@ -34,7 +33,6 @@ class Pruning:
     real: Tensor | None = None
     kept: Tensor | None = None
     states: Tensor | None = None
-    seen: Tensor | None = None
     weight: Tensor | None = None
 
 
@@ -86,14 +84,6 @@ def detach(model: nn.Module) -> None:
             del module.__dict__[NAME]
 
 
-def blocks_seen(model: nn.Module) -> Tensor:
-    """Of the last text that went through: how many blocks computed each token, (rows, tokens); padding has 0."""
-    shared = _shared(model)
-    if shared is None or shared.seen is None:
-        raise LoRAError("nothing has gone through the model since token pruning was attached")
-    return shared.seen * shared.real
-
-
 def _shared(model: nn.Module) -> Pruning | None:
     return getattr(blocks(model)[1][0], NAME, (None,))[0]
 
@@ -114,10 +104,10 @@ def _select(block: nn.Module, args, kwargs):
         real = hidden.new_ones(rows, tokens, dtype=torch.bool) if mask is None else mask[:, 0, -1] == 0
         shared.real = real.expand(rows, tokens)
         shared.kept = torch.arange(tokens, device=hidden.device).expand(rows, tokens)
-        shared.states, shared.seen = hidden.clone(), torch.zeros(rows, tokens, dtype=torch.long, device=hidden.device)
-    lengths = shared.real.sum(1)  # (rows,)
-    counts = torch.tensor([max(1, math.ceil(shared.keep[number] * n)) for n in lengths.tolist()], device=hidden.device)
+        shared.states = hidden.clone()
     if shared.keep[number] < 1:
+        lengths = shared.real.sum(1).tolist()  # of each row
+        counts = torch.tensor([max(1, math.ceil(shared.keep[number] * n)) for n in lengths], device=hidden.device)
         length = int(counts.max())
         score = shared.weight.masked_fill(~shared.real.gather(1, shared.kept), -1)  # padding goes first
         score[:, -1] = math.inf  # the last token stays
@@ -130,9 +120,6 @@ def _select(block: nn.Module, args, kwargs):
         causal = shared.kept[:, None, :] > shared.kept[:, :, None]  # (rows, query, key)
         hide = (causal | ~here[:, None, :])[:, None]  # (rows, 1, length, length)
         kwargs["attention_mask"] = torch.zeros_like(hide, dtype=hidden.dtype).masked_fill(hide, blocked)
-        shared.seen.scatter_add_(1, shared.kept, here.long())
-    else:
-        shared.seen.scatter_add_(1, shared.kept, torch.ones_like(shared.kept))
     return (), {**kwargs, "hidden_states": hidden}
 
 

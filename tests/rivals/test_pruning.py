@@ -39,8 +39,6 @@ def sizes(model, run):
 def test_a_dropped_token_is_not_computed(model):
     pruning.attach(model, (1, 0.5))
     assert sizes(model, lambda: logits(model)) == [8, 4]
-    assert pruning.blocks_seen(model).sort().values.tolist() == [[1, 1, 1, 1, 2, 2, 2, 2]]
-    assert pruning.blocks_seen(model)[0, -1] == 2, "the last token stays"
     assert logits(model).shape == (1, 8, 257)
 
 
@@ -48,7 +46,6 @@ def test_a_dropped_token_is_not_computed(model):
 def test_the_last_logits_are_those_of_the_base_with_the_dropped_tokens_hidden_from_the_second_block_on(gpt2):
     pruning.attach(gpt2, (1, 0.5))
     found = logits(gpt2)[0, -1]
-    kept = pruning.blocks_seen(gpt2)[0] == 2
     pruning.detach(gpt2)
     # By hand: the first block on all tokens, the second on the kept ones alone.
     first, second = gpt2.transformer.h
@@ -62,8 +59,8 @@ def test_the_last_logits_are_those_of_the_base_with_the_dropped_tokens_hidden_fr
 
     weights = first.attn(first.ln_1(states), attention_mask=torch.full((8, 8), -1e30).triu(1)[None, None])[1]
     paid = weights[0, :, -1].mean(0)  # (tokens,): what the last token paid to each
-    paid[-1] = torch.inf
-    assert set(paid.topk(4).indices.tolist()) == set(kept.nonzero().flatten().tolist())
+    paid[-1] = torch.inf  # the last token stays
+    kept = paid.topk(4).indices.sort().values
     states = block(second, block(first, states)[:, kept])
     expected = gpt2.lm_head(gpt2.transformer.ln_f(states))[0, -1]
     assert torch.allclose(found, expected, atol=1e-5)
@@ -75,10 +72,8 @@ def test_a_row_in_a_padded_batch_is_pruned_as_it_is_alone(model):
     places = (mask.cumsum(1) - 1).clamp(min=0)
     pruning.attach(model, (1, 0.5))
     both = logits(model, ids, attention_mask=mask, position_ids=places)[:, -1]
-    seen = pruning.blocks_seen(model)
     short = logits(model, ids[:1, 3:])[:, -1]
     assert torch.allclose(both[0], short[0], atol=1e-5)
-    assert torch.equal(seen[0, 3:], pruning.blocks_seen(model)[0]) and seen[0, :3].sum() == 0
     assert torch.allclose(both[1], logits(model)[0, -1], atol=1e-5)
 
 
@@ -103,8 +98,6 @@ def test_what_cannot_be_pruned_is_refused(gpt2):
         pruning.attach(gpt2, (1, 1))
     gpt2.set_attn_implementation("eager")
     pruning.attach(gpt2, (1, 0.5))
-    with pytest.raises(LoRAError, match="nothing has gone through"):
-        pruning.blocks_seen(gpt2)
     with pytest.raises(LoRAError, match="without a cache"):
         logits(gpt2, use_cache=True)
     gpt2.train()
