@@ -63,11 +63,10 @@ class SavedModule(Adapted):
 @functools.cache
 def adapted_class(kind: type, base_class: type) -> type:
     """The class of an adapted module: `kind` (LoRALayer, SavedModule) in front of the module's own class."""
-    plain = base_class is nn.Linear or base_class.__name__ == "Conv1D"
-    attributes = {"transposed": not issubclass(base_class, nn.Linear), "plain": plain}
-    return type(
-        f"LoRA{base_class.__name__}", (kind, base_class), {"kind": kind, "base_class": base_class, **attributes}
-    )
+    name, transposed = base_class.__name__, not issubclass(base_class, nn.Linear)
+    plain = base_class is nn.Linear or name == "Conv1D"
+    own = {"kind": kind, "base_class": base_class, "transposed": transposed, "plain": plain}
+    return type(f"LoRA{name}", (kind, base_class), own)
 
 
 def adapt(module: nn.Module, kind: type, switch: Switch) -> None:
@@ -101,8 +100,8 @@ def _blank(kind: type, base_class: type) -> nn.Module:
 
 def bare_copy(module: nn.Module) -> nn.Module:
     """A copy of the base's module without what adapters have brought to it."""
-    known = {id(module.adapters): nn.ModuleDict(), id(module.switch): None} if isinstance(module, Adapted) else {}
-    twin = copy.deepcopy(module, known)
+    known = {id(module.adapters): None, id(module.switch): None} if isinstance(module, Adapted) else {}
+    twin = copy.deepcopy(module, known)  # without copying these two
     restore(twin)
     return twin
 

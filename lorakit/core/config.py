@@ -59,7 +59,7 @@ class LoRAConfig:
         if not isinstance(self.use_rslora, bool):
             raise LoRAError(f"use_rslora must be True or False, got {shown(self.use_rslora)}")
         for pattern in (*self.rank_pattern, *self.alpha_pattern):
-            matches_pattern(pattern, "")
+            matches_pattern(pattern, "")  # raises where it is none
 
     def rank_of(self, path: str) -> int:
         """The rank on the module at this path, rank_pattern considered."""
@@ -67,14 +67,12 @@ class LoRAConfig:
 
     def alpha_of(self, path: str) -> float:
         """The alpha on the module at this path, alpha_pattern considered."""
-        found = (alpha for pattern, alpha in self.alpha_pattern.items() if matches_pattern(pattern, path))
-        return next(found, self.alpha)
+        return next((a for pattern, a in self.alpha_pattern.items() if matches_pattern(pattern, path)), self.alpha)
 
-    def scaling(self, r: int | None = None, alpha: float | None = None) -> float:
-        """What B A x is multiplied by: alpha / r, or alpha / sqrt(r) with use_rslora."""
-        r = self.r if r is None else r
-        alpha = self.alpha if alpha is None else alpha
-        return alpha / math.sqrt(r) if self.use_rslora else alpha / r
+    def scaling_of(self, path: str) -> float:
+        """What B A x is multiplied by there: alpha / r, or alpha / sqrt(r) with use_rslora."""
+        r = self.rank_of(path)
+        return self.alpha_of(path) / (math.sqrt(r) if self.use_rslora else r)
 
 
 def matches_pattern(pattern: str, path: str) -> bool:

@@ -49,21 +49,21 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
     """New adapters (A and B zero) and copies of modules_to_save, by path, not yet attached; checks happen here."""
     state = _ready_for(model, name)
     originals = saved_modules(model, config, [target.path for target in targets])
-    by_path = {target.path: target for target in targets}
-    for path, module in {**{path: target.module for path, target in by_path.items()}, **originals}.items():
+    for path, module in {**{target.path: target.module for target in targets}, **originals}.items():
         if isinstance(module, Adapted) and path not in state.layers and path not in state.saved:
             raise LoRAError(f"{path} has adapters that were injected through another module: eject those first")
         if not isinstance(module, Adapted) and (hasattr(module, "adapters") or hasattr(module, "switch")):
             raise LoRAError(f"{path} has an attribute `adapters` or `switch` of its own, which lorakit needs there")
     adapters = {}
-    for path, target in by_path.items():
+    for target in targets:
+        path = target.path
         if owner := next((outer for outer in above(path) if outer in state.saved), None):
             raise LoRAError(f"{path} is inside {owner}, which another adapter trains whole: adapt it elsewhere")
-        r, alpha, shape = config.rank_of(path), config.alpha_of(path), projection_shape(target.module)
         weight, hook = target.module.weight, vars(target.module).get("_hf_hook")
         device = getattr(hook, "execution_device", None) if weight.is_meta else None  # offloaded by accelerate
         like = torch.empty(0, dtype=weight.dtype, device=weight.device if device is None else device)
-        adapters[path] = Adapter(shape, target.slices, r, alpha, config.scaling(r, alpha), config.dropout, like)
+        strength = (config.rank_of(path), config.alpha_of(path), config.scaling_of(path))
+        adapters[path] = Adapter(projection_shape(target.module), target.slices, *strength, config.dropout, like)
     return adapters, {path: bare_copy(module) for path, module in originals.items()}
 
 
@@ -131,7 +131,6 @@ def combine(model: nn.Module, weights: Mapping[str, float], name: str) -> nn.Mod
     weights: by adapter, any finite numbers: {"law": 0.7, "medicine": -0.3}. What set_scale said does not count.
 
     A of the sum is the A of all, stacked (sum of ranks, k); B the B of all, side by side, times weight and scaling.
-    Where the ranks add up to more than a projection has, the sum itself is kept, at full rank.
     Returns the model. Raises LoRAError, and changes nothing, for an unknown adapter, weights that are no numbers, a
     name that is taken or cannot be used, adapters with modules_to_save, while merged, and inside `using`.
     """
@@ -148,10 +147,7 @@ def combine(model: nn.Module, weights: Mapping[str, float], name: str) -> nn.Mod
             continue
         A = torch.cat([adapter.lora_A for adapter in here.values()])  # (R, k)
         B = torch.cat([weights[each] * a.scaling * a.full_B() for each, a in here.items()], dim=1)  # (d, R)
-        k, d = A.shape[1], B.shape[0]
-        if len(A) > min(k, d):
-            A, B = (torch.eye(k).to(A), B @ A) if k <= d else (B @ A, torch.eye(d).to(A))
-        sums[path] = Adapter((k, d), (), len(A), len(A), 1.0, 0.0, A)
+        sums[path] = Adapter((A.shape[1], len(B)), (), len(A), len(A), 1.0, 0.0, A)
         sums[path].lora_A.copy_(A)
         sums[path].lora_B.copy_(B)
     r = max(adapter.r for adapter in sums.values())

@@ -22,8 +22,7 @@ ALIASES = {
     "q": r"q|q_proj|query|query_proj|q_lin|q_attn",
     "k": r"k|k_proj|key|key_proj|k_lin",
     "v": r"v|v_proj|value|value_proj|v_lin",
-    "o": r"o|(attn|attention|self_attn|self_attention|crossattention)"
-    r"\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)",
+    "o": r"o|(self_|cross)?(attn|attention)\.(c_proj|o_proj|out_proj|out_lin|dense|output\.dense)",
     "mlp": r"mlp|mlp\.((shared_experts?|experts\.\d+)\.)?[^.]+|fc1|fc2|ffn\.lin[12]|DenseReluDense\.[^.]+"
     r"|layer\.\d+\.(intermediate|output)\.dense",
 }
@@ -85,15 +84,13 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
     """The model's projections named by targets, in the model's order; raises LoRAError if a name fits nothing."""
     modules = dict(base_modules(model))
     projections = {path: module for path, module in modules.items() if is_projection(module)}
-    pieces = [(path, "") for path in projections]
-    pieces += [
-        (path, piece) for path, module in projections.items() if is_fused(path, module, model) for piece in SLICES
-    ]
+    fused = [path for path, module in projections.items() if is_fused(path, module, model)]
+    pieces = [(path, "") for path in projections] + [(path, piece) for path in fused for piece in SLICES]
     chosen: dict[str, set[str]] = {}  # path -> slices, "" for the whole
     for target in targets:
         if target == "all-linear":
             head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-            left_out = {path for path in projections for at in above(path) if any(matches_name(at, n) for n in exclude)}
+            left_out = {path for path in projections for at in above(path) if any(n in endings(at) for n in exclude)}
             found = [(path, "") for path, m in projections.items() if m is not head and path not in left_out]
         else:
             found = [(path, piece) for path, piece in pieces if _fits(f"{path}.{piece}" if piece else path, target)]
@@ -103,8 +100,8 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
             raise LoRAError(f'target "{target}" fits no projection (nn.Linear or Conv1D) of this model; it has: {have}')
         for path, piece in found:
             chosen.setdefault(path, set()).add(piece)
-    broad = {"mlp", "all-linear"} & set(targets)
-    if experts := [path for path, module in modules.items() if broad and _holds_experts(module)]:
+    experts = [path for path, module in modules.items() if _holds_experts(module)]
+    if experts and {"mlp", "all-linear"} & set(targets):
         warnings.warn(
             f"{experts[0]} holds its experts' weights in one tensor and calls no projection for each: no adapter goes "
             f"there ({len(experts)} such modules are left out)",
@@ -114,17 +111,14 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
         if "" in slices and len(slices) > 1:
             raise LoRAError(f"targets name both the whole of {path} and slices of it: choose one")
         refuse_bypassed(path, modules)
-    return [
-        Target(path, module, tuple(piece for piece in SLICES if piece in chosen[path]))
-        for path, module in projections.items()
-        if path in chosen
-    ]
+    in_order = [(path, chosen[path]) for path in projections if path in chosen]
+    return [Target(path, modules[path], tuple(s for s in SLICES if s in slices)) for path, slices in in_order]
 
 
 def _holds_experts(module: nn.Module) -> bool:
     """Does this mixture of experts keep their weights as (experts, out, in)?"""
-    weights = [p for p in module._parameters.values() if p is not None and p.dim() == 3]
-    return bool(weights) and "expert" in type(module).__name__.lower()
+    weights = (p for p in module._parameters.values() if p is not None)
+    return "expert" in type(module).__name__.lower() and any(p.dim() == 3 for p in weights)
 
 
 def _fits(name: str, target: str) -> bool:
@@ -132,13 +126,8 @@ def _fits(name: str, target: str) -> bool:
     return matches_pattern(ALIASES.get(target, re.escape(target)), name)
 
 
-def matches_name(path: str, name: str) -> bool:
-    """PEFT's rule for a listed name: the whole path, or a suffix of it at a dot."""
-    return path == name or path.endswith("." + name)
-
-
 def endings(path: str) -> list[str]:
-    """The names that name this path: "a.b.c" -> ["a.b.c", "b.c", "c"]."""
+    """The names that name this path, by PEFT's rule: "a.b.c" -> ["a.b.c", "b.c", "c"]."""
     parts = path.split(".")
     return [".".join(parts[i:]) for i in range(len(parts))]
 
@@ -150,15 +139,16 @@ def above(path: str) -> list[str]:
 
 def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:
     """The base's modules that config.modules_to_save names, by path; refuses what cannot be copied safely."""
+    if not config.modules_to_save:
+        return {}
     model, state = unwrap(model), peek(model) or ModelState()
-    found: dict[str, nn.Module] = {}
+    modules, found = dict(base_modules(model)), {}
     for wanted in config.modules_to_save:
-        named = {path: module for path, module in base_modules(model) if path and matches_name(path, wanted)}
+        named = {path: module for path, module in modules.items() if path and wanted in endings(path)}
         if not named:
             raise LoRAError(f'modules_to_save: no module of this model is named "{wanted}"')
         found |= named
-    counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False)) if found else {}
-    modules = dict(base_modules(model)) if found else {}
+    counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
     for path, module in found.items():
         why = None
         if nested := [p for p in {**found, **state.saved} if p != path and (path in above(p) or p in above(path))]:

@@ -70,11 +70,9 @@ def from_fields(model: nn.Module, fields: dict, slices: dict[str, list[str]]) ->
     modules = dict(base_modules(model))
     # PEFT lists "classifier" and "score" for every sequence classifier: names that this model lacks say nothing.
     names = LoRAConfig(modules_to_save=fields.get("modules_to_save") or ()).modules_to_save
-    settings = {
-        "dropout": 0.0 if fields.get("lora_dropout") is None else fields["lora_dropout"],
-        "use_rslora": False if fields.get("use_rslora") is None else fields["use_rslora"],
-        "modules_to_save": tuple(name for name in names if _named(list(modules), [name])),
-    }
+    settings = {"modules_to_save": tuple(name for name in names if _named(list(modules), [name]))}
+    said = {"dropout": fields.get("lora_dropout"), "use_rslora": fields.get("use_rslora")}
+    settings |= {key: value for key, value in said.items() if value is not None}
     patterns = {key: fields.get(key) or {} for key in ("rank_pattern", "alpha_pattern")}
     whole = LoRAConfig(r=fields.get("r", 8), alpha=fields.get("lora_alpha", 8), **patterns, **settings)
     targets, ranks, alphas = [], {}, {}
@@ -92,9 +90,9 @@ def from_fields(model: nn.Module, fields: dict, slices: dict[str, list[str]]) ->
         raise LoRAError(f"target_modules = {shown(fields.get('target_modules'))} does not fit any projection here")
     r, rank_pattern = _most_common(ranks)
     alpha, alpha_pattern = _most_common(alphas)
-    patterns = {"rank_pattern": rank_pattern, "alpha_pattern": alpha_pattern}
     names = tuple(f"{target.path}.{piece}".rstrip(".") for target in targets for piece in target.slices or ("",))
-    return LoRAConfig(r=r, alpha=alpha, targets=names, **patterns, **settings), targets
+    patterns = {"rank_pattern": rank_pattern, "alpha_pattern": alpha_pattern}
+    return LoRAConfig(r, alpha, targets=names, **patterns, **settings), targets
 
 
 def peft_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) -> dict[str, Tensor]:
@@ -106,23 +104,17 @@ def peft_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) -> 
     return tensors | {f"{path}.{key}": value for path, m in copies.items() for key, value in m.state_dict().items()}
 
 
-# What wrappers put in front of names (DistributedDataParallel, PEFT), and what they put into the middle of them.
-IN_FRONT, INSIDE = (
-    r"^(?:(?:_orig_mod|module|base_model\.model)\.)+",
-    r"(?:_orig_mod|_(?:fsdp|checkpoint)_wrapped_module)\.",
-)
+# What wrappers (torch.compile, DistributedDataParallel, FSDP, PEFT) put in front of names, and into the middle of them.
+WRAPPERS = re.compile(r"^((_orig_mod|module|base_model\.model)\.)+|(_orig_mod|_(fsdp|checkpoint)_wrapped_module)\.")
+NAMED = re.compile(r"(\.lora_[AB])\.[^.]+\.weight$")  # X.lora_A.default.weight
 
 
 def plain_keys(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors without a wrapper's prefixes, and without an adapter's name (X.lora_A.default.weight)."""
-    plain = {}
-    for key in tensors:
-        plain[re.sub(r"(\.lora_[AB])\.[^.]+\.weight$", r"\1.weight", re.sub(INSIDE, "", re.sub(IN_FRONT, "", key)))] = (
-            key
-        )
+    """The same tensors without a wrapper's prefixes and without an adapter's name in their keys."""
+    plain = {NAMED.sub(r"\1.weight", WRAPPERS.sub("", key)): value for key, value in tensors.items()}
     if len(plain) < len(tensors):
         raise LoRAError("the adapter's file holds the tensors of several adapters: save each on its own")
-    return {key: tensors[original] for key, original in plain.items()}
+    return plain
 
 
 def _most_common(values: dict[str, float]) -> tuple[float, dict[str, float]]:

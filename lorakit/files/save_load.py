@@ -84,10 +84,7 @@ def load_adapter(
     path, inner = Path(folder), unwrap(model)
     if path.name in (CONFIG, WEIGHTS, PICKLE):  # a file of PEFT's folder was named
         path = path.parent
-    try:
-        is_file, in_subfolder = path.is_file(), (path / name / WEIGHTS).is_file()
-    except (OSError, ValueError) as error:
-        raise LoRAError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
+    is_file = os.path.isfile(path)
     if is_file and config is None:
         raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
     if config is not None and not is_file:
@@ -97,7 +94,8 @@ def load_adapter(
         adapters, copies = build(inner, config, name, targets)
         _fill(loralib_tensors(adapters, copies), tensors)
     else:
-        config, adapters, copies = _from_folder(inner, path / name if in_subfolder else path, name)
+        folder = path / name if os.path.isfile(path / name / WEIGHTS) else path
+        config, adapters, copies = _from_folder(inner, folder, name)
     attach(inner, config, name, adapters, copies, trainable)
     return model
 
@@ -123,10 +121,9 @@ def _from_folder(model: nn.Module, folder: Path, name: str) -> tuple[LoRAConfig,
     for path, adapter in adapters.items():
         if adapter.slices:
             B = plain[f"{path}.lora_B.weight"]  # block-diagonal
-            blocks = torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces])
-            if torch.count_nonzero(B) != torch.count_nonzero(blocks):
+            adapter.lora_B.data.copy_(torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces]))
+            if not torch.equal(adapter.full_B(), B.to(adapter.lora_B)):
                 raise LoRAError(f"{path}.lora_B is marked as an adapter of slices, but is not block-diagonal")
-            adapter.lora_B.data.copy_(blocks)
     return config, adapters, copies
 
 
@@ -187,10 +184,10 @@ def _few(names: list[str]) -> str:
 def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a folder's safetensors file; those of PEFT's older pickle, read as data only."""
     path = folder / WEIGHTS
-    if not path.is_file():
-        if (folder / PICKLE).is_file():
+    if not os.path.isfile(path):
+        if os.path.isfile(folder / PICKLE):
             return read_tensors(folder / PICKLE), {}
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise LoRAError(
                 f"no adapter in {folder}: no such folder. From the Hub: hf download NAME --local-dir FOLDER"
             )
@@ -206,6 +203,6 @@ def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_config(path: Path) -> bytes | None:
     """All of adapter_config.json, or None where there is none."""
     try:
-        return path.read_bytes() if path.is_file() else None
+        return path.read_bytes() if os.path.isfile(path) else None
     except OSError as error:
         raise LoRAError(f"{path} cannot be read: {error.strerror}") from error

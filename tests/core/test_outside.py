@@ -228,17 +228,6 @@ def test_combine_is_pefts_cat_and_the_sum_of_the_updates(tmp_path):
     torch.testing.assert_close(logits(peft.eval()), logits(model), atol=1e-5, rtol=1e-5)
 
 
-def test_more_ranks_than_a_projection_has_are_kept_as_the_sum_itself():
-    model = adapted(adapted(name="a", r=40, targets=("q", "k")), name="b", r=40, targets=("q", "k"))
-    attention = model.model.layers[0].self_attn
-    want = {m: m.adapters["a"].delta_weight() + 2 * m.adapters["b"].delta_weight()
-            for m in (attention.q_proj, attention.k_proj)}  # fmt: skip
-    lk.combine(model, {"a": 1, "b": 2}, "sum")
-    for layer, delta in want.items():
-        assert layer.adapters["sum"].r == min(delta.shape)
-        torch.testing.assert_close(layer.adapters["sum"].delta_weight(), delta, atol=1e-5, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     "weights, name, says",
     [

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from lorakit.by_hand import inject, weight_of
-from lorakit.core.targets import is_projection, matches_name
+from lorakit.core.targets import endings, is_projection
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
@@ -206,7 +206,7 @@ def names(answer):
     expect("mlp" not in given, "`mlp` is lorakit's alias: for PEFT it is the name of a module that is no projection")
     hit = set()
     for name in given:
-        found = {path for path in modules if matches_name(path, name) and is_projection(modules[path])}
+        found = {path for path in modules if name in endings(path) and is_projection(modules[path])}
         expect(found, f'"{name}" ends no module\'s name: a target is a whole name, or the end of one after a dot')
         hit |= found
     blocks = {where: {path for path in hit if path.endswith(where)} for where in (*WANTED, "attn.c_proj")}
