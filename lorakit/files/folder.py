@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 
@@ -21,12 +20,11 @@ def locked(place: Path, seconds: float = 30.0) -> contextlib.AbstractContextMana
     return FileLock(Path(tempfile.gettempdir()) / f"lorakit-{user}-{digest}.lock", timeout=seconds)
 
 
-def replace_files(folder: Path, files: dict[str, bytes | Callable[[Path], None]]) -> None:
+def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     """Write files of a folder, which is made; each one is, at every instant, the old one or the new one.
 
-    A file is given as its bytes, or as a function that writes it to a path. All are first written out beside the old
-    ones, so a full disk changes nothing; then they take their places, in the order given, one immediately after the
-    other. One process at a time: `locked` keeps others out.
+    All are first written out beside the old ones, so a full disk changes nothing; then they take their places, in the
+    order given, one immediately after the other. One process at a time: `locked` keeps others out.
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,10 +33,8 @@ def replace_files(folder: Path, files: dict[str, bytes | Callable[[Path], None]]
         for name, data in files.items():
             if (folder / name).is_dir():  # found out now, not when the first file has been replaced already
                 raise IsADirectoryError(f"{folder / name} is a folder")
-            if callable(data):
-                data(fresh[name])
-            with open(fresh[name], "r+b" if callable(data) else "wb") as file:
-                file.write(b"" if callable(data) else data)
+            with open(fresh[name], "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         for name in files:

@@ -1,7 +1,7 @@
 """A training run on disk: enough to go on as if it had never stopped.
 
 <folder>/checkpoint.safetensors holds the trained tensors ("trained|<parameter>"), AdamW's moments ("exp_avg|…") and, as
-metadata, the run's settings and rows, the loss scale, samples of the base, and a checksum over all of it. Random
+metadata, the run's settings and rows, samples of the base, and a checksum over all of it. Random
 numbers, the place in the data and the learning rate are functions of the seed and the step, so no state of theirs is
 stored. The file is replaced as a whole: killed at any instant, the folder holds the old state or the new one.
 """
@@ -105,7 +105,6 @@ class Checkpoints:
             "settings": self.history.settings,
             "rows": self.history.rows,
             "seconds": self.history.seconds,
-            "scaler": self.step.scaler.state_dict(),
             "base": {path: sample_of(module) for path, module in self.base.items()},
         }
         save_checkpoint(self.folder, self.step.parameters, self.step.optimizer, state)
@@ -123,7 +122,6 @@ class Checkpoints:
         if state is None:
             return 0
         self.history.rows, self.history.seconds = state["rows"], state["seconds"]
-        self.step.scaler.load_state_dict(state["scaler"])
         return len(state["rows"])
 
 
@@ -132,8 +130,7 @@ def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer
 
     Raises CheckpointNotSaved, what lay there untouched, where the disk is full or cannot be written.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {f"trained|{name}": parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
@@ -142,10 +139,8 @@ def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer
     text = json.dumps(state)
     metadata = {"format": "pt", "state": text, "sha256": checksum_of(tensors, text)}
     try:
-        for left in folder.glob(".tmp*"):  # safetensors writes to one of these first: left by a save that was killed
-            left.unlink()
-        replace_files(folder, {FILE: lambda path: save_file(tensors, path, metadata)})
-    except (OSError, SafetensorError) as error:
+        replace_files(folder, {FILE: save(tensors, metadata)})
+    except OSError as error:
         raise CheckpointNotSaved(
             f"the checkpoint of step {len(state['rows'])} cannot be written to {folder}: {error}. What lay there "
             "before is untouched"

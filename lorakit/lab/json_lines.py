@@ -1,35 +1,23 @@
-"""A file of records, a line of JSON for each: appended to whole or not at all, by however many processes.
-
-A record is a line with its end. Behind the last end there may be a part of one, left by a process that was killed.
-"""
+"""A file of records, a line of JSON for each: appended to whole or not at all, by however many processes."""
 
 import json
-import os
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
-from lorakit.files.folder import locked
+from lorakit.files.folder import locked, replace_files
 
 
 def append(file: Path, *rows: dict) -> None:
-    """Write records behind the others, whole or not at all; what a killed process left of one goes away first.
+    """Write records behind the others, whole or not at all.
 
     Without rows it only shows that the file can be written. Raises LoRAError, with the records before untouched, where
     it cannot.
     """
     text = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with locked(file), file.open("ab", buffering=0) as lines:  # unbuffered: nothing is written after what failed
-            whole = file.read_bytes().rfind(b"\n") + 1
-            lines.truncate(whole)
-            try:
-                while text:
-                    text = text[lines.write(text) :]
-                os.fsync(lines.fileno())
-            except BaseException:
-                lines.truncate(whole)
-                raise
+        with locked(file):
+            before = file.read_bytes() if file.is_file() else b""
+            replace_files(file.parent, {file.name: before[: before.rfind(b"\n") + 1] + text})
     except OSError as error:
         raise LoRAError(
             f"a record cannot be written to {file}: {error}. Records before it are kept: make room, or choose another "

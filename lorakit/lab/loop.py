@@ -22,7 +22,7 @@ from lorakit.lab.many.processes import this_process
 from lorakit.lab.many.shard import is_sharded, same_everywhere
 from lorakit.lab.record import versions
 from lorakit.lab.settings import Settings
-from lorakit.lab.step import NonFiniteLoss, Objective, Step, autocast, precision_on
+from lorakit.lab.step import NonFiniteLoss, Objective, Step, autocast, quick_precision
 from lorakit.lab.tasks.task import Task, batch_indices
 
 
@@ -56,8 +56,9 @@ def fit(
     settings = replace(settings or Settings(), **changes)
     parameters = what_to_train(model, task, settings)
     same_everywhere(model, parameters, settings)
-    settings = replace(settings, precision=precision_on(parameters, settings.precision))
-    examples = task.encode(task.train, tokenizer, settings.max_length or context_length(model))
+    if settings.precision == "auto":
+        settings = replace(settings, precision=quick_precision(next(iter(parameters.values())).device))
+    examples = task.encode(task.train, tokenizer, context_length(model))
     step = Step(model, parameters, settings, objective or loss_of(task), groups)
     history = _new_history(task, settings, step.device)
     saved = Checkpoints(checkpoint, checkpoint_every, model, step, history)
@@ -85,7 +86,9 @@ def fit(
             raise
         except KeyboardInterrupt:  # a second Ctrl-C, in the midst of a step: no checkpoint is written
             history.interrupted = True
-    return _said(history)
+    if history.interrupted and this_process().is_main_process:
+        print(f"stopped after {len(history.rows)} of {settings.steps} steps; the model keeps what it learnt")
+    return history
 
 
 def what_to_train(model: nn.Module, task: Task, settings: Settings) -> dict[str, nn.Parameter]:
@@ -103,13 +106,6 @@ def what_to_train(model: nn.Module, task: Task, settings: Settings) -> dict[str,
     if settings.eval_every and not task.validation:
         raise LoRAError(f"task {task.name!r} has no validation examples: leave eval_every out")
     return parameters
-
-
-def _said(history: History) -> History:
-    """The history, after saying so where the run was stopped."""
-    if history.interrupted and this_process().is_main_process:
-        print(f"stopped after {len(history.rows)} of {history.settings['steps']} steps; the model keeps what it learnt")
-    return history
 
 
 def _new_history(task: Task, settings: Settings, device: torch.device) -> History:

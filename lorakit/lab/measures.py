@@ -4,14 +4,13 @@ Each is a function `(model, before, tokenizer, task) -> plain data`; `before` ha
 """
 
 import json
-from contextlib import contextmanager
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from lorakit.lab.evaluate import evaluate
 from lorakit.lab.places import DATA
-from lorakit.study.at_rank import update_at_rank, update_factors
+from lorakit.study.at_rank import replaced, update_at_rank, update_factors
 from lorakit.study.rank import singular_values
 
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -31,7 +30,7 @@ def truncation(model, before, tokenizer, task) -> list[dict]:
     """
     factors = update_factors(before, dict(model.named_parameters()))
     rows = []
-    with vectors_of(model, before):
+    with replaced({p: before[name] for name, p in model.named_parameters() if p.ndim == 1}):
         for k in RANKS:
             with update_at_rank(model, before, factors, k):
                 rows.append({"k": k, **scores(model, tokenizer, task)})
@@ -59,19 +58,6 @@ def old_text(model, tokenizer) -> dict[str, float]:
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, :-1]
         found[kind] = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
     return found
-
-
-@contextmanager
-def vectors_of(model, before):
-    """Within the block every bias and norm of `model` has its value in `before`; matrices stay as they are."""
-    changed = [(p, p.data, before[name]) for name, p in model.named_parameters() if p.ndim == 1]
-    try:
-        for parameter, _, old in changed:
-            parameter.data = old
-        yield model
-    finally:
-        for parameter, learnt, _ in changed:
-            parameter.data = learnt
 
 
 MEASURES = {"truncation": truncation, "spectra": spectra}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lorakit.core.errors import LoRAError
 
-_CHOICES = {"schedule": ("cosine", "linear", "constant"), "precision": ("no", "bf16", "fp16", "auto")}
+_CHOICES = {"schedule": ("cosine", "constant"), "precision": ("no", "bf16", "auto")}
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,12 @@ class Settings:
 
     steps, batch_size  examples per step in all, shared out among the processes and cut into `accumulate` parts:
                        neither changes what is learnt, beyond rounding
-    lr, warmup         the peak learning rate, reached after `warmup` steps, then `schedule`: "cosine" or "linear" to
-                       zero, or "constant"
-    weight_decay       on matrices only, not on biases and norms
+    lr, warmup         the peak learning rate, reached after `warmup` steps, then `schedule`: "cosine" to zero, or
+                       "constant"
     max_grad_norm      the gradient is scaled down to this norm; None: never
     seed               of the order of the examples and of dropout
-    precision          "no", "bf16", "fp16" (CUDA only) or "auto" (bf16 where the device has instructions for it): the
-                       dtype that products are computed in; weights keep theirs
-    max_length         tokens an example may have; None: the model's context. A longer one is an error, not cut
+    precision          "no", "bf16" or "auto" (bf16 where the device has instructions for it): the dtype that products
+                       are computed in; weights keep theirs
     eval_every         steps between validations (the last step is always one): the loss and the task's metrics over
                        the first `eval_limit` validation examples; None: never
 
@@ -33,19 +31,17 @@ class Settings:
     lr: float = 1e-2
     warmup: int = 10
     schedule: str = "cosine"
-    weight_decay: float = 0.0
     max_grad_norm: float | None = 1.0
     seed: int = 0
     accumulate: int = 1
     precision: str = "no"
-    max_length: int | None = None
     eval_every: int | None = None
     eval_limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "max_length", "eval_every", "eval_limit"):
-            check_count(name, getattr(self, name), optional=name in ("max_length", "eval_every", "eval_limit"))
-        for name in ("lr", "weight_decay", "max_grad_norm", "warmup"):
+        for name in ("steps", "batch_size", "accumulate", "eval_every", "eval_limit"):
+            check_count(name, getattr(self, name), optional=name in ("eval_every", "eval_limit"))
+        for name in ("lr", "max_grad_norm", "warmup"):
             value = getattr(self, name)
             if not 0 <= (0 if value is None and name == "max_grad_norm" else value) < math.inf:
                 raise LoRAError(f"{name} must be 0 or more, got {value}")
@@ -62,9 +58,7 @@ class Settings:
         if step <= self.warmup:
             return self.lr * step / self.warmup
         done = (step - self.warmup - 1) / max(1, self.steps - self.warmup)  # 0 at first, below 1 at last
-        if self.schedule == "cosine":
-            return self.lr * 0.5 * (1 + math.cos(math.pi * done))
-        return self.lr * (1 - done) if self.schedule == "linear" else self.lr
+        return self.lr * 0.5 * (1 + math.cos(math.pi * done)) if self.schedule == "cosine" else self.lr
 
 
 def check_count(name: str, value, optional: bool = True) -> None:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -16,8 +15,6 @@ from lorakit.lab.settings import Settings
 # (model, batch) → a loss summed over the answer tokens of the batch, and how many there are (`evaluate.answer_loss`).
 Objective = Callable[[nn.Module, dict[str, torch.Tensor]], tuple[torch.Tensor, int]]
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 class NonFiniteLoss(LoRAError):
     """Training diverged. No step was taken from the bad loss: the parameters are those of the step before it.
@@ -29,7 +26,7 @@ class NonFiniteLoss(LoRAError):
 
 
 class Step:
-    """What is needed to take a step, and what it changes: the parameters, AdamW's moments, the loss scale (fp16)."""
+    """What is needed to take a step, and what it changes: the parameters and AdamW's moments."""
 
     def __init__(
         self,
@@ -41,13 +38,9 @@ class Step:
     ) -> None:
         self.model, self.parameters, self.settings, self.objective = model, parameters, settings, objective
         self.device = next(iter(parameters.values())).device
-        matrices = [parameter for parameter in parameters.values() if parameter.ndim >= 2]
-        vectors = [parameter for parameter in parameters.values() if parameter.ndim < 2]
-        decay = {"weight_decay": settings.weight_decay}
-        groups = groups(parameters) if groups else [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        groups = [decay | group | {"times": group.get("lr", 1.0)} for group in groups if group["params"]]
-        self.optimizer = torch.optim.AdamW(groups)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
+        groups = groups(parameters) if groups else [{"params": list(parameters.values())}]
+        groups = [group | {"times": group.get("lr", 1.0)} for group in groups]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
 
     def __call__(self, number: int, parts: list[dict], ctrl_c: PatientInterrupt) -> tuple[dict, bool]:
         """Learn from this process's `parts` of a batch; the row of the step, and whether any process wants to stop.
@@ -60,22 +53,19 @@ class Step:
         started, settings = time.perf_counter(), self.settings
         torch.manual_seed(_seed(settings.seed, number))  # dropout
         sums = self._backward(parts)  # loss, answer tokens, tokens
-        self.scaler.unscale_(self.optimizer)
         gradients = [p.grad for p in self.parameters.values()]
         loss_sum, answer_tokens, tokens, stop = _over_processes(gradients, [*sums, ctrl_c.asked], self.device)
         loss, lr = loss_sum / answer_tokens, settings.learning_rate(number)
-        torch._foreach_mul_(gradients, settings.batch_size / answer_tokens)
+        torch._foreach_mul_(gradients, 1 / answer_tokens)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), settings.max_grad_norm or math.inf).item()
-        # In fp16 an infinite gradient only means that the loss scale was too large: the scaler skips that step.
-        if not math.isfinite(loss) or not (math.isfinite(norm) or settings.precision == "fp16"):
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             raise NonFiniteLoss(
                 f"the loss is {loss} and the gradient norm {norm} at step {number}, where the learning rate is {lr:.3g}"
                 f" (peak {settings.lr:.3g}): try a third of it. The parameters stand as after step {number - 1}."
             )
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group["times"]
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - started
         row = {"step": number, "loss": loss, "lr": lr, "grad_norm": norm, "tokens_per_s": tokens / seconds}
@@ -83,7 +73,7 @@ class Step:
         return row, stop > 0 or (ctrl_c.asked and this_process().num_processes == 1)
 
     def _backward(self, parts: list[dict]) -> list:
-        """Fill in the gradients of every trained parameter; the summed loss, the answer tokens and all tokens."""
+        """Fill in the gradients of the summed loss; returns that sum, the answer tokens and all tokens."""
         loss_sum, answer_tokens, tokens = torch.zeros((), device=self.device), 0, 0
         for part in parts:
             with autocast(self.device, self.settings.precision):
@@ -93,8 +83,7 @@ class Step:
                     "the trained parameters have no influence on the loss. With gradient checkpointing, switch it on "
                     'with gradient_checkpointing_kwargs={"use_reentrant": False}; else see whether an adapter is active'
                 )
-            # By a number that all parts know beforehand; the division by the true count follows.
-            self.scaler.scale(part_sum / self.settings.batch_size).backward()
+            part_sum.backward()
             loss_sum += part_sum.detach()
             answer_tokens += count
             tokens += int(part["attention_mask"].sum())
@@ -105,8 +94,8 @@ class Step:
 
 
 def autocast(device: torch.device, precision: str):
-    """Mixed precision for the block, or nothing at all with "no"."""
-    return torch.autocast(device.type, dtype=AUTOCAST[precision]) if precision in AUTOCAST else nullcontext()
+    """Products in bfloat16 for the block with "bf16", in the weights' own dtype with "no"."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def quick_precision(device: torch.device | str = "cpu") -> str:
@@ -119,17 +108,6 @@ def quick_precision(device: torch.device | str = "cpu") -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     return "bf16" if device.type == "cpu" and supported() else "no"
-
-
-def precision_on(parameters: dict[str, nn.Parameter], precision: str) -> str:
-    """The precision that "auto" means for these parameters. Raises LoRAError where fp16 cannot be had."""
-    device = next(iter(parameters.values())).device
-    if precision == "fp16":
-        if device.type != "cuda":
-            raise LoRAError(f'precision "fp16" needs a CUDA GPU, the model is on {device}: use "bf16" or "no"')
-        if any(parameter.dtype == torch.float16 for parameter in parameters.values()):
-            raise LoRAError('precision "fp16" needs float32 trained weights: load_base(..., dtype="float32")')
-    return quick_precision(device) if precision == "auto" else precision
 
 
 def _seed(seed: int, number: int) -> int:

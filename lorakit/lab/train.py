@@ -26,10 +26,9 @@ Exit codes: 0 done, 1 cannot be done (the reason is on the last line), 2 wrong a
 """
 ABOUT = {
     "batch_size": "examples per step, over all processes", "accumulate": "cut each batch into so many parts",
-    "lr": "peak learning rate", "warmup": "steps of rising learning rate", "schedule": "cosine, linear or constant",
-    "precision": "mixed precision: no, bf16, fp16 or auto", "max_grad_norm": "the gradient is scaled down to it",
-    "max_length": "tokens an example may have", "eval_every": "steps between validations",
-    "eval_limit": "examples per evaluation",
+    "lr": "peak learning rate", "warmup": "steps of rising learning rate", "schedule": "cosine or constant",
+    "precision": "mixed precision: no, bf16 or auto", "max_grad_norm": "the gradient is scaled down to it",
+    "eval_every": "steps between validations", "eval_limit": "examples per evaluation",
 }  # fmt: skip
 
 

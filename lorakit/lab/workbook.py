@@ -54,7 +54,7 @@ def keep(**values) -> None:
     """Keep measured values for the review: `keep(memory_share=0.27)`. Numbers, true or false, or short words.
 
     Each stands with the day, the device, the base model and the budget it was measured with. A later value of the same
-    name replaces it. Raises TypeError for what JSON cannot hold.
+    name replaces it. Raises an error for what JSON cannot hold.
     """
     where = {
         "date": time.strftime("%Y-%m-%d"),
@@ -62,7 +62,7 @@ def keep(**values) -> None:
         "model": os.environ.get("LORAKIT_MODEL") or "nano",
         "budget": budget(),
     }
-    plain = {name: _plain(name, value) for name, value in values.items()}
+    plain = json.loads(json.dumps(values, default=lambda value: value.item()))  # a number inside a tensor or an array
     update(MEASURED, lambda content: content.update({name: {"value": v} | where for name, v in plain.items()}))
 
 
@@ -70,11 +70,3 @@ def measured(name: str):
     """The value kept under `name`, or None where no chapter has measured it here."""
     entry = read(MEASURED).get(name)
     return entry.get("value") if isinstance(entry, dict) else None
-
-
-def _plain(name: str, value):
-    item = getattr(value, "item", None)  # a number inside a tensor or an array
-    value = item() if callable(item) else value
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    raise TypeError(f"{name} must be a number, a truth value or words, got {type(value).__name__}")

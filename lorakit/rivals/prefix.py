@@ -58,8 +58,6 @@ def attach(model: nn.Module, length: int, hidden: int | None = None, seed: int =
     context = config.max_position_embeddings
     if not 1 <= length < context:
         raise LoRAError(f"length must be from 1 to below the context of {context} tokens, got {length}")
-    if hidden is not None and hidden < 1:
-        raise LoRAError(f"hidden must be None or at least 1, got {hidden}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prefix = Prefix(length, kv_shape(config), hidden, config.hidden_size)

@@ -55,8 +55,6 @@ class Training:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not self.targets or set(self.targets) - set(TARGETS):
             raise ValueError(f"targets must be at least one of {', '.join(TARGETS)}, got {self.targets}")
-        if min(self.batch, self.length, self.r) < 1:
-            raise ValueError(f"batch, length and r must be at least 1, got {self.batch}, {self.length}, {self.r}")
 
     @classmethod
     def on(cls, batch: Mapping, **how) -> "Training":

@@ -58,10 +58,8 @@ def amplification(W: Tensor, delta: Factors, r: int) -> Amplification:
     """Table 7's numbers for W (d, k) and the SVD of its update, both (out, in).
 
     r   how many of ΔW's directions count, at most its rank; for a LoRA update of rank r the paper takes all r.
-    Raises LoRAError where W and ΔW have different shapes, or ΔW has fewer than r directions.
+    Raises LoRAError where ΔW has fewer than r directions.
     """
-    if delta.shape != tuple(W.shape):
-        raise LoRAError(f"W is {tuple(W.shape)} and ΔW {delta.shape}: is one of them transposed, as in a Conv1D?")
     if not 1 <= r <= len(delta.s) or float(delta.s[r - 1]) <= 1e-9 * float(delta.s[0]):
         raise LoRAError(f"ΔW has no {r} directions: its singular values are {delta.s[:8].tolist()}")
     s = torch.linalg.svdvals(W.detach().double())

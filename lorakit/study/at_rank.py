@@ -30,37 +30,36 @@ def update_at_rank(model: Module, before: Mapping[str, Tensor], factors: Mapping
     AttributeError for an unknown name, before anything has changed.
     """
     parts = {name: factor.approximation(min(k, len(factor.s))) for name, factor in factors.items()}
-    with _replaced({model.get_parameter(name): before[name].to(part) + part for name, part in parts.items()}):
+    with replaced({model.get_parameter(name): before[name].to(part) + part for name, part in parts.items()}):
         yield model
 
 
 @contextmanager
-def adapter_at_rank(model: Module, k: int, name: str | None = None):
-    """Within the block every ΔW of the adapter is its best approximation of rank at most `k` (Eckart & Young 1936).
-
-    name    which adapter; None: the active one. Each slice of a fused projection is cut by itself.
+def adapter_at_rank(model: Module, k: int):
+    """Within the block every ΔW of the active adapter is its best approximation of rank at most `k` (Eckart & Young
+    1936); each slice of a fused projection is cut by itself.
 
     B becomes U_k diag(s_k) / scaling and A becomes V_kᵀ, both filled up with zeros. On leaving, by an exception too,
-    the very same A and B are back. Raises LoRAError for a negative k, an unknown or a merged adapter.
+    the very same A and B are back. Raises LoRAError for a negative k, and where no adapter is active or one is merged.
     """
     if k < 0:
         raise LoRAError(f"k must be 0 or more, got {k}")
     state_of(model, doing="cut an adapter")  # a merged one is in the weights, which a cut would not reach
-    factors = {path: update.factors() for path, update in adapter_updates(model, name).items()}
+    factors = {path: update.factors() for path, update in adapter_updates(model).items()}
     copies = {}
-    for path, adapter in attached(model, name).items():
+    for path, adapter in attached(model).items():
         A, B = torch.zeros_like(adapter.lora_A), torch.zeros_like(adapter.lora_B)
         for piece, inner, rows in pieces_of(path, adapter):
             f, top = factors[piece], min(k, adapter.r)
             A[inner][:top] = f.Vh[:top].to(A)
             B[rows, :top] = (f.U[:, :top] * f.s[:top] / (adapter.scaling or 1.0)).to(B)
         copies |= {adapter.lora_A: A, adapter.lora_B: B}
-    with _replaced(copies):
+    with replaced(copies):
         yield model
 
 
 @contextmanager
-def _replaced(copies: Mapping[Tensor, Tensor]):
+def replaced(copies: Mapping[Tensor, Tensor]):
     """Within the block each parameter holds its copy instead, in its own dtype and on its own device."""
     kept = {parameter: parameter.data for parameter in copies}
     try:

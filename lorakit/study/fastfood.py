@@ -12,7 +12,7 @@ class Fastfood(nn.Module):
     H is the n × n Walsh-Hadamard matrix, n the power of two from d on; B is diagonal with random signs, Π a random
     permutation, G diagonal and Gaussian: each block has its own. Their product looks Gaussian but takes n log n steps
     and 3 n numbers, instead of n². Le et al.'s S, which evens out the rows' lengths, is left out (as by Li et al.
-    2018). B, Π and G are fixed by `seed`. `forward` is P θ, `transpose` Pᵀ g; autograd uses the one for the other.
+    2018). B, Π and G are fixed by `seed`.
     """
 
     def __init__(self, d: int, D: int, seed: int) -> None:
@@ -29,41 +29,15 @@ class Fastfood(nn.Module):
         self.register_buffer("signs", signs, persistent=False)
         self.register_buffer("gauss", gauss, persistent=False)
         self.register_buffer("order", (first + order).flatten().int(), persistent=False)
-        self.register_buffer("back", (first + order.argsort(dim=1)).flatten().int(), persistent=False)
 
     def forward(self, theta: Tensor) -> Tensor:
         """P θ for θ (d,): (D,), in float32 or wider."""
-        return _Project.apply(theta, self)
-
-    @torch.no_grad()
-    def project(self, theta: Tensor) -> Tensor:
-        """P θ, unknown to autograd: (D,)."""
         padded = nn.functional.pad(theta, (0, self.n - self.d))  # (n,)
         x = hadamard(self.signs * padded)  # H B: (blocks, n)
         x = x.flatten().index_select(0, self.order).view_as(x)  # Π
         x = hadamard(self.gauss * x)  # H G
         # A column of H G Π H B has squared length n Σ G² ≈ n² in each of D / n blocks: n D in all.
         return x.flatten()[: self.D] / (self.n * self.D) ** 0.5
-
-    @torch.no_grad()
-    def transpose(self, g: Tensor) -> Tensor:
-        """Pᵀ g for g (D,): (d,). H, G and B are their own transposes, Π's is the way back."""
-        x = nn.functional.pad(g, (0, self.gauss.numel() - self.D)).view_as(self.gauss)  # (blocks, n)
-        x = self.gauss * hadamard(x)  # G H
-        x = x.flatten().index_select(0, self.back).view_as(x)  # Πᵀ
-        x = (self.signs * hadamard(x)).sum(0)  # B H, and the blocks together: (n,)
-        return x[: self.d] / (self.n * self.D) ** 0.5
-
-
-class _Project(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, theta: Tensor, fastfood: Fastfood) -> Tensor:
-        ctx.fastfood = fastfood
-        return fastfood.project(theta)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor):
-        return ctx.fastfood.transpose(gradient), None
 
 
 def hadamard(x: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lorakit.core.errors import LoRAError
 from lorakit.core.layer import LoRALayer
 from lorakit.core.merge import merge, unmerge
 from lorakit.core.state import state_of
@@ -158,10 +157,8 @@ def subtraction_drift(W0: Tensor, deltas: Sequence[Tensor], rounds: Sequence[int
     """Merge and unmerge by `W += ΔW` and `W -= ΔW`, in W0's dtype, as often as each of `rounds` says.
 
     deltas are taken in turns, all of W0's shape; W0 stays as it is. Each step is right within one rounding, but what
-    rounding took away in the sum is not there to come back. Raises LoRAError for another shape, such as ΔW of a Conv1D.
+    rounding took away in the sum is not there to come back.
     """
-    if wrong := [tuple(delta.shape) for delta in deltas if delta.shape != W0.shape]:
-        raise LoRAError(f"every update must have the weight's shape {tuple(W0.shape)}, got {wrong[0]}")
     W, found = W0.detach().clone(), []
     for number in range(max(rounds)):
         delta = deltas[number % len(deltas)]

@@ -112,8 +112,6 @@ def count_lora_parameters(model: Decoder, targets, r: int) -> int:
 
 def count_by_target(model: Decoder, targets, r: int) -> dict[str, int]:
     """The same count, split by target, in the order given."""
-    if r < 1:
-        raise ValueError(f"r must be at least 1, got {r}")
     if unknown := set(targets) - set(TARGETS):
         raise ValueError(f"unknown target {sorted(unknown)[0]!r}: choose among {', '.join(TARGETS)}")
     if "c_attn" in targets and not model.fused_qkv:

@@ -22,7 +22,7 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
     """Freeze `model` and let it move in `d` random directions only; returns θ_d (d,), the one trained parameter.
 
     θ_d is zero, so the model computes what it did before, until θ_d is trained: `model.named_parameters()` has it,
-    so any optimizer finds it. P, fixed by `seed`, takes 13 bytes per parameter and has columns of length about 1:
+    so any optimizer finds it. P, fixed by `seed`, takes 9 bytes per parameter and has columns of length about 1:
     ‖Δθ‖ ≈ ‖θ_d‖. Weights are computed as θ₀ + P θ_d when they are used, P θ_d in float32 also under autocast, once for
     every value of θ_d. Raises LoRAError where the model has no blocks, d is out of range or a subspace is attached.
     """
@@ -79,6 +79,8 @@ class Subspace(nn.Module):
         key = (self.theta._version, self.theta.data_ptr(), torch.is_grad_enabled())
         if key != self._key:
             flat = self.projection(self.theta)  # (D,)
+            if flat.requires_grad:  # its graph serves one backward pass
+                flat.register_hook(lambda gradient: setattr(self, "_key", None))
             parts = flat.split([shape.numel() for shape in self.shapes])
             self._pieces = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
             self._key = key

@@ -26,9 +26,7 @@ def energy_in_top(s: Tensor, k: int) -> float:
 
 
 def rank_for_energy(s: Tensor, share: float) -> int:
-    """Smallest k whose top k singular values hold at least `share` (0 to 1) of ‖W‖²_F."""
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share}")
+    """Smallest k whose top k singular values hold at least `share` (above 0, at most 1) of ‖W‖²_F."""
     return min(int((energy(s) < share - 1e-12).sum()) + 1, len(s))
 
 

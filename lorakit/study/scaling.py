@@ -10,8 +10,6 @@ from torch import Tensor
 
 def scaling(alpha: float, r: int, use_rslora: bool = False) -> float:
     """alpha / r (Hu et al. 2021, §4.1), or alpha / √r (rank-stabilised LoRA, Kalajdzievski 2023)."""
-    if r < 1:
-        raise ValueError(f"r must be at least 1, got {r}")
     return alpha / math.sqrt(r) if use_rslora else alpha / r
 
 

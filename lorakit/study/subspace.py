@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorakit.core.errors import LoRAError
-
 
 def right_directions(A: Tensor) -> Tensor:
     """The right-singular vectors of A (r, n), as columns: (n, r). What A listens to in its inputs, loudest first."""
@@ -28,10 +26,6 @@ def similarity(U: Tensor, V: Tensor) -> Tensor:
     subspace lies inside the larger; 0: they are at right angles. Hu et al. 2021, eq. 4. One table of squared inner
     products, summed from its top left corner, gives every φ: the p q separate norms would repeat each product.
     """
-    if U.shape[0] != V.shape[0]:
-        raise LoRAError(
-            f"directions of one space are columns of equal length, got {tuple(U.shape)} and {tuple(V.shape)}"
-        )
     squares = (U.T @ V).square()  # (p, q), squared cosines
     smaller = torch.minimum(_count(U.shape[1])[:, None], _count(V.shape[1]))  # (p, q)
     return squares.cumsum(0).cumsum(1) / smaller.to(squares)
@@ -53,8 +47,6 @@ def floor(i: int, j: int, n: int) -> Floor:
     2 i j (n − i)(n − j) / (n² (n − 1)(n + 2)), from the fourth moments of a random orthogonal matrix; it is zero when
     one subspace is the whole space.
     """
-    if not (1 <= i <= n and 1 <= j <= n):
-        raise ValueError(f"subspaces of R^{n} have dimensions 1 to {n}, got {i} and {j}")
     variance = 2 * i * j * (n - i) * (n - j) / (n**2 * (n - 1) * (n + 2)) if n > 1 else 0.0
     return Floor(max(i, j) / n, variance**0.5 / min(i, j))
 

@@ -10,7 +10,7 @@ import torch
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab import step
+from lorakit.lab import loop
 from lorakit.lab.tasks.task import collate, encode_all
 
 LETTERS = "abcdefgh"
@@ -108,7 +108,7 @@ def test_the_gradient_is_clipped_to_the_norm_asked_for(make_tiny, tiny_tokenizer
     assert moved[1e-9] < 0.5 * moved[1.0]  # below AdamW's epsilon the step shrinks
 
 
-@pytest.mark.parametrize("schedule, last", [("cosine", 0.0061), ("linear", 0.05), ("constant", 1.0)])
+@pytest.mark.parametrize("schedule, last", [("cosine", 0.0061), ("constant", 1.0)])
 def test_the_learning_rate_rises_and_falls_as_said(schedule, last):
     settings = lab.Settings(steps=30, lr=1.0, warmup=10, schedule=schedule)
     rates = [settings.learning_rate(step) for step in range(1, 31)]
@@ -146,10 +146,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_changes(tiny_model, t
     for name, value in wrong.items():
         with pytest.raises(LoRAError, match=f"{name} must be"):
             run(tiny_model, tiny_tokenizer, task, **{name: value})
-    with pytest.raises(LoRAError, match='"fp16" needs a CUDA GPU'):
-        run(tiny_model, tiny_tokenizer, task, precision="fp16")
+    tiny_model.config.max_position_embeddings = 8
     with pytest.raises(LoRAError, match="tokens long, more than 8"):
-        run(tiny_model, tiny_tokenizer, task, max_length=8)
+        run(tiny_model, tiny_tokenizer, task)
     lk.merge(tiny_model)
     with pytest.raises(LoRAError, match="unmerge first"):
         run(tiny_model, tiny_tokenizer, task)
@@ -161,7 +160,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_changes(tiny_model, t
 def test_products_are_in_bf16_where_asked_or_quick_and_weights_stay_float32(
     precision, quick, used, make_tiny, tiny_tokenizer, task, monkeypatch
 ):
-    monkeypatch.setattr(step, "quick_precision", lambda device: quick)
+    monkeypatch.setattr(loop, "quick_precision", lambda device: quick)
     model, seen = make_tiny(), []
     model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
     history = run(model, tiny_tokenizer, task, precision=precision, steps=20, lr=1e-2)

@@ -18,8 +18,8 @@ def test_a_kept_value_is_read_back_with_where_it_was_measured(monkeypatch):
 
 
 def test_what_json_cannot_hold_is_refused_and_nothing_is_written():
-    with pytest.raises(TypeError, match="share must be a number"):
-        workbook.keep(share=[1, 2])
+    with pytest.raises(RuntimeError, match="2 elements cannot be converted"):
+        workbook.keep(share=torch.zeros(2))
     assert not places.workbook().exists()
 
 

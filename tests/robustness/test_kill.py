@@ -49,7 +49,7 @@ def test_a_training_run_resumes_to_the_same_numbers_whenever_it_is_killed(found)
     assert random["inside"] >= KILLS / 10 and random["old"]
     assert random["old"] + random["new"] == random["inside"]
     assert random["inside"] + random["between saves"] == KILLS, "every kill is counted, and once"
-    assert len(found["checkpoint"]["left"]) <= 3, "a checkpoint and two unfinished files"
+    assert len(found["checkpoint"]["left"]) <= 2, "a checkpoint and an unfinished one"
     assert found["checkpoint"]["after"] == ["checkpoint.safetensors"], "the next save cleans up"
 
 

@@ -102,12 +102,6 @@ def test_the_table_has_every_job_and_prints_the_noise_floor():
     assert "merged" in str(found) and str(found).splitlines()[-1] == "noise floor 0.0%, 4 rounds on cpu"
 
 
-def test_no_jobs_and_a_single_round_are_refused():
-    for jobs, repeats in (({}, 20), ({"base": int}, 1)):
-        with pytest.raises(LoRAError, match="at least one job.* and 2 repeats"):
-            compare(jobs, repeats)
-
-
 def test_prefill_reads_all_tokens_and_decode_writes_one_at_a_time(tiny_model):
     seen = []
     tiny_model.register_forward_pre_hook(

@@ -119,7 +119,6 @@ def test_a_batch_says_which_positions_get_logits():
         ({"attention": "flash"}, "attention must be one of"),
         ({"targets": ("w",)}, "targets must be at least one of"),
         ({"targets": ()}, "targets must be at least one of"),
-        ({"batch": 0}, "at least 1"),
     ],
 )
 def test_a_step_that_makes_no_sense_is_refused(wrong, words):

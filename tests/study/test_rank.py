@@ -35,8 +35,6 @@ def test_truncation_reports_the_error_that_can_be_measured():
     assert (report.stored, report.full) == (250, 600)
 
 
-def test_impossible_ranks_and_shares_are_refused():
+def test_impossible_ranks_are_refused():
     with pytest.raises(ValueError, match="between 0 and 3"):
         rk.Factors.of(torch.eye(3)).approximation(4)
-    with pytest.raises(ValueError, match="share"):
-        rk.rank_for_energy(torch.ones(2), 0.0)

@@ -14,7 +14,7 @@ RUNS = {
     "lora": {},
     "lora, bf16": {"precision": "bf16"},
     "lora, accumulated": {"accumulate": 2},
-    "lora, linear schedule, weight decay": {"schedule": "linear", "weight_decay": 0.1},
+    "lora, constant rate": {"schedule": "constant"},
     "full": {"full": True, "lr": 1e-3},
 }
 

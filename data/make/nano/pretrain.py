@@ -8,6 +8,7 @@ A warm-up / stable / decay schedule: the stable phase has no fixed length, so a 
 
 import argparse
 import copy
+import io
 import json
 import time
 from dataclasses import dataclass
@@ -138,7 +139,8 @@ def pretrain(model, corpus, tokenizer, plan: Plan, folder: Path, save) -> None:
             save(model, "nano")
         state = {"shards": shard + 1, "seconds": before + time.monotonic() - started}
         state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-        replace_files(folder, {"checkpoint.pt": lambda path, state=state: torch.save(state, path)})
+        torch.save(state, written := io.BytesIO())
+        replace_files(folder, {"checkpoint.pt": written.getvalue()})
 
 
 def get_tokenizer(corpus: Corpus, folder: Path):

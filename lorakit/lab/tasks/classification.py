@@ -34,12 +34,8 @@ class Classification(Task):
         self.labels = tuple(self.labels)
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
             raise LoRAError(f"labels must name two or more different classes, got {self.labels}")
-        for split in ("train", "validation", "test"):
-            for number, example in enumerate(self.split(split)):
-                if example.answer not in self.labels:
-                    raise LoRAError(
-                        f"{split} example {number} has the answer {example.answer!r}, not one of {self.labels}"
-                    )
+        if strange := {example.answer for example in (*self.train, *self.validation, *self.test)} - set(self.labels):
+            raise LoRAError(f"every answer must be one of {self.labels}, got also {', '.join(map(repr, strange))}")
 
     def encode(self, examples: Sequence[Example], tokenizer, max_length: int | None = None) -> list[Encoded]:
         """The texts as the encoder was trained to see them ([CLS] ... [SEP]), and the number of each one's class.
@@ -62,26 +58,22 @@ class Classification(Task):
 
 
 def class_logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """A number for every class, (rows, classes), in float32."""
+    """A number for every class, (rows, classes), in float32. Raises LoRAError where the model is no such classifier."""
     device = next(model.parameters()).device
     options = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
-    return model(
+    logits = model(
         input_ids=batch["input_ids"].to(device), attention_mask=batch["attention_mask"].to(device), **options
     ).logits.float()  # (rows, classes)
+    last = int(batch["labels"].max())
+    if logits.ndim != 2 or logits.shape[1] <= last:
+        raise LoRAError(
+            f"the model's output has the shape {tuple(logits.shape)}, the task has classes 0 to {last} or more: load "
+            'the base with load_base(..., kind="classifier", labels=len(task.labels))'
+        )
+    return logits
 
 
 def class_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
     """Summed cross-entropy of the true classes of a batch, in nats, and how many texts there are: an Objective."""
     logits = class_logits(model, batch)
-    check_classes(logits.shape, at_least=int(batch["labels"].max()) + 1)
     return cross_entropy(logits, batch["labels"].to(logits.device), reduction="sum"), len(batch["labels"])
-
-
-def check_classes(shape: torch.Size, classes: int | None = None, at_least: int = 0) -> None:
-    """Raise LoRAError where outputs of this shape cannot be a task's (texts, classes)."""
-    if len(shape) != 2 or (shape[1] != classes if classes is not None else shape[1] < at_least):
-        needed = f"{classes}" if classes is not None else f"{at_least} or more"
-        raise LoRAError(
-            f"the model's output has the shape {tuple(shape)}, the task has {needed} classes: load the base with "
-            'load_base(..., kind="classifier", labels=len(task.labels))'
-        )

@@ -106,7 +106,7 @@ def check_length(number: int, example: Example, tokens: int, max_length: int | N
     if max_length is not None and tokens > max_length:
         raise LoRAError(
             f"example {number} is {tokens} tokens long, more than {max_length}: {example.prompt[:60]!r}... "
-            "Leave it out, or raise max_length (at most the model's context)."
+            "Leave it out, or take a base with a longer context."
         )
 
 

@@ -20,7 +20,7 @@ WORDS = "select from where and or not count max min avg sum order by limit group
 
 
 def text_to_sql(folder: str | Path | None = None) -> Task:
-    """The bundled task: 4,000 / 300 / 500 questions, metrics "execution" (the headline) and "exact", both 0..1.
+    """The bundled task: 4,000 / 500 / 500 questions, metrics "execution" (the headline) and "exact", both 0..1.
 
     Raises LoRAError where the files are missing or unreadable.
     """

@@ -10,7 +10,6 @@ import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
 from lorakit.lab import sweep
-from lorakit.lab.evaluate import classify
 from lorakit.lab.sweep import Run, run_one
 from lorakit.lab.tasks.classification import class_loss
 from lorakit.rivals.selective import train_head
@@ -59,7 +58,7 @@ def test_a_text_that_is_too_long_or_empty_is_named():
 
 @pytest.mark.parametrize("labels", [(), ("positive",), ("positive", "positive"), ("negative", "good")])
 def test_labels_must_be_the_classes_of_the_answers(labels):
-    with pytest.raises(LoRAError, match="labels must name two or more|has the answer 'positive', not one of"):
+    with pytest.raises(LoRAError, match="labels must name two or more|got also 'positive'"):
         replace(TASK, labels=labels)
 
 
@@ -99,19 +98,18 @@ def test_lora_and_the_head_learn_and_the_encoder_stays_as_it_was(base, kind):
 
 
 def test_a_language_model_is_refused_for_a_classification(tiny_model, tiny_tokenizer):
-    with pytest.raises(LoRAError, match='the task has 2 classes: load the base with load_base.*kind="classifier"'):
+    with pytest.raises(LoRAError, match='load the base with load_base.*kind="classifier"'):
         lab.evaluate(tiny_model, tiny_tokenizer, TASK, "test")
-    with pytest.raises(LoRAError, match='the task has 2 or more classes: .*kind="classifier"'):
+    with pytest.raises(LoRAError, match='load the base with load_base.*kind="classifier"'):
         fit(tiny_model.requires_grad_(True), tiny_tokenizer, steps=1, lr=1e-3)
 
 
-def test_a_head_with_too_few_or_too_many_classes_is_refused(base):
+def test_a_head_with_too_few_classes_is_refused(base):
     three = replace(TASK, labels=("negative", "neutral", "positive"))
+    three.train = [lab.Example("so so", "positive")]  # number 2
     model, tokenizer = base(labels=2)
-    with pytest.raises(LoRAError, match="the task has 3 or more classes"):
+    with pytest.raises(LoRAError, match="classes 0 to 2 or more"):
         fit(adapted(model), tokenizer, three, steps=1)
-    with pytest.raises(LoRAError, match="the task has 3 classes"):
-        classify(model, tokenizer, three, EXAMPLES)
 
 
 def test_a_language_model_has_no_head_to_train(tiny_model):
