@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from transformers.pytorch_utils import Conv1D
@@ -70,7 +70,6 @@ shapes = st.sampled_from(["", "q", "k", "v", "qv", "qkv"]).flatmap(
         )
     )
 )
-leading = st.lists(st.integers(0, 4), min_size=0, max_size=3).map(tuple)
 
 
 def from_drawn(drawn) -> Box:
@@ -81,27 +80,46 @@ def from_drawn(drawn) -> Box:
     return box(**drawn)
 
 
+LAYOUTS = {
+    "contiguous": lambda x: x,
+    "strided": lambda x: x.repeat_interleave(2, -1)[..., ::2],
+    "turned": lambda x: x.movedim(-1, 0).contiguous().movedim(0, -1),
+}
+inputs = st.tuples(st.lists(st.integers(0, 4), max_size=3).map(tuple), st.sampled_from(sorted(LAYOUTS)))
+MODES = [torch.enable_grad, torch.no_grad, torch.inference_mode]
+
+
+def draw(model: Box, drawn, shape, layout) -> torch.Tensor:
+    """An input of this shape and layout; transformers' Conv1D takes contiguous ones only."""
+    x = torch.randn(*shape, drawn["width"]).to(drawn["dtype"])
+    return x if drawn["conv"] else LAYOUTS[layout](x)
+
+
 @settings(max_examples=150, deadline=None)
-@given(shapes, leading, st.booleans(), st.booleans())
-def test_output_is_the_formula_within_rounding(drawn, lead, train, grad):
+@given(shapes, inputs, st.booleans(), st.sampled_from(MODES))
+def test_output_is_the_formula_within_rounding(drawn, inputs, train, mode):
     """Trap 5: transposes go wrong silently on square weights; here every shape is compared with the dense formula."""
     model = from_drawn(drawn).train(train)
-    x = torch.randn(*lead, drawn["width"]).to(drawn["dtype"])
-    with torch.set_grad_enabled(grad):
+    x = draw(model, drawn, *inputs)
+    with mode():
         y = model(x)
     expected, bound = exact(model, x)
     assert y.dtype == drawn["dtype"] and y.shape == expected.shape
     assert ((y.double() - expected).abs() <= bound).all()
 
 
-@settings(max_examples=60, deadline=None)
-@given(shapes, leading, st.booleans())
-def test_gradients_are_those_of_the_dense_formula(drawn, lead, x_trains):
+@settings(max_examples=80, deadline=None)
+@given(shapes, inputs, st.sets(st.sampled_from(["x", "A", "B", "weight", "bias"]), min_size=1))
+def test_gradients_are_those_of_the_dense_formula(drawn, inputs, trained):
+    """Whatever trains: an adapter, its input (through a frozen adapter), the base beside it, or some of these."""
     drawn = {**drawn, "dtype": torch.float64}
     model = from_drawn(drawn)
     layer, adapter = model.c_attn, model.c_attn.adapters["default"]
-    x = torch.randn(*lead, drawn["width"], dtype=torch.float64).requires_grad_(x_trains)
-    wrt = [adapter.lora_A, adapter.lora_B] + [x] * x_trains
+    x = draw(model, drawn, *inputs)
+    every = {"x": x, "A": adapter.lora_A, "B": adapter.lora_B, "weight": layer.weight, "bias": layer.bias}
+    wrt = [value.requires_grad_(name in trained) for name, value in every.items() if value is not None]
+    wrt = [value for value in wrt if value.requires_grad]
+    assume(wrt)
     W = layer.weight.T if isinstance(layer, Conv1D) else layer.weight
     dense = nn.functional.linear(x, W + adapter.delta_weight(), layer.bias)
     weights = torch.randn_like(dense)
@@ -110,42 +128,16 @@ def test_gradients_are_those_of_the_dense_formula(drawn, lead, x_trains):
         torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
 
 
-GRADCHECK = {
-    "square": dict(width=4, out=4, r=2),
-    "wide": dict(width=3, out=5, r=2),
-    "narrow, no bias": dict(width=5, out=3, r=3, bias=False),
-    "Conv1D": dict(width=3, out=5, r=2, conv=True),
-    "slice q": dict(width=3, out=9, r=2, slices="q", conv=True),
-    "slices q and v": dict(width=3, out=9, r=2, slices="qv", conv=True),
-    "slices q, k and v, Linear": dict(width=2, out=6, r=2, slices="qkv"),
-    "dropout": dict(width=4, out=5, r=2, dropout=0.4),
-    "dropout, slices": dict(width=3, out=9, r=2, slices="kv", dropout=0.4),
-}
-
-
-LAYOUTS = {
-    "1-D": ((), lambda x: x),
-    "4-D": ((2, 1, 2), lambda x: x),
-    "transposed": ((3, 2), lambda x: x.transpose(0, 1)),
-    "strided": ((4,), lambda x: x[::2]),
-}
-
-
-@pytest.mark.parametrize(("shape", "view"), LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("fields", GRADCHECK.values(), ids=GRADCHECK)
-def test_first_and_second_derivatives_are_right_in_float64(fields, shape, view):
-    """A backward pass written by hand may leave the second ones silently zero."""
-    if fields.get("conv") and len(shape) == 2:
-        pytest.skip("transformers' Conv1D itself takes contiguous input only")
-    model = box(**fields, dtype=torch.float64).train()
+@pytest.mark.parametrize("slices", ["", "qv"])
+def test_second_derivatives_are_right_under_dropout(slices):
+    model = box(3, 9, 2, slices, conv=True, dropout=0.4, dtype=torch.float64).train()
     adapter = model.c_attn.adapters["default"]
-    x = torch.randn(*shape, fields["width"], dtype=torch.float64, requires_grad=True)
 
     def run(x, A, B):
         torch.manual_seed(11)  # the same dropout mask every time
-        return model(view(x))
+        return model(x)
 
-    assert torch.autograd.gradcheck(run, (x, adapter.lora_A, adapter.lora_B))
+    x = torch.randn(2, 1, 2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(run, (x, adapter.lora_A, adapter.lora_B), fast_mode=True)  # random directions
 
 
@@ -187,15 +179,6 @@ def test_input_is_never_written_to():
         kept_grad = grad.clone()
         model(x).backward(grad)
         assert torch.equal(x.detach(), kept) and torch.equal(grad, kept_grad)
-
-
-def test_saved_tensors_changed_before_backward_are_noticed():
-    model = box(4, 12, 2)
-    y = model(torch.randn(3, 4, requires_grad=True))
-    with torch.no_grad():
-        model.c_attn.adapters["default"].lora_A.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        y.sum().backward()
 
 
 def test_dropout_acts_on_the_adapters_input_only_and_not_in_eval():
@@ -264,25 +247,6 @@ def test_activations_kept_for_backward_are_fewer_than_pefts(make, dtype, dropout
     batch = ids(4, 16)
     our_bytes, their_bytes = (saved_bytes(lambda m=m: m(input_ids=batch)) for m in (ours, theirs))
     assert our_bytes <= their_bytes
-
-
-def test_an_inference_adapter_lets_gradients_through_to_its_input():
-    model = box(4, 6, 2)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    x = torch.randn(3, 4, requires_grad=True)
-    (got,) = torch.autograd.grad(model(x).sum(), x)
-    adapter = model.c_attn.adapters["default"]
-    torch.testing.assert_close(got, (model.c_attn.weight + adapter.delta_weight()).sum(0).expand(3, 4))
-
-
-@pytest.mark.parametrize("unfrozen", ["weight", "bias"])
-def test_a_base_that_is_unfrozen_trains_beside_its_adapter(unfrozen):
-    model = box(4, 6, 2)
-    getattr(model.c_attn, unfrozen).requires_grad_(True)
-    model(torch.randn(3, 4)).square().sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in model.parameters() if p.requires_grad)
-    assert getattr(model.c_attn, unfrozen).grad is not None
 
 
 def test_a_subclass_of_linear_keeps_its_own_forward():
