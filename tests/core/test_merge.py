@@ -1,6 +1,7 @@
 """Merging and what it must not do: errors, half-done merges, state dicts (invariants 3 and 4).
 
-That merged equals unmerged within one rounding, and that unmerging is exact: tests/conformance/test_merging.py.
+That merged equals unmerged within one rounding, that a merged state dict is the plain model's (trap 1), and that
+unmerging is exact: tests/conformance/test_merging.py. That the sum is rounded once: tests/study/test_merge_error.py.
 """
 
 import copy
@@ -12,31 +13,6 @@ from torch import nn
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
 from tests.support.tiny_models import assert_same, build, fill, llama, logits, same_bits, snapshot, two_adapters
-
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
-
-
-def test_the_sum_is_formed_in_float32_and_rounded_once():
-    model = two_adapters("plain", ("q",), torch.bfloat16)
-    layer = model.q_proj
-    W0, adapter = layer.weight.detach().clone(), layer.active
-    lk.merge(model)
-    expected = torch.addmm(W0.float(), adapter.lora_B, adapter.lora_A, alpha=adapter.scaling).bfloat16()
-    assert same_bits(layer.weight.detach(), expected)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_unmerge_is_exact_after_a_move(dtype, device):
-    model = two_adapters("gpt2", ("q", "v"), dtype)
-    before = snapshot(model)
-    lk.merge(model)
-    model.to(device)
-    lk.unmerge(model)
-    assert logits(model.to("cpu")).dtype == dtype
-    after = snapshot(model)
-    before["ids"] = after["ids"]
-    assert_same(before, after)
 
 
 def test_a_merged_model_changes_dtype_whole():
@@ -51,43 +27,35 @@ def test_a_merged_model_changes_dtype_whole():
 
 
 BUSY = {
-    "merge again": lambda model: lk.merge(model),
-    "switch": lambda model: lk.set_adapter(model, "a"),
-    "switch off": lambda model: lk.set_adapter(model, None),
-    "change the scale": lambda model: lk.set_scale(model, 0.5),
-    "delete it": lambda model: lk.delete_adapter(model, "b"),
-    "delete another": lambda model: lk.delete_adapter(model, "a"),
-    "eject": lambda model: lk.eject(model),
-    "inject": lambda model: lk.inject(model, LoRAConfig(r=2), name="c"),
-    "mix": lambda model: lk.using(model, ["a"] * 3).__enter__(),
-    "train": lambda model: logits(model.train(), grad=True),
-    "load a state dict": lambda model: model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}),
-    "load a part of one": lambda model: model.transformer.h[0].attn.c_attn.load_state_dict({}),
+    "merge again": lambda model, to: lk.merge(model),
+    "switch": lambda model, to: lk.set_adapter(model, "a"),
+    "switch off": lambda model, to: lk.set_adapter(model, None),
+    "change the scale": lambda model, to: lk.set_scale(model, 0.5),
+    "delete it": lambda model, to: lk.delete_adapter(model, "b"),
+    "delete another": lambda model, to: lk.delete_adapter(model, "a"),
+    "eject": lambda model, to: lk.eject(model),
+    "inject": lambda model, to: lk.inject(model, LoRAConfig(r=2), name="c"),
+    "mix": lambda model, to: lk.using(model, ["a"] * 3).__enter__(),
+    "load an adapter": lambda model, to: lk.load_adapter(model, to, "c"),
+    "train": lambda model, to: logits(model.train(), grad=True),
+    "load a state dict": lambda model, to: model.load_state_dict({k: v + 1 for k, v in model.state_dict().items()}),
+    "load a part of one": lambda model, to: model.transformer.h[0].attn.c_attn.load_state_dict({}),
 }
 
 
 @pytest.mark.parametrize("action", BUSY.values(), ids=BUSY.keys())
-def test_what_would_corrupt_a_merged_model_is_refused(action):
+def test_what_would_corrupt_a_merged_model_is_refused(action, tmp_path):
     """Traps 1 (double merge), 4 (a new scale while merged), 9 (deleting a merged adapter)."""
-    model = two_adapters("gpt2", ("q", "v"))
-    lk.merge(model)
-    before = snapshot(model)
-    with pytest.raises(LoRAError, match="merged"):
-        action(model)
-    model.eval()
-    assert_same(before, snapshot(model))
-    lk.unmerge(model)
-    assert same_bits(logits(model), logits(two_adapters("gpt2", ("q", "v"))))
-
-
-def test_loading_a_saved_adapter_while_merged_is_refused(tmp_path):
     model = two_adapters("gpt2", ("q", "v"))
     lk.save_adapter(model, tmp_path)
     lk.merge(model)
     before = snapshot(model)
     with pytest.raises(LoRAError, match="merged"):
-        lk.load_adapter(model, tmp_path, "c")
+        action(model, tmp_path)
+    model.eval()
     assert_same(before, snapshot(model))
+    lk.unmerge(model)
+    assert same_bits(logits(model), logits(two_adapters("gpt2", ("q", "v"))))
 
 
 def test_unmerging_what_is_not_merged_is_refused():
@@ -121,19 +89,6 @@ def test_train_and_eval_neither_merge_nor_unmerge():
     merged = snapshot(model)
     model.train().eval()
     assert_same(merged, snapshot(model))
-
-
-def test_a_merged_state_dict_is_the_plain_models_and_loads_into_one():
-    """Trap 1: loralib's state dict saved in eval, reloaded, gets the update twice."""
-    model = two_adapters("gpt2", ("q", "v"))
-    lk.merge(model)
-    state, expected = model.state_dict(), logits(model)
-    plain = build("gpt2", seed=8)
-    plain.load_state_dict(state)  # strict
-    assert same_bits(expected, logits(plain))
-    injected = two_adapters("gpt2", ("q", "v"))
-    with pytest.raises(RuntimeError, match="Missing key"):
-        injected.load_state_dict(state)
 
 
 def test_a_state_dict_taken_before_merging_does_not_change_with_it():

@@ -34,8 +34,11 @@ def run_command(command: list[str], timeout: float = 300, **environment: str) ->
 
 
 def at_once(work: Callable, processes: int, *arguments) -> None:
-    """Call `work(number, *arguments)` in several fresh processes at once; one that fails fails the test."""
-    context = multiprocessing.get_context("spawn")
+    """Call `work(number, *arguments)` in several processes at once; one that fails fails the test.
+
+    Forked where that is possible: a fresh one imports torch for ten seconds, to write to a file for one.
+    """
+    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     started = [context.Process(target=work, args=(number, *arguments)) for number in range(processes)]
     for process in started:
         process.start()
