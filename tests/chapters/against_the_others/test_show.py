@@ -2,7 +2,7 @@
 
 import pytest
 
-from lorakit.chapters.against_the_others.explorer import COSTS, RivalsExplorer, facts
+from lorakit.chapters.against_the_others.explorer import RivalsExplorer, facts
 from lorakit.chapters.against_the_others.plots import PANELS, rivals_figure
 from lorakit.chapters.against_the_others.table import of_kinds, rivals_table
 from lorakit.chapters.against_the_others.token_view import context_figure
@@ -35,15 +35,6 @@ def test_one_panel_for_each_measure_with_the_best_on_top_and_a_title_that_counts
 @pytest.fixture(scope="module")
 def explorer(table):
     return RivalsExplorer(table)
-
-
-def test_the_explorer_has_every_cost_and_split(explorer, table):
-    for label, name in COSTS.items():
-        explorer.set(cost=label)
-        assert explorer.data["points"]["x"].equals(table[name].rename("x"))
-    explorer.set(split="validation (known wordings)")
-    assert explorer.data["points"]["y"]["prefix"] == pytest.approx(90)
-    explorer.set(split="test (new wordings)")
 
 
 def test_a_chosen_method_is_told_in_words(explorer, table):

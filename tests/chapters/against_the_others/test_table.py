@@ -1,6 +1,5 @@
 """Chapter 07's table: which runs count as which method, at which learning rate, and the costs as they are measured."""
 
-import json
 from dataclasses import replace
 
 import pandas as pd
@@ -9,7 +8,7 @@ import torch
 
 import lorakit as lk
 from lorakit.chapters.against_the_others import costs, pruned, table
-from lorakit.lab import kinds, records
+from lorakit.lab import records
 from lorakit.lab.kinds import KINDS
 from tests.support import rivals_rows
 
@@ -107,19 +106,6 @@ def test_what_is_deployed_computes_with_no_zeros_on_the_bases_memory(batch):
     assert costs.share_weights(model, base) == len(list(base.parameters()))
     assert torch.equal(model(batch["input_ids"]).logits, before)
     assert model.get_parameter("transformer.wte.weight").data_ptr() == base.transformer.wte.weight.data_ptr()
-
-
-def test_the_command_writes_what_the_table_reads(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(costs, "measure_costs", lambda repeats, device: rivals_rows.costs())
-    asked = []
-    monkeypatch.setattr(costs, "pruned_scores", lambda task, limit, device: asked.append(limit) or [])
-    monkeypatch.setattr(costs, "COSTS", tmp_path / "costs.json")
-    monkeypatch.setattr("sys.argv", ["costs", "--repeats", "4", "--questions", "7"])
-    costs.main()
-    written = json.loads(costs.COSTS.read_text())
-    assert written["command"].endswith("costs --repeats 4 --questions 7") and asked == [7]
-    assert written["threads"] and list(kinds.costs(written).index) == list(KINDS)
-    assert "Houlsby adapters" in capsys.readouterr().out
 
 
 def test_pruning_costs_answers_and_leaves_the_model_as_it_was():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lorakit.chapters.inside_delta_w.explorer import CHANCE, similarity_explorer
+from lorakit.chapters.inside_delta_w.explorer import similarity_explorer
 from lorakit.study.adapter_factors import Update
 from lorakit.study.subspace import floor, left_directions, right_directions, similarity
 
@@ -39,14 +39,6 @@ def test_the_number_is_phi_of_the_chosen_matrix(explorer):
         float(similarity(left_directions(one.B), left_directions(other.B))[2, 6])
     )
     assert explorer.data["n"] == 24 and "φ(3, 7)" in str(explorer)
-
-
-def test_chance_lies_on_the_floor_and_a_copy_far_above(explorer):
-    explorer.set(pair=CHANCE, i=4, j=16)
-    chance = explorer.data["floor"]
-    assert abs(explorer.data["value"] - chance.mean) < 5 * chance.std
-    same = similarity_explorer({"one": ADAPTERS["r = 4"], "copy": ADAPTERS["r = 4"]}, i=2, j=2)
-    assert same.data["value"] == pytest.approx(1) and "above chance" in str(same)
 
 
 def test_an_adapter_of_one_direction_can_be_shown():

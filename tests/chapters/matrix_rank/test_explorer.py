@@ -10,11 +10,6 @@ def test_rank_steps_end_at_the_full_rank():
     assert rank_steps(768)[-2:] == (640, 768)
 
 
-def test_it_counts_what_two_factors_store():
-    data = RankExplorer(torch.randn(24, 36), "A weight").set(rank=3).data
-    assert data.rank == 3 and data.stored == 3 * (24 + 36)
-
-
 def test_beside_a_weight_stands_what_its_copy_misses():
     W = torch.randn(24, 36)
     explorer = RankExplorer(W, "A weight").set(rank=24)

@@ -10,6 +10,7 @@ from lorakit.chapters.rank_and_alpha.explorer import scored, sweep_explorer
 from lorakit.chapters.rank_and_alpha.rank_sweep import MEASURES, RankSweep
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
+from tests.support.tiny_sweep import shrink
 
 
 def record(score, task="text_to_sql", **fields):
@@ -87,8 +88,9 @@ def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):
     assert "not recorded; the nearest: r = 4, alpha = 16, mlp, learning rate 0.003, 100 steps" in str(explorer)
 
 
-def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatch):
+def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatch, make_tiny, tiny_tokenizer):
     pytest.importorskip("ipywidgets")
+    shrink(monkeypatch, make_tiny, tiny_tokenizer)
     explorer.set(r=1, lr="0.01")
     _ = explorer.widget
     picture = explorer.png()
