@@ -25,38 +25,11 @@ def by_peft(kind, folder, name="default", **fields):
     return model
 
 
-OURS = {
-    "gpt2 one slice": ("gpt2", dict(targets=("c_attn.k",))),
-    "gpt2 slices, rslora": ("gpt2", dict(targets=("q", "k", "v"), use_rslora=True)),
-    "gpt2 slices and whole": ("gpt2", dict(targets=("q", "v", "mlp", "o"), rank_pattern={r"h\.1\.mlp\.c_fc": 5})),
-    "gpt2 all": ("gpt2", dict(targets=("all-linear",), alpha_pattern={"c_fc": 3})),
-    "gpt2 one layer": ("gpt2", dict(targets=("h.1.attn.c_attn",))),
-    "llama all": ("llama", dict(targets=("all-linear",), use_rslora=True, rank_pattern={"k_proj": 1})),
-}
-
-
-@pytest.mark.parametrize(("kind", "fields"), OURS.values(), ids=OURS.keys())
-def test_peft_loads_what_lorakit_saved(kind, fields, tmp_path):
-    model = adapted(kind, **fields)
-    lk.save_adapter(model, tmp_path)
-    theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path).eval()
-    result = theirs.load_adapter(tmp_path, "again")
-    assert not result.unexpected_keys and not [key for key in result.missing_keys if "lora_" in key and "again" in key]
-    plain = logits(build(kind))
-    assert (logits(model) - plain).abs().max() > 1e-4
-    torch.testing.assert_close(logits(theirs), logits(model), **CLOSE)
-    trained = sum(p.numel() for n, p in theirs.named_parameters() if "lora_" in n and ".default." in n)
-    assert trained == sum(t.numel() for k, t in load_file(tmp_path / WEIGHTS).items() if "lora_" in k)
-
-
+# Beside rsLoRA, patterns and heads, which tests/conformance hands over both ways on every architecture.
 THEIRS = {
     "gpt2 defaults": ("gpt2", dict(fan_in_fan_out=True)),
     "gpt2 wrong fan_in_fan_out": ("gpt2", dict(fan_in_fan_out=False)),
     "gpt2 c_proj": ("gpt2", dict(target_modules=["c_proj"], use_rslora=True)),
-    "gpt2 patterns": (
-        "gpt2",
-        dict(target_modules=["c_attn", "c_fc"], rank_pattern={r"h\.0\.attn\.c_attn": 5}, alpha_pattern={"c_fc": 2}),
-    ),
     "gpt2 regex": ("gpt2", dict(target_modules=r".*\.h\.1\.(attn\.c_attn|mlp\.c_fc)")),
     "gpt2 one layer": ("gpt2", dict(target_modules=["c_attn"], layers_to_transform=[1], layers_pattern="h")),
     "gpt2 one layer, no pattern": ("gpt2", dict(target_modules=["c_attn", "c_fc"], layers_to_transform=0)),
@@ -64,14 +37,11 @@ THEIRS = {
     "gpt2 excluded by regex": ("gpt2", dict(target_modules=["c_proj"], exclude_modules=r".*mlp.*")),
     "gpt2 gaussian": ("gpt2", dict(init_lora_weights="gaussian")),
     "gpt2 saved norm": ("gpt2", dict(modules_to_save=["ln_f"])),
-    "llama defaults": ("llama", dict()),
     "llama all-linear": ("llama", dict(target_modules="all-linear", lora_dropout=0.1)),
     "llama dotted pattern": (
         "llama",
         dict(target_modules=["k_proj", "down_proj"], rank_pattern={"0.mlp.down_proj": 1}),
     ),
-    "llama saved head": ("llama", dict(target_modules=["q_proj"], modules_to_save=["lm_head"])),
-    "roberta classifier": ("roberta", dict(target_modules=["query"], task_type="SEQ_CLS")),
 }
 
 
@@ -137,21 +107,6 @@ def test_a_minimal_old_config_reads_with_pefts_defaults(tmp_path):
     other = build("gpt2")
     lk.load_adapter(other, tmp_path)
     assert torch.equal(logits(model), logits(other))
-
-
-@pytest.mark.parametrize(("kind", "targets"), [("gpt2", ("c_attn", "mlp")), ("llama", ("all-linear",))])
-def test_gradients_equal_pefts(kind, targets, tmp_path):
-    model = adapted(kind, targets=targets)
-    lk.save_adapter(model, tmp_path)
-    theirs = peft.PeftModel.from_pretrained(build(kind), tmp_path, is_trainable=True)
-    for one in (model, theirs):
-        one.train()(input_ids=ids(), labels=ids()).loss.backward()
-    peft_grads = {name: p.grad for name, p in theirs.named_parameters() if p.grad is not None}
-    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    assert len(grads) == len(peft_grads)
-    for name, grad in grads.items():
-        other = peft_grads[f"base_model.model.{name.replace('.adapters.sql', '')}.default.weight"]
-        torch.testing.assert_close(grad, other, rtol=1e-4, atol=1e-6 * float(other.abs().max()) + 1e-9)
 
 
 def test_the_files_have_pefts_fields_and_shape(tmp_path):

@@ -147,22 +147,15 @@ def test_harmless_fields_may_be_edited(tmp_path):
     assert model._lorakit.configs["default"].dropout == 0.5
 
 
-def drop(word):
-    return lambda tensors: [tensors.pop(key) for key in list(tensors) if word in key]
-
-
 def put(key, value):
     return lambda tensors: tensors.update({key: value})
 
 
 # Beside what tests/conformance tries on every architecture: missing, unexpected, misshapen, not finite.
 DAMAGE = {
-    "a missing layer": (drop("h.1."), r"missing: transformer\.h\.1\.attn\.c_attn"),
     "everything missing": (lambda tensors: tensors.clear(), "missing"),
-    "an unknown key": (put("surprise", torch.zeros(1)), "unexpected: surprise"),
     "another prefix": (put("model.transformer.h.0.attn.c_attn.lora_A.weight", torch.zeros(4, 24)), "unexpected"),
     "a transposed B": (put(FIRST.format("B"), torch.zeros(4, 72)), r"lora_B\.weight has shape \(4, 72\)"),
-    "an infinity": (put(FIRST.format("B"), torch.full((72, 4), float("inf"))), "not finite numbers in: .*h.0"),
     "integers": (put(FIRST.format("A"), torch.zeros(4, 24, dtype=torch.long)), "is torch.int64 in the file"),
 }
 

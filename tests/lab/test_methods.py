@@ -26,6 +26,7 @@ TRAINED = {
     "lora": BLOCKS * 2 * 2 * (W + W),
     "lora_plus": BLOCKS * 2 * 2 * (W + W),
     "pissa": BLOCKS * 2 * 2 * (W + 4 * W),
+    "dora": BLOCKS * (2 * 2 * (W + 4 * W) + W + 4 * W),
     "lora_fa": BLOCKS * 2 * (W + 4 * W),
     "vera": BLOCKS * (2 * 2 + W + 4 * W),
     "subspace": 8,

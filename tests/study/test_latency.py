@@ -95,13 +95,6 @@ def test_the_interval_covers_the_true_median_nineteen_times_in_twenty():
     assert 0.93 <= hits / 400 <= 0.99
 
 
-def test_the_table_has_every_job_and_prints_the_noise_floor():
-    found = times({"base": 0.002, "merged": 0.003}, repeats=4)[0]
-    assert list(found.table().index) == ["base", "merged", "base, again"]
-    assert list(found.table().loc["merged"]) == [3, 3, 3, 50, 50, 50, "slower"]
-    assert "merged" in str(found) and str(found).splitlines()[-1] == "noise floor 0.0%, 4 rounds on cpu"
-
-
 def test_prefill_reads_all_tokens_and_decode_writes_one_at_a_time(tiny_model):
     seen = []
     tiny_model.register_forward_pre_hook(

@@ -38,12 +38,3 @@ def test_an_inactive_adapter_is_frozen_and_a_saved_head_trains():
     assert lk.parameter_table(model).trainable == 2 * 48
     lk.set_adapter(model, None)
     assert lk.parameter_table(model).trainable == 0
-
-
-def test_it_prints_and_renders_every_module_and_the_total():
-    model = lk.inject(build("gpt2"), LoRAConfig(r=1))
-    table = lk.parameter_table(model)
-    assert list(table.frame().index) == [row.module for row in table.rows] + ["total"]
-    assert table.frame().percent["total"] == table.percent
-    assert str(table).splitlines()[-1].startswith("total") and f"{table.frozen:,}" in str(table)
-    assert f"{table.trainable:,}" in table._repr_html_() and table._repr_html_().startswith("<table")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import transformers as tf
 
+from tests.support.tiny_models import tiny
+
 WORDS = ["good", "bad", "fine", "poor", "film", "plot", "a", "the", "is", "was"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FAR_APART = dict(initializer_range=0.3)  # no more trained for it, but words can be told apart
@@ -34,40 +36,22 @@ def tokenizer() -> tf.PreTrainedTokenizerFast:
     return tf.PreTrainedTokenizerFast(tokenizer_object=made, **names)
 
 
-def bert() -> tf.PreTrainedModel:
-    return tf.BertModel(tf.BertConfig(**BERT_LIKE))
+RELATIVE = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True, position_buckets=8)
+DISTILLED = dict(vocab_size=BERT_LIKE["vocab_size"], dim=16, n_layers=2, n_heads=2, hidden_dim=24, dropout=0.0)
+DISTILLED |= dict(max_position_embeddings=32, pad_token_id=0, attention_dropout=0.0, seq_classif_dropout=0.0)
+CAUSAL = dict(vocab_size=BERT_LIKE["vocab_size"], n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=3)
+CAUSAL |= dict(eos_token_id=3, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
 
-
-def masked_bert() -> tf.PreTrainedModel:
-    """As it comes from masking words alone: without a pooler."""
-    return tf.BertForMaskedLM(tf.BertConfig(**BERT_LIKE))
-
-
-def roberta() -> tf.PreTrainedModel:
-    return tf.RobertaForMaskedLM(tf.RobertaConfig(**BERT_LIKE))
-
-
-def deberta() -> tf.PreTrainedModel:
-    relative = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True, position_buckets=8)
-    config = tf.DebertaV2Config(**BERT_LIKE, **relative, pooler_hidden_size=16)
-    return tf.DebertaV2Model(config)
-
-
-def distilbert() -> tf.PreTrainedModel:
-    shape = dict(vocab_size=BERT_LIKE["vocab_size"], dim=16, n_layers=2, n_heads=2, hidden_dim=24)
-    off = dict(dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)
-    return tf.DistilBertModel(
-        tf.DistilBertConfig(**shape, max_position_embeddings=32, pad_token_id=0, **off, **FAR_APART)
-    )
-
-
-def gpt2() -> tf.PreTrainedModel:
-    shape = dict(vocab_size=BERT_LIKE["vocab_size"], n_embd=16, n_layer=2, n_head=2, n_positions=32)
-    off = dict(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
-    return tf.GPT2LMHeadModel(tf.GPT2Config(**shape, bos_token_id=3, eos_token_id=3, **off, **FAR_APART))
-
-
-BUILDERS = {"bert": bert, "roberta": roberta, "deberta": deberta, "distilbert": distilbert, "gpt2": gpt2}
+bert = tiny("BertModel", "BertConfig", **BERT_LIKE)
+masked_bert = tiny("BertForMaskedLM", "BertConfig", **BERT_LIKE)  # as it comes from masking words alone: no pooler
+roberta = tiny("RobertaForMaskedLM", "RobertaConfig", **BERT_LIKE)
+BUILDERS = {
+    "bert": bert,
+    "roberta": roberta,
+    "deberta": tiny("DebertaV2Model", "DebertaV2Config", **BERT_LIKE, **RELATIVE, pooler_hidden_size=16),
+    "distilbert": tiny("DistilBertModel", "DistilBertConfig", **DISTILLED, **FAR_APART),
+    "gpt2": tiny("GPT2LMHeadModel", "GPT2Config", **CAUSAL, **FAR_APART),
+}
 HEADS = {
     "bert": ("classifier",),
     "roberta": ("classifier",),

@@ -82,9 +82,59 @@ class Nested(nn.Module):
         return self.score(x.mean(1))
 
 
-def gpt2(**changes) -> nn.Module:
-    """Fused q, k, v in one Conv1D; tied embeddings."""
-    return tf.GPT2LMHeadModel(tf.GPT2Config(**{**GPT2_LIKE, **changes}))
+def tiny(model: str, config: str, **fields):
+    """A function that makes this model of transformers; what it is given changes the config."""
+    return lambda **changes: getattr(tf, model)(getattr(tf, config)(**{**fields, **changes}))
+
+
+TEXT_DECODER = {**TEXT, **DECODER}
+FUSED = dict(vocab_size=VOCAB, bos_token_id=1, eos_token_id=2)
+OPT_LIKE = dict(hidden_size=WIDTH, word_embed_proj_dim=16, ffn_dim=40, num_hidden_layers=LAYERS, num_attention_heads=4)
+OPT_LIKE |= dict(max_position_embeddings=40, dropout=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+RELATIVE = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8, share_att_key=False)
+IMAGES = {key: value for key, value in BERT_LIKE.items() if key not in ("vocab_size", "max_position_embeddings")}
+
+# Fused q, k, v in one Conv1D; tied embeddings.
+gpt2 = tiny("GPT2LMHeadModel", "GPT2Config", **GPT2_LIKE)
+# Grouped-query attention: k and v are rectangular (24 -> 12).
+llama = tiny("LlamaForCausalLM", "LlamaConfig", **TEXT_DECODER, num_key_value_heads=2)
+# Sequence classification: a head to train whole.
+roberta = tiny("RobertaForSequenceClassification", "RobertaConfig", **BERT_LIKE)
+BUILDERS = {
+    "plain": Plain,
+    "nested": Nested,
+    "gpt2": gpt2,
+    "llama": llama,
+    # A sliding window, and heads wider than width / heads: q is 24 -> 32, o is 32 -> 24.
+    "mistral": tiny("MistralForCausalLM", "MistralConfig", **TEXT_DECODER, num_key_value_heads=2, head_dim=8,
+                    sliding_window=4),
+    # Biases on q, k and v only; tied embeddings.
+    "qwen2": tiny("Qwen2ForCausalLM", "Qwen2Config", **TEXT_DECODER, num_key_value_heads=2, tie_word_embeddings=True),
+    # Attention and MLP in parallel, biases everywhere, the head included; the output projection is called dense.
+    "phi": tiny("PhiForCausalLM", "PhiConfig", **TEXT_DECODER, partial_rotary_factor=0.67),
+    # Embeddings narrower than the model, with projections between them; tied.
+    "opt": tiny("OPTForCausalLM", "OPTConfig", **TEXT, **OPT_LIKE),
+    # Fused and interleaved: head after head, each with its own q, k and v rows.
+    "neox": tiny("GPTNeoXForCausalLM", "GPTNeoXConfig", **TEXT_DECODER),
+    # Its c_attn looks like GPT-2's, but holds the rows of q, k and v head by head (without multi_query).
+    "bigcode": tiny("GPTBigCodeForCausalLM", "GPTBigCodeConfig", **GPT2_LIKE, multi_query=False),
+    # Fused, with one k and one v for all heads: 24 -> 36; the attention is called self_attention.
+    "falcon": tiny("FalconForCausalLM", "FalconConfig", **FUSED, hidden_size=WIDTH, num_hidden_layers=LAYERS,
+                   num_attention_heads=4),
+    # Fused, head after head; the attention is called self_attention.
+    "bloom": tiny("BloomForCausalLM", "BloomConfig", **FUSED, hidden_size=WIDTH, n_layer=LAYERS, n_head=4),
+    # A bias-free head on the last token.
+    "gpt2_classifier": tiny("GPT2ForSequenceClassification", "GPT2Config", **GPT2_LIKE, num_labels=3),
+    "bert": tiny("BertForMaskedLM", "BertConfig", **BERT_LIKE),
+    # Its head is one Linear behind a pooler of the encoder's own.
+    "bert_classifier": tiny("BertForSequenceClassification", "BertConfig", **BERT_LIKE),
+    "roberta": roberta,
+    # Disentangled attention, with projections for positions: separate ones, or those of the words (as in v3).
+    "deberta": tiny("DebertaV2ForSequenceClassification", "DebertaV2Config", **BERT_LIKE, **RELATIVE,
+                    pooler_dropout=0.0, pooler_hidden_size=WIDTH),
+    # Images in patches; no vocabulary. Its patch embedding is a convolution.
+    "vit": tiny("ViTForImageClassification", "ViTConfig", **IMAGES, image_size=PIXELS, patch_size=4),
+}  # fmt: skip
 
 
 def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128) -> nn.Module:
@@ -94,99 +144,6 @@ def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128) -> 
         torch.manual_seed(seed)
         config = tf.GPT2Config(vocab_size=257, n_positions=context, n_embd=32, n_layer=2, n_head=2, **off)
         return tf.GPT2LMHeadModel(config).eval()
-
-
-def gpt2_classifier() -> nn.Module:
-    """GPT-2 with a bias-free head on the last token."""
-    return tf.GPT2ForSequenceClassification(tf.GPT2Config(**GPT2_LIKE, num_labels=3))
-
-
-def llama(**changes) -> nn.Module:
-    """Grouped-query attention: k and v are rectangular (24 -> 12)."""
-    return tf.LlamaForCausalLM(tf.LlamaConfig(**{**TEXT, **DECODER, "num_key_value_heads": 2, **changes}))
-
-
-def mistral(**changes) -> nn.Module:
-    """Grouped queries, a sliding window, and heads wider than width / heads: q is 24 -> 32, o is 32 -> 24."""
-    own = dict(num_key_value_heads=2, head_dim=8, sliding_window=4)
-    return tf.MistralForCausalLM(tf.MistralConfig(**{**TEXT, **DECODER, **own, **changes}))
-
-
-def qwen2(**changes) -> nn.Module:
-    """Biases on q, k and v only; tied embeddings."""
-    own = dict(num_key_value_heads=2, tie_word_embeddings=True)
-    return tf.Qwen2ForCausalLM(tf.Qwen2Config(**{**TEXT, **DECODER, **own, **changes}))
-
-
-def phi(**changes) -> nn.Module:
-    """Attention and MLP in parallel, biases everywhere, the head included; the output projection is called dense."""
-    return tf.PhiForCausalLM(tf.PhiConfig(**{**TEXT, **DECODER, "partial_rotary_factor": 0.67, **changes}))
-
-
-def opt(**changes) -> nn.Module:
-    """Embeddings narrower than the model, with projections between them; tied."""
-    own = dict(hidden_size=WIDTH, word_embed_proj_dim=16, ffn_dim=40, num_hidden_layers=LAYERS, num_attention_heads=4)
-    more = dict(max_position_embeddings=40, dropout=0.0, bos_token_id=1, eos_token_id=2, pad_token_id=0)
-    return tf.OPTForCausalLM(tf.OPTConfig(**{**TEXT, **own, **more, **changes}))
-
-
-def neox(**changes) -> nn.Module:
-    """q, k and v fused and interleaved: head after head, each with its own q, k and v rows."""
-    return tf.GPTNeoXForCausalLM(tf.GPTNeoXConfig(**{**TEXT, **DECODER, **changes}))
-
-
-def bigcode(**changes) -> nn.Module:
-    """Its c_attn looks like GPT-2's, but holds the rows of q, k and v head by head (without multi_query)."""
-    return tf.GPTBigCodeForCausalLM(tf.GPTBigCodeConfig(**{**GPT2_LIKE, "multi_query": False, **changes}))
-
-
-def falcon(**changes) -> nn.Module:
-    """q, k and v fused, with one k and one v for all heads: 24 -> 36; the attention is called self_attention."""
-    settings = dict(vocab_size=VOCAB, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=4)
-    return tf.FalconForCausalLM(tf.FalconConfig(**{**settings, "bos_token_id": 1, "eos_token_id": 2, **changes}))
-
-
-def bloom(**changes) -> nn.Module:
-    """q, k and v fused, head after head; the attention is called self_attention."""
-    settings = dict(vocab_size=VOCAB, hidden_size=WIDTH, n_layer=LAYERS, n_head=4, bos_token_id=1, eos_token_id=2)
-    return tf.BloomForCausalLM(tf.BloomConfig(**{**settings, **changes}))
-
-
-def vit(**changes) -> nn.Module:
-    """Images in patches; no vocabulary. Its patch embedding is a convolution."""
-    own = {key: value for key, value in BERT_LIKE.items() if key not in ("vocab_size", "max_position_embeddings")}
-    return tf.ViTForImageClassification(tf.ViTConfig(**{**own, "image_size": PIXELS, "patch_size": 4, **changes}))
-
-
-def bert() -> nn.Module:
-    return tf.BertForMaskedLM(tf.BertConfig(**BERT_LIKE))
-
-
-def bert_classifier() -> nn.Module:
-    """Its head is one Linear behind a pooler of the encoder's own."""
-    return tf.BertForSequenceClassification(tf.BertConfig(**BERT_LIKE))
-
-
-def roberta(**changes) -> nn.Module:
-    """Sequence classification: a head to train whole."""
-    return tf.RobertaForSequenceClassification(tf.RobertaConfig(**{**BERT_LIKE, **changes}))
-
-
-def deberta(share_att_key: bool = False) -> nn.Module:
-    """Disentangled attention, with projections for positions: separate ones, or those of the words (as in v3)."""
-    relative = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8)
-    own = dict(share_att_key=share_att_key, pooler_dropout=0.0, pooler_hidden_size=WIDTH)
-    return tf.DebertaV2ForSequenceClassification(tf.DebertaV2Config(**BERT_LIKE, **relative, **own))
-
-
-BUILDERS = {"plain": Plain, "nested": Nested}
-BUILDERS |= {
-    builder.__name__: builder
-    for builder in (
-        *(gpt2, llama, mistral, qwen2, phi, opt, neox, bigcode, falcon, bloom, gpt2_classifier),
-        *(bert, bert_classifier, roberta, deberta, vit),
-    )
-}
 
 
 def build(kind: str, seed: int = 0, **changes) -> nn.Module:

@@ -28,7 +28,7 @@ TASK = lab.Classification("reviews", EXAMPLES, EXAMPLES[:6], EXAMPLES[4:], label
 @pytest.fixture
 def base(tmp_path):
     return lambda build=encoders.bert, **more: lk.load_base(
-        encoders.save(tmp_path / build.__name__, build), kind="classifier", device="cpu", **more
+        encoders.save(tmp_path, build), kind="classifier", device="cpu", **more
     )
 
 
