@@ -5,12 +5,10 @@
 import hashlib
 import random
 import re
-import zlib
 
 import numpy as np
 import pytest
 
-from data.make.nano import sources
 from data.make.nano.corpus import Corpus, packed, train_tokenizer
 from data.make.nano.documents import PAIRED, UNPAIRED
 from data.make.nano.phrases import CONDITIONS, HEADS
@@ -104,20 +102,3 @@ def test_a_name_is_the_same_tokens_wherever_it_stands(tokenizer, name):
 @pytest.mark.parametrize("text", ["a  b\n\n c", "Café Ünder_score", "'x' = 12.5;", "SELECT COUNT(*) FROM t", "日本 ok"])
 def test_the_tokenizer_gives_every_text_back(tokenizer, text):
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-
-
-def test_english_is_read_as_debian_packs_it(tmp_path):
-    """WordNet's lists, and the database of an R package."""
-    wordnet, austen = tmp_path / "usr/share/wordnet", tmp_path / "usr/lib/R/site-library/janeaustenr/data"
-    for folder in (wordnet, austen):
-        folder.mkdir(parents=True)
-    for part in ("noun", "verb", "adj", "adv"):
-        (wordnet / f"data.{part}").write_text("  1 a licence | not an entry\n")
-    with (wordnet / "data.noun").open("a") as file:
-        file.write("07739125 13 n 01 apple_tree 0 001 @ 1 n 0 | fruit with red skin  \n")
-    assert sources.wordnet(tmp_path) == [("apple tree", "noun", "fruit with red skin")]
-
-    line = b"It is a truth universally acknowledged, that a single man must be in want of a wife."
-    text = b"".join(b"\x00\x04\x00\x09" + len(s).to_bytes(4, "big") + s for s in [line, b""] * 600)
-    (austen / "Rdata.rdb").write_bytes(b"\x00\x00\x00\x00" + zlib.compress(text))
-    assert sources.austen(tmp_path) == [line.decode()] * 600

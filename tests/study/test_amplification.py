@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import lorakit as lk
 from lorakit.study.amplification import PAPER, amplification, coupling, random_coupling
 from lorakit.study.rank import Factors
 from lorakit.study.subspace import random_directions
@@ -42,12 +41,3 @@ def test_chance_by_formula_is_chance_by_sampling():
 @pytest.mark.parametrize("row", PAPER, ids=["r=4", "r=64"])
 def test_the_papers_random_column_is_the_formula(row):
     assert random_coupling(row.W, (12288, 12288), row.r) == pytest.approx(row.along_random, abs=0.01)
-
-
-def test_the_papers_factors():
-    assert [round(row.factor, 1) for row in PAPER] == [21.6, 1.9]
-
-
-def test_more_directions_than_the_update_has_are_refused():
-    with pytest.raises(lk.LoRAError, match="no 2 directions"):
-        amplification(W, Factors.of(torch.outer(U[:, 0], V[:, 0])), r=2)

@@ -108,19 +108,3 @@ def test_a_batch_says_which_positions_get_logits():
     assert (step.batch, step.length, step.kept, step.padded) == (3, 20, 20 - 7, True)
     assert step.answers == 3 * 12 - 4
     assert Training.on(batch_of(2, 10, 50)) == Training(2, 10, kept=10, answers=18)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        ({"method": "half"}, "method must be one of full, lora"),
-        ({"optimizer": "lion"}, "optimizer must be one of"),
-        ({"dtype": "int8"}, "dtype must be one of"),
-        ({"attention": "flash"}, "attention must be one of"),
-        ({"targets": ("w",)}, "targets must be at least one of"),
-        ({"targets": ()}, "targets must be at least one of"),
-    ],
-)
-def test_a_step_that_makes_no_sense_is_refused(wrong, words):
-    with pytest.raises(ValueError, match=words):
-        Training(**{"batch": 1, "length": 8, **wrong})

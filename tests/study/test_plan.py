@@ -74,8 +74,3 @@ def test_a_merged_adapter_adds_no_work_and_an_unmerged_one_its_share():
     found = plan(THIRTEEN, batch=1, length=512, r=8, targets=("q", "v"))
     assert found.added_work == pytest.approx(40 * 2 * 8 * 2 * 5120 / (40 * 12 * 5120**2))
     assert found.trainable == 6_553_600 and found.percent < 1
-
-
-def test_an_unknown_base_is_refused():
-    with pytest.raises(ValueError, match="4-bit, got 'int3'"):
-        plan(SEVEN, "int3", batch=1, length=8)

@@ -33,8 +33,3 @@ def test_truncation_reports_the_error_that_can_be_measured():
     assert report.relative_error == pytest.approx(float(measured), rel=1e-4)
     assert report.energy == pytest.approx(1 - report.relative_error**2, rel=1e-5)
     assert (report.stored, report.full) == (250, 600)
-
-
-def test_impossible_ranks_are_refused():
-    with pytest.raises(ValueError, match="between 0 and 3"):
-        rk.Factors.of(torch.eye(3)).approximation(4)

@@ -3,10 +3,8 @@
 import pytest
 
 from lorakit.chapters.against_the_others.explorer import RivalsExplorer, facts
-from lorakit.chapters.against_the_others.plots import PANELS, rivals_figure
 from lorakit.chapters.against_the_others.table import of_kinds, rivals_table
 from lorakit.chapters.against_the_others.token_view import context_figure
-from lorakit.lab.kinds import KINDS
 from tests.support import rivals_rows
 
 
@@ -18,18 +16,6 @@ def runs():
 @pytest.fixture(scope="module")
 def table(runs):
     return rivals_table(runs, rivals_rows.costs())
-
-
-def test_one_panel_for_each_measure_with_the_best_on_top_and_a_title_that_counts(table):
-    fig = rivals_figure(table)
-    assert fig.describe() == "Figure: Test accuracy beside LoRA's seeds: 1 above, 2 level, 6 below"
-    assert len(fig.axes) == len(PANELS)
-    names = [text.get_text() for text in fig.axes[0].get_yticklabels()]
-    assert names[-1] == "Houlsby adapters" and names[0] == "student" and len(names) == len(KINDS)
-    dots = [line.get_xdata()[0] for line in fig.axes[0].get_lines() if len(line.get_xdata()) == 1]
-    assert dots == sorted(dots) and dots[-1] == pytest.approx(81)
-    (away,) = fig.axes[0].texts  # too far off to be drawn to scale
-    assert away.get_text() == "← 1.0" and len(dots) == len(KINDS) - 1
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What chapter 02 reads from the recorded sweeps, on rows made for the purpose; and the pictures of it."""
 
 import pandas as pd
-import torch
 
 from lorakit.chapters.low_rank_updates import plots
 from lorakit.chapters.low_rank_updates.recorded import (
@@ -46,28 +45,11 @@ def test_spectra_give_the_k_that_holds_the_energy():
     }
 
 
-def test_the_titles_say_what_the_data_say():
-    flat, steep = torch.ones(8), torch.tensor([8.0] + [0.0] * 7)
-    curves = plots.energy_curves({"a": flat, "b": flat}, {"a": steep, "b": flat})
-    assert "in 1 of 2 matrices" in curves.describe()
-    moved = plots.before_after_update(torch.ones(8, 8), 1.5 * torch.ones(8, 8), "w")
-    assert "by 50% of its size" in moved.describe()
+def test_the_title_says_the_smallest_dimension_that_reaches_the_share_or_that_none_does():
     runs = records.frame(row(execution=a, d=d) for d, a in ((1, 0.1), (10, 0.75), (100, 0.8)))
     points = runs.groupby("d")["test_execution"].agg(["mean", "min", "max"])
     assert "d₉₀ = 10 of 1,000" in plots.accuracy_by_dimension(points, 0.8, 1000, live={10: 0.5}).describe()
     assert "No d tried" in plots.accuracy_by_dimension(points, 1.0, 1000, live={}).describe()
-    scores = [
-        ("a", "full", 0.5),
-        ("a", "x", 0.4),
-        ("a", "x", 0.6),
-        ("a", "y", 0.1),
-        ("b", "full", 0.5),
-        ("b", "x", 0.1),
-    ]
-    table = pd.DataFrame(scores, columns=["base", "method", "test_execution"])
-    bars = plots.bars_by_base(table.assign(validation_execution=table["test_execution"]))
-    assert bars.describe() == "Figure: The best LoRA minus full: a +0, b -40 points"
-    assert len(bars.axes[0].patches) == 5
 
 
 def test_every_setting_is_named_and_stands_at_its_best_rate():

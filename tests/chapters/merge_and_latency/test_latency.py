@@ -43,11 +43,6 @@ def test_the_title_compares_the_smallest_and_the_largest_work(grid):
     assert png(figure).startswith(b"\x89PNG")
 
 
-def test_ways_to_switch_are_compared_by_their_ratio():
-    figure = plots.switch_figure({"set_adapter": 0.5, "merge, unmerge": 50.0})
-    assert "merge, unmerge takes 100 × as long as set_adapter" in figure.describe()
-
-
 def test_the_widget_shows_the_nearest_cell_and_says_so(grid):
     explorer = latency_widget.latency_explorer(grid)
     assert "recorded: 124M, reading 1 × 16 tokens: the base takes 10.0 ms" in str(explorer)

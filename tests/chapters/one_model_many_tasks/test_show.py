@@ -1,10 +1,8 @@
 """Chapter 10's pictures, its table of texts and its widget: thin views that show the numbers they are given."""
 
-import pandas as pd
 import pytest
 
 import lorakit as lk
-from lorakit.chapters.one_model_many_tasks import plots
 from lorakit.chapters.one_model_many_tasks.many_adapters import fill
 from lorakit.chapters.one_model_many_tasks.texts import COLOURS, row_picker, texts, write_texts
 from lorakit.core.errors import LoRAError
@@ -85,20 +83,3 @@ def test_the_saved_page_has_the_texts_without_a_kernel(model, tiny_tokenizer, mo
     assert bundle["text/plain"] == str(picker.shown) and bundle["text/html"] == picker.shown._repr_html_()
     monkeypatch.setitem(__import__("sys").modules, "ipywidgets", None)
     assert row_picker(model, tiny_tokenizer, ["a0", None], "Once", tokens=4).equals(picker.shown)
-
-
-# -- the plots
-
-
-def test_throughput_has_a_line_for_each_way_that_was_measured():
-    rows = [
-        {"way": way, "adapters": k, "ratio": k * slow, "interval": [0.9 * k * slow, 1.25 * k * slow]}
-        for way, slow in (("mixed", 1), ("merging", 2))
-        for k in (1, 4)
-    ]
-    (ax,) = plots.throughput_lines(pd.DataFrame(rows), "Fast").axes
-    drawn = [container.lines[0].get_ydata().tolist() for container in ax.containers]
-    assert drawn == [[100, 25], [50, 12.5]]
-    bars = ax.containers[0].lines[2][0].get_segments()
-    assert bars[0][:, 1].tolist() == pytest.approx([80, 100 / 0.9])
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4"]
