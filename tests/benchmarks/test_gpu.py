@@ -47,23 +47,30 @@ def tiny_run(tmp_path):
     return run
 
 
-def test_latency_times_every_method_in_every_cell(tiny_run, capsys):
-    rows = tiny_run("latency", "batch", "quartiles_ms", "ratio", "noise")
-    assert {row["job"] for row in rows} == {"base", "merged", "unmerged", "houlsby", "pfeiffer", "prefix"}
-    assert {(row["precision"], row["phase"]) for row in rows} == {
-        (precision, phase) for precision in ("fp32", "bf16") for phase in ("prefill", "decode")
+@pytest.mark.parametrize(
+    ("part", "fields", "jobs"),
+    [
+        (
+            "latency",
+            ("quartiles_ms", "ratio", "noise"),
+            {"base", "merged", "unmerged", "houlsby", "pfeiffer", "prefix"},
+        ),
+        ("mixed", ("adapters", "ms", "ratio"), {"base", "one adapter", "mixed", "peft mixed"}),
+    ],
+)
+def test_every_job_is_timed_in_every_phase(tiny_run, part, fields, jobs):
+    rows = tiny_run(part, *fields)
+    assert {(row["job"], row["phase"]) for row in rows} == {
+        (job, phase) for job in jobs for phase in ("prefill", "decode")
     }
     assert all(row["ms"] > 0 for row in rows)
-    printed = capsys.readouterr().out
-    assert "precision  phase" in printed and "gpu_latency.json" in printed
 
 
-def test_memory_has_both_peaks_and_the_prediction_beside_them(tiny_run):
+def test_memory_has_both_peaks_at_each_precision(tiny_run):
     rows = tiny_run("memory", "mib", "trained", "predicted_mib")
     assert [row["precision"] for row in rows[::2]] == ["fp32", "autocast", "bf16"]
     for full, lora in zip(rows[::2], rows[1::2], strict=True):
         assert lora["ratio"] == pytest.approx(lora["mib"] / full["mib"], rel=1e-3) and lora["ratio"] < 1
-        assert lora["a_third"] == (lora["ratio"] <= 1 / 3)
 
 
 def test_training_compares_lorakit_peft_the_base_and_full_compiled_or_not(tiny_run, monkeypatch):
@@ -91,13 +98,6 @@ def test_the_model_with_adapters_is_compiled_as_one_graph_and_what_there_is_no_t
     assert list(jobs) == ["lorakit"], "the first is there whatever is left"
     assert said["lorakit"]["graphs"] == 1 and said["lorakit"]["graph_breaks"] == 0
     assert said["full"] == {"not_done": "no time left of the part's 0 s to compile it"}
-
-
-def test_mixed_rows_are_timed_against_peft_and_one_adapter(tiny_run):
-    rows = tiny_run("mixed", "adapters", "ms", "ratio")
-    assert {row["job"] for row in rows} == {"base", "one adapter", "mixed", "peft mixed"}
-    assert {row["phase"] for row in rows} == {"prefill", "decode"}
-    assert all(row["over_peft"] > 0 and row["over_one_adapter"] > 0 for row in rows if row["job"] == "mixed")
 
 
 def test_the_sweep_records_its_runs_and_does_none_twice(small, tiny_run, tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ from lorakit.lab.bases.load import load_base
 from lorakit.lab.evaluate import generate_answers
 from lorakit.lab.json_lines import read
 from lorakit.lab.places import DATA, RESULTS
-from lorakit.lab.records import frame
 
 BASES = ["nano", "nano-early"]
 
@@ -64,19 +63,6 @@ def test_the_card_says_what_the_training_log_says():
     section = card.training_section([row for row in log if "validation" in row], early_steps=1024)
     text = card.CARD.read_text(encoding="utf-8")
     assert section in text and card.between(text, "training", section) == text
-
-
-def test_the_cards_table_gives_mean_and_range_over_seeds():
-    def row(r, right, seed=0):
-        run = {"base": "nano", "method": "lora", "r": r, "targets": ["c_attn"], "lr": 0.01, "seed": seed}
-        metrics = {"test": {"execution": right, "exact": 0.5}, "last_loss": 0.1}
-        return {"run": run, "metrics": metrics, "trainable": 10}
-
-    table = card.table_section(
-        frame([row(0, right, seed) for seed, right in enumerate((0.9, 0.8, 1.0))] + [row(8, 0.5)])
-    )
-    assert "| nano | full fine-tuning | 10 | 0.01 | 3 | 90.0 % | 80.0 - 100.0 | 50.0 % |\n" in table
-    assert table.endswith("| nano | LoRA r = 8, c_attn | 10 | 0.01 | 1 | 50.0 % | 50.0 - 50.0 | 50.0 % |\n")
 
 
 @pytest.mark.parametrize("name", BASES)

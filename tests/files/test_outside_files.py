@@ -78,13 +78,6 @@ def test_a_file_of_the_folder_stands_for_the_folder(file, tmp_path):
     assert torch.equal(logits(lk.load_adapter(llama(), tmp_path / file)), logits(adapted()))
 
 
-def test_a_pickle_that_holds_more_than_tensors_is_refused_unread(tmp_path):
-    peft_saved(tmp_path, save={"safe_serialization": False})
-    torch.save({"x": torch.nn.Linear(2, 2)}, tmp_path / "adapter_model.bin")
-    with pytest.raises(LoRAError, match="adapter_model.bin cannot be read"):
-        lk.load_adapter(llama(), tmp_path)
-
-
 REFUSED = {
     "embedding": (dict(target_modules=["q_proj", "embed_tokens"]), r"unexpected: .*embed_tokens.lora_embedding_A"),
     "tokens": (dict(trainable_token_indices=[3, 4]), "trainable_token_indices"),

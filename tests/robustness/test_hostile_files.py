@@ -21,7 +21,6 @@ from tests.support.saving import (
     edit_weights,
     join,
     refused,
-    split,
 )
 from tests.support.tiny_models import build, logits, same_bits
 
@@ -62,19 +61,6 @@ def test_a_setting_that_cannot_be_meant_is_refused(field, folder):
         refused(model, folder, "")
     (folder / CONFIG).write_text(text)
     lk.load_adapter(model, folder)
-
-
-def test_a_flipped_bit_in_any_tensor_or_in_the_note_is_noticed(tmp_path):
-    """Damage that no shape and no NaN gives away: the lowest bit of a tensor's first number, a letter of a name."""
-    lk.save_adapter(adapted(), tmp_path)
-    data, model = (tmp_path / WEIGHTS).read_bytes(), build("gpt2")
-    header, tensors = split(data)
-    start = len(data) - len(tensors)
-    places = [start + entry["data_offsets"][0] for key, entry in header.items() if key != "__metadata__"]
-    words = (b'"lorakit"', b'"lorakit_sha256"', b'\\"base\\"', b'\\"slices\\"', b'\\"version\\"')
-    for at in [*places, *(data.index(word) + 4 for word in words)]:
-        (tmp_path / WEIGHTS).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-        refused(model, tmp_path, "damaged|not block-diagonal")
 
 
 def test_files_from_before_the_checksum_still_load(tmp_path):

@@ -1,11 +1,9 @@
 """Many adapters on one base: every way to answer gives the same answers, and the measurements count what is there."""
 
-import pandas as pd
 import pytest
 import torch
 
 import lorakit as lk
-from lorakit.chapters.one_model_many_tasks import many_adapters
 from lorakit.chapters.one_model_many_tasks.many_adapters import fill, resident
 from lorakit.chapters.one_model_many_tasks.serving import mixed, peft_mixed, swapping, write_tokens
 from lorakit.core.errors import LoRAError
@@ -82,15 +80,3 @@ def test_peft_answers_the_same_with_the_same_files(model, make_tiny, ids, tmp_pa
         theirs.load_adapter(tmp_path / name, adapter_name=name)
     theirs.eval()
     assert torch.equal(peft_mixed(theirs, ids, NAMES, 5), mixed(model, ids, NAMES, 5))
-
-
-def test_what_is_measured_has_the_recorded_form(monkeypatch, make_tiny, tiny_tokenizer):
-    monkeypatch.setattr(many_adapters.lk, "load_base", lambda name, device=None: (make_tiny(), tiny_tokenizer))
-    found, kept = many_adapters.measure(2, (1, 2), (1, 2)), many_adapters.recorded()
-    assert {"what", "command", "device", "versions", "date", *found} == {*kept} - {"threads"}
-    assert found["change_us"]["merge"] > found["change_us"]["switch"] > 0
-    for part in ("throughput", "resident"):
-        now = pd.DataFrame(found[part])
-        assert set(now) <= set(kept[part])
-        assert set(now["adapters"]) == {1, 2}
-    assert set(pd.DataFrame(found["throughput"])["way"]) <= set(kept["throughput"]["way"])

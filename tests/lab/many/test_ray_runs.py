@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lorakit.chapters import results
-from lorakit.chapters.experiment import Experiment
 from lorakit.core.errors import LoRAError
 from lorakit.lab import sweep
 from lorakit.lab.many.ray_runs import environment, ray_results, start
@@ -129,13 +127,6 @@ def test_workers_see_this_process_s_data_and_no_token(ray, monkeypatch):
 
 def _results(runs, work):
     return ray_results(runs, work, cluster="local", processes=2, keep=lambda run: None, device=None)
-
-
-def test_the_command_spreads_an_experiment_with_ray(ray, runs, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(results.EXPERIMENTS, "tiny", Experiment("tiny", "", lambda rows: runs[:1]))
-    assert results.main(["tiny", "--ray", "--out", str(tmp_path)]) == 0
-    assert "tiny: 1 runs" in capsys.readouterr().out
-    assert [Run.of(row) for row in sweep.read(tmp_path / "tiny.jsonl")] == runs[:1]
 
 
 def test_without_ray_the_error_says_what_to_install(runs, tmp_path, monkeypatch):
