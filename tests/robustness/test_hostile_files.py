@@ -112,14 +112,6 @@ def test_a_header_of_thousands_of_keys_is_refused_in_little_time(folder):
     assert time.perf_counter() - start < 5
 
 
-@pytest.mark.parametrize("infix", [".default", ".other"])
-def test_two_tensors_for_one_matrix_are_refused_whichever_comes_last(infix, folder):
-    key = FIRST.format("A")
-    twin = key.replace(".weight", f"{infix}.weight")
-    edit_weights(folder, lambda tensors: tensors.update({twin: tensors[key] + 1}), note=False)
-    refused(build("gpt2"), folder, "several adapters")
-
-
 def test_a_head_too_large_for_the_bases_precision_is_refused_and_nothing_half_done(tmp_path):
     model = adapted("bert_classifier", modules_to_save=("classifier",))
     with torch.no_grad():

@@ -1,4 +1,7 @@
-"""Ctrl-C at random instants of a verb: the model is as before it, or as after it. In training: test_kill.py, too."""
+"""Ctrl-C at random instants of a verb: the model is as before it, or as after it.
+
+In training: the model is usable, the base untouched, and both a new start and `resume` give the same run.
+"""
 
 import contextlib
 import os
@@ -8,16 +11,19 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 
 import lorakit as lk
+from lorakit import lab
 from lorakit.core.state import THREAD
 from lorakit.lab import checkpoint
 from tests.support.figures import record, size
 from tests.support.tiny_models import build, fill, logits, same_tensors, snapshot
-from tests.support.training_runs import fresh, run
+from tests.support.training_runs import Bytes, fresh, frozen, run, trained
 
 CONFIGS = {
     "a": lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")),
@@ -74,12 +80,13 @@ def same(one: dict, other: dict) -> bool:
     return rest and same_tensors(one["tensors"], other["tensors"])
 
 
-def interrupted(act, delay: float) -> None:
-    """Do it, and press Ctrl-C after so many seconds: a real signal, so it comes where Python handles signals."""
+def interrupted(act, *delays: float) -> None:
+    """Do it, and press Ctrl-C after so many seconds: real signals, so they come where Python handles signals."""
 
     def press() -> None:
-        time.sleep(delay)
-        os.kill(os.getpid(), signal.SIGINT)
+        for delay in delays:
+            time.sleep(delay)
+            os.kill(os.getpid(), signal.SIGINT)
 
     presser = threading.Thread(target=press)
     # Now and then torch's C code swallows a KeyboardInterrupt, or makes another error of it: no verb can help that, but
@@ -89,7 +96,9 @@ def interrupted(act, delay: float) -> None:
         act()
         presser.join()
         time.sleep(0.01)
-    presser.join()
+    with contextlib.suppress(KeyboardInterrupt):  # the second of two
+        presser.join()
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -127,6 +136,49 @@ def test_ctrl_c_leaves_a_verb_undone_or_done(verb, tmp_path):
     COUNTED[verb] = outcomes
     if COUNTED.keys() == VERBS.keys():
         record("interrupted_verbs", **COUNTED)
+
+
+def usable(model, folder: Path) -> None:
+    """Forward, generate, save, merge and back, all as if nothing had happened; and nothing is left behind."""
+    modules = list(model.modules())
+    assert not any(module.training for module in modules) and all(p.grad is None for p in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
+    assert lab.generate_answers(model, Bytes(), ["say a:"], 3)
+    lk.save_adapter(model, folder / "adapter")
+    lk.merge(model)
+    lk.unmerge(model)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "our handler is gone"
+
+
+def test_ctrl_c_in_training_leaves_a_usable_model_and_a_run_that_can_go_on(tmp_path):
+    """Once, or (in every third) twice in quick succession."""
+    every, undisturbed, found, chance = {"checkpoint_every": 2, "eval_every": 5}, fresh(), Counter(), random.Random(0)
+    run(fresh(), **every)
+    started = time.perf_counter()
+    whole = run(undisturbed, checkpoint=tmp_path / "whole", **every)
+    duration = time.perf_counter() - started
+    for trial in range(size(3, 60)):
+        model, folder, histories = fresh(), tmp_path / str(trial), []
+        base, random_state = frozen(model), torch.get_rng_state()
+        delays = [chance.uniform(0, 0.9 * duration), chance.uniform(0, 0.01)][: 1 + (trial % 3 == 2)]
+
+        def train(model=model, folder=folder, histories=histories) -> None:
+            histories.append(run(model, checkpoint=folder, **every))
+
+        interrupted(train, *delays)
+        how = "raised" if not histories else "interrupted" if histories[0].interrupted else "finished"
+        found[f"{('once', 'twice')[len(delays) - 1]}: {how}"] += 1
+        assert torch.equal(torch.get_rng_state(), random_state)
+        assert same_tensors(frozen(model), base), "the base has changed"
+        usable(model, folder)
+        for resume in (True, False):
+            again = fresh()
+            history = run(again, checkpoint=folder, resume=resume, **every)
+            rows = ([{**row, "tokens_per_s": 0} for row in each.rows] for each in (history, whole))
+            assert next(rows) == next(rows) and not history.interrupted, f"another run, resumed: {resume}"
+            assert same_tensors(trained(again), trained(undisturbed))
+    assert found["once: interrupted"] + found["twice: interrupted"], found
+    record("interrupts", trials=size(3, 60), milliseconds=1e3 * duration, **found)
 
 
 def test_a_second_ctrl_c_after_a_checkpoint_that_failed_still_returns_the_history(tmp_path, monkeypatch):

@@ -1,7 +1,4 @@
-"""Killed at any instant (SIGKILL), or written by two at once, a folder holds the old state or the new one, whole.
-
-Ctrl-C in training: the model is usable, the base untouched, and both a new start and `resume` give the same run.
-"""
+"""Killed at any instant (SIGKILL), or written by two at once, a folder holds the old state or the new one, whole."""
 
 import os
 from collections import Counter
@@ -16,15 +13,13 @@ from tests.support.processes import figures_of
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked children")
 KILLS = size(12, 200)
 SAVES = size(25, 1500)  # of each of two processes at once
-PRESSES = size(3, 60)  # of Ctrl-C
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """The figures that killing.py prints; it fails, and so do these tests, at the first mixture that it meets."""
-    found = figures_of(Path(killing.__file__), tmp_path_factory.mktemp("killed"), KILLS, SAVES, PRESSES)
-    record("interrupts", **found["ctrl_c"])
-    record("kills", kills=KILLS, **{name: figures for name, figures in found.items() if name != "ctrl_c"})
+    found = figures_of(Path(killing.__file__), tmp_path_factory.mktemp("killed"), KILLS, SAVES)
+    record("kills", kills=KILLS, **found)
     return found
 
 
@@ -57,8 +52,3 @@ def test_two_savers_and_a_reader_in_one_folder_never_meet_a_mixture(found):
     crowd = found["crowd"]
     assert crowd["seen"]["old"] and crowd["seen"]["new"] and crowd["seen"].keys() <= {"old", "new", "nothing"}
     assert crowd["files"] == ["adapter_config.json", "adapter_model.safetensors"]
-
-
-def test_ctrl_c_at_any_instant_leaves_a_usable_model_and_a_run_that_can_go_on(found):
-    counted = Counter(found["ctrl_c"])
-    assert counted["once: interrupted"] + counted["twice: interrupted"] >= PRESSES / 4

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from lorakit.show import check, check_examples, expect, progress, same
+from lorakit.show import check_examples, progress, same
 from lorakit.show.exercises import REGISTRY, Outcome
 
 
@@ -32,47 +31,15 @@ def scaling_check():
 
 
 def product_check():
-    """By examples that are drawn; one mistake fails on one of them, and one does not show in the values."""
-
-    def cheap(answer):
-        with FlopCounterMode(display=False) as counter:
-            answer(torch.ones(50, 6), torch.ones(2, 6), torch.ones(6, 2))
-        expect(counter.get_total_flops() <= 2 * 50 * 2 * 12, "too dear: multiply x by A first")
-
+    """By examples that are drawn. (Right answers and known mistakes: tests/chapters/test_checks.py.)"""
     return check_examples(
         "99.2",
         "the low-rank product",
         right=lambda x, A, B: x @ A.T @ B.T,
-        inputs=lambda: [
-            (torch.randn(5, 6), torch.randn(6, 6), torch.randn(6, 6)),
-            (torch.randn(5, 6), torch.randn(2, 6), torch.randn(4, 2)),
-        ],
-        wrong={
-            "transposed: rows meet A.T, then B.T": lambda x, A, B: x @ B @ A,
-            "returns None": lambda x, A, B: None,
-            "too dear": lambda x, A, B: x @ (B @ A).T,
-        },
+        inputs=lambda: [(torch.randn(5, 6), torch.randn(6, 6), torch.randn(6, 6))],
+        wrong={},
         formula="B A x",
-        also=cheap,
     )
-
-
-def free_form_check():
-    @check("99.3", "two numbers", right=(1, 2), wrong={"in order": (2, 1), "two of them": (1,)})
-    def pair(answer):
-        expect(len(answer) == 2, "give two of them")
-        expect(answer[0] < answer[1], "give them in order")
-
-    return pair
-
-
-@pytest.mark.parametrize("make", [scaling_check, product_check, free_form_check])
-def test_right_passes_and_each_mutant_is_named(make):
-    it = make()
-    assert it.judge(it.right)
-    for words, mutant in it.wrong.items():
-        outcome = it.judge(mutant)
-        assert outcome.state == "wrong" and words in outcome.message
 
 
 def test_an_unknown_mistake_is_shown_with_an_example():

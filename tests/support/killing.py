@@ -1,6 +1,6 @@
-"""Kill processes that save, press Ctrl-C in ones that train, and look at what they leave.
+"""Kill processes that save, and look at what they leave.
 
-`python killing.py <folder> <kills> <saves> <presses>` prints figures as JSON. A process of its own, started without a
+`python killing.py <folder> <kills> <saves>` prints figures as JSON. A process of its own, started without a
 GPU and with one thread: its children are forked, so that a trial costs milliseconds instead of an import, and only a
 process without threads can be forked safely.
 """
@@ -25,11 +25,10 @@ import torch
 
 import lorakit as lk
 import lorakit.lab.checkpoint as files
-from lorakit import lab
 from tests.support.disk_steps import At, watched
 from tests.support.saving import CONFIG, two_versions, version_in
 from tests.support.tiny_models import build, logits, same_tensors
-from tests.support.training_runs import Bytes, fresh, frozen, run, tensors_of, trained
+from tests.support.training_runs import fresh, run, tensors_of
 
 PATIENCE = 60  # seconds for a child that should have begun long ago
 BEGUN, ENDED = 0, 1  # what a child has counted in the memory that it shares, for whoever kills it
@@ -51,19 +50,15 @@ def fork(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def stopped(work: Callable[[], object], begun: Callable[[], bool], number: int, *delays: float) -> int:
-    """Do the work in a child and send it this signal, so many seconds after `begun()` and after one another.
-
-    Returns its exit status.
-    """
+def killed(work: Callable[[], object], begun: Callable[[], bool], delay: float) -> int:
+    """Do the work in a child and kill it so many seconds after `begun()`; returns its exit status."""
     child, patience = fork(work), time.monotonic() + PATIENCE
     while not begun():
         if time.monotonic() > patience or os.waitpid(child, os.WNOHANG)[0]:
             raise AssertionError("the child never began")
         time.sleep(1e-4)
-    for delay in delays:
-        time.sleep(delay)
-        os.kill(child, number)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 
@@ -121,7 +116,7 @@ def one_save(home: Path, kills: int, first: bool) -> dict:
     duration, found = statistics.median(times), Counter()
     for _ in range(kills):
         prepare()
-        status = stopped(work, lambda: counts[BEGUN], signal.SIGKILL, random.uniform(0, 1.5 * duration))
+        status = killed(work, lambda: counts[BEGUN], random.uniform(0, 1.5 * duration))
         assert os.WIFSIGNALED(status), "the child ended before it was killed"
         name = adapters.which(folder)
         assert name == "new" or not counts[ENDED]
@@ -192,7 +187,7 @@ def checkpoint(home: Path, kills: int) -> dict:
             step = 2
         counts[BEGUN] = counts[ENDED] = step
         begun, pause = lambda: counts[BEGUN] > step, random.uniform(0, 3 * duration)  # noqa: B023
-        status = stopped(lambda: (run(fresh(), **options), signal.pause()), begun, signal.SIGKILL, pause)
+        status = killed(lambda: (run(fresh(), **options), signal.pause()), begun, pause)
         assert os.WIFSIGNALED(status), "the child ended before it was killed"
         step, inside = look(), counts[BEGUN] != counts[ENDED]
         assert step in counts[:], (step, counts[:])
@@ -222,66 +217,8 @@ def crowd(home: Path, saves: int) -> dict:
     return {"seen": seen, "files": sorted(path.name for path in folder.iterdir())}
 
 
-EVERY = {"checkpoint_every": 2, "eval_every": 5}
-
-
-def usable(model, folder: Path) -> None:
-    """Forward, generate, save, merge and back, all as if nothing had happened; and nothing is left behind."""
-    modules = list(model.modules())
-    assert not any(module.training for module in modules) and all(p.grad is None for p in model.parameters())
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
-    assert lab.generate_answers(model, Bytes(), ["say a:"], 3)
-    lk.save_adapter(model, folder / "adapter")
-    lk.merge(model)
-    lk.unmerge(model)
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN, "our handler is gone"
-
-
-def train_through_ctrl_c(folder: Path, whole, wanted: dict, counts) -> None:
-    """What a child does: it trains, is interrupted, is still usable, resumes, and does the cell again."""
-    model = fresh()
-    base, random_state = frozen(model), torch.get_rng_state()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    history = None
-    counts[BEGUN] = 1
-    try:
-        try:
-            history = run(model, checkpoint=folder, **EVERY)
-        finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except KeyboardInterrupt:  # before or after all that fit protects
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    counts[ENDED] = 0 if history is None else 1 + history.interrupted
-    assert torch.equal(torch.get_rng_state(), random_state)
-    assert same_tensors(frozen(model), base), "the base has changed"
-    usable(model, folder)
-    for resume in (True, False):
-        again = fresh()
-        history = run(again, checkpoint=folder, resume=resume, **EVERY)
-        rows = ([{**row, "tokens_per_s": 0} for row in each.rows] for each in (history, whole))
-        assert next(rows) == next(rows) and not history.interrupted, f"another run, resumed: {resume}"
-        assert same_tensors(trained(again), wanted)
-
-
-def ctrl_c(home: Path, trials: int) -> dict:
-    """Ctrl-C at random instants of a training run: once, or (in every third) twice in quick succession."""
-    model, counts, found = fresh(), RawArray("q", 2), Counter()
-    run(fresh(), **EVERY)
-    started = time.perf_counter()
-    whole = run(model, checkpoint=home / "whole", **EVERY)
-    duration = time.perf_counter() - started
-    for trial in range(trials):
-        delays = [random.uniform(0, 0.9 * duration), random.uniform(0, 0.01)][: 1 + (trial % 3 == 2)]
-        counts[BEGUN] = counts[ENDED] = 0
-        work = partial(train_through_ctrl_c, home / str(trial), whole, trained(model), counts)
-        assert stopped(work, lambda: counts[BEGUN], signal.SIGINT, *delays) == 0, f"trial {trial}: see above"
-        how = ("raised", "finished", "interrupted")[counts[ENDED]]
-        found[f"{('once', 'twice')[len(delays) - 1]}: {how}"] += 1
-    return {"trials": trials, "milliseconds": 1e3 * duration, **found}
-
-
 if __name__ == "__main__":
-    home, (kills, saves, presses) = Path(sys.argv[1]), map(int, sys.argv[2:])
+    home, (kills, saves) = Path(sys.argv[1]), map(int, sys.argv[2:])
     torch.set_num_threads(1)
     random.seed(0)
     trials = {
@@ -289,7 +226,6 @@ if __name__ == "__main__":
         "first_adapter": partial(one_save, kills=kills, first=True),
         "checkpoint": partial(checkpoint, kills=kills),
         "crowd": partial(crowd, saves=saves),
-        "ctrl_c": partial(ctrl_c, trials=presses),
     }
     for name in trials:
         (home / name).mkdir(parents=True)

@@ -1,16 +1,14 @@
 """What chapter 00 shows: tables, queries run, answers side by side, the strength slider, the box to ask."""
 
-import pandas as pd
 import pytest
 import torch
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.chapters.start_here.ask_box import ask_box
-from lorakit.chapters.start_here.explorer import strength_explorer, sweep_strength
+from lorakit.chapters.start_here.explorer import sweep_strength
 from lorakit.chapters.start_here.tables import run_on_table, side_by_side, table_of
 from lorakit.lab.tasks.text_to_sql import score
-from lorakit.show.answers_explorer import Answered
 from tests.support.tiny_models import fill
 
 ROWS = [["x", 1], ["y", 2], ["<b>", 3]]
@@ -70,19 +68,6 @@ def test_strength_zero_answers_as_the_base_and_one_as_the_adapter(tiny_model, ti
     sweep = sweep_strength(model, tiny_tokenizer, task(), (0, 1, 2))
     assert sweep.answers[0] == tuple(base) and sweep.answers[1] == tuple(full) and base != full
     assert lab.evaluate(model, tiny_tokenizer, task())["answers"] == full, "the strength is 1 again afterwards"
-
-
-def test_the_strength_slider_moves_to_the_answer_at_that_strength():
-    right = example().answer.strip()
-    answers = {0: ("?", "?"), 1: ("?", right)}
-    sweep = Answered(pd.Series({0: 0.0, 1: 1.0}), answers, (example(), example()))
-    explorer = strength_explorer(sweep)
-    assert explorer.data["mark"] == "✓" and explorer.data["result"] == "2", "the question that changes comes first"
-    before = explorer.png()
-    explorer.set(strength=0)
-    assert explorer.data["mark"] == "✗" and explorer.data["accuracy"] == 0.0 and explorer.png() != before
-    with pytest.raises(ValueError, match="strength must be one of 0, 1"):
-        explorer.set(strength=0.5)
 
 
 @torch.no_grad()

@@ -28,17 +28,6 @@ def test_the_test_says_how_far_from_training_each_text_is(tasks):
         assert [e.info["held_out"] for e in task.validation] == ["combinations"] * 100 + ["words"] * 100
 
 
-def test_test_words_are_new_and_test_patterns_too(tasks):
-    law = tasks["law"]
-    trained = {w.strip(".,") for example in law.train for w in example.answer.split()}
-    words = [w.strip(".,") for e in law.test if e.info["held_out"] == "words" for w in e.answer.split()]
-    assert "weigh" not in trained and "weigh" in words and "Agent" in words and "Agent" not in trained
-    combined = {w.strip(".,") for e in law.test if e.info["held_out"] == "combinations" for w in e.answer.split()}
-    assert {w for w in combined if w.isalpha()} <= trained
-    assert not any("reserves the right" in e.answer for e in law.train + law.test[:200])
-    assert any("reserves the right" in e.answer for e in law.test[200:])
-
-
 def test_unknown_names_are_refused_with_what_there_is():
     with pytest.raises(LoRAError, match="style must be one of law, medicine, code, got 'poetry'"):
         style_task("poetry")
