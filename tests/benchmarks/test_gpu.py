@@ -14,21 +14,10 @@ from benchmarks.gpu import training
 from benchmarks.gpu.__main__ import PARTS, main
 from benchmarks.gpu.cells import Budget, measured
 from benchmarks.gpu.sizes import TINY
-from lorakit.chapters.results import EXPERIMENTS
-from lorakit.lab import sweep
 from lorakit.lab.bases.shapes import random_gpt2
-from tests.support.tiny_sweep import shrink
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = {"what", "command", "device", "cuda", "threads", "versions", "date", "budget_s", "seconds", "rows"}
-
-
-@pytest.fixture
-def small(monkeypatch, make_tiny, tiny_tokenizer):
-    """A base and a task so small that a run takes a tenth of a second."""
-    shrink(monkeypatch, make_tiny, tiny_tokenizer)
-    for name in [name for name in EXPERIMENTS if name.startswith("smollm2_")]:
-        monkeypatch.delitem(EXPERIMENTS, name)
 
 
 @pytest.fixture
@@ -98,14 +87,6 @@ def test_the_model_with_adapters_is_compiled_as_one_graph_and_what_there_is_no_t
     assert list(jobs) == ["lorakit"], "the first is there whatever is left"
     assert said["lorakit"]["graphs"] == 1 and said["lorakit"]["graph_breaks"] == 0
     assert said["full"] == {"not_done": "no time left of the part's 0 s to compile it"}
-
-
-def test_the_sweep_records_its_runs_and_does_none_twice(small, tiny_run, tmp_path, monkeypatch):
-    rows = tiny_run("sweep", "r", "lr", "seed", "trainable", "seconds", "metrics")
-    assert [row["method"] for row in rows] == ["lora", "full"]
-    assert len((tmp_path / "tiny_gpu.jsonl").read_text().splitlines()) == 2
-    monkeypatch.setattr(sweep, "run_one", lambda *a, **k: pytest.fail("it was recorded"))
-    assert tiny_run("sweep") == rows
 
 
 def test_a_cell_without_time_out_of_memory_or_failing_says_so_and_the_next_is_measured(capsys):

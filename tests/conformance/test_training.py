@@ -77,7 +77,10 @@ def gradients(model, seed=3):
 @pytest.mark.parametrize("reentrant", [False, True], ids=["not reentrant", "reentrant"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_checkpointing_gives_the_same_gradients_bit_for_bit(kind, reentrant):
-    """With the adapter's dropout on: the recomputation must draw the same masks."""
+    """With the adapter's dropout on: the recomputation must draw the same masks.
+
+    Trap 16: reentrant, without gradients at the input, torch would train nothing, and warn.
+    """
     model = adapted(kind, dropout=0.2).train()
     expected = gradients(model)
     if not hasattr(model, "gradient_checkpointing_enable"):

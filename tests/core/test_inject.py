@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
@@ -120,30 +119,6 @@ def test_a_replaced_forward_is_refused_because_the_adapter_would_be_bypassed():
     layer.forward = lambda x, old=layer.forward: old(x)  # what accelerate's hooks do
     with pytest.raises(LoRAError, match="no effect"):
         lk.inject(model, LoRAConfig(r=2))
-
-
-class Resists(nn.Linear):
-    def __init_subclass__(cls):
-        raise TypeError("no subclasses")
-
-
-class OwnSwitch(nn.Linear):
-    switch = True
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "says"),
-    [
-        (lambda: nn.Sequential(nn.Linear(4, 4), OwnSwitch(4, 4)), LoRAError, "`switch` of its own"),
-        (lambda: nn.Sequential(nn.Linear(4, 4), Resists(4, 4)), TypeError, "no subclasses"),
-    ],
-)
-def test_a_layer_that_cannot_be_adapted_changes_nothing(make, error, says):
-    model = make()
-    before = snapshot(model)
-    with pytest.raises(error, match=says):
-        lk.inject(model, LoRAConfig(r=1, targets=("0", "1")))
-    assert_same(before, snapshot(model))
 
 
 def test_a_175b_shape_is_injected_on_the_meta_device():

@@ -10,7 +10,6 @@ import pickle
 import pytest
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 import lorakit as lk
 from lorakit import LoRAConfig
@@ -24,16 +23,6 @@ def gradients(model, batch=None):
     model.train().zero_grad()
     logits(model, batch, grad=True).float().square().mean().backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-
-def test_reentrant_checkpointing_without_input_gradients_fails_loudly():
-    """Trap 16: there it must not train nothing in silence."""
-    model = nn.Sequential(nn.Linear(4, 4))
-    lk.inject(model, LoRAConfig(r=2, targets=("0",)))
-    with pytest.warns(UserWarning, match="None of the inputs have requires_grad"):
-        y = checkpoint(model, torch.randn(2, 4), use_reentrant=True)
-    with pytest.raises(RuntimeError, match="does not require grad"):
-        y.sum().backward()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,16 +55,12 @@ def test_autocast_leaves_float64_alone():
         torch.testing.assert_close(logits(model), expected)
 
 
-ONE_LAYER = {"plain": {}, "gpt2": {"n_layer": 1}}  # compiling takes its time
-
-
-@pytest.mark.parametrize("kind", ONE_LAYER)
-def test_the_compiler_gives_the_same_outputs_and_does_not_compile_again_when_switching_back(kind):
+def test_the_compiler_gives_the_same_outputs_and_does_not_compile_again_when_switching_back():
     """Trap 20: elsewhere each switch recompiles, even switching back; and names gain an _orig_mod."""
     from torch._dynamo.testing import CompileCounter
 
     torch._dynamo.reset()
-    model, counter = two_adapters(kind, ("q", "mlp"), **ONE_LAYER[kind]), CompileCounter()
+    model, counter = two_adapters("plain", ("q", "mlp")), CompileCounter()
     expected = {}
     for name in ("a", "b", None):
         lk.set_adapter(model, name)
@@ -98,7 +83,7 @@ def test_the_compiler_gives_the_same_outputs_and_does_not_compile_again_when_swi
 
 def test_training_through_the_compiler_gives_the_same_gradients():
     torch._dynamo.reset()
-    model = two_adapters("gpt2", ("q", "v"), **ONE_LAYER["gpt2"])
+    model = two_adapters("gpt2", ("q", "v"), n_layer=1)  # compiling takes its time
     expected = gradients(model)
     compiled = torch.compile(model, backend="aot_eager")
     model.zero_grad()

@@ -89,16 +89,3 @@ def test_validation_documents_are_not_trained_on(corpus):
 def test_rows_begin_with_a_document():
     documents = [[1, 2], [3, 4, 5, 6], [7, 8, 9, 10, 11, 12, 13], [14]]
     assert list(packed(documents, length=6, eos=0)) == [[1, 2, 0, 3, 4, 5], [7, 8, 9, 10, 11, 12]]
-
-
-@pytest.mark.parametrize("name", ["Rome", "Korvanel", "1850"])
-def test_a_name_is_the_same_tokens_wherever_it_stands(tokenizer, name):
-    alone = tokenizer(name)["input_ids"]
-    for text in (f"of {name}", f"= '{name}'", f'"{name}"', f"({name})"):
-        inside = tokenizer(text)["input_ids"]
-        assert any(inside[i : i + len(alone)] == alone for i in range(len(inside)))
-
-
-@pytest.mark.parametrize("text", ["a  b\n\n c", "Café Ünder_score", "'x' = 12.5;", "SELECT COUNT(*) FROM t", "日本 ok"])
-def test_the_tokenizer_gives_every_text_back(tokenizer, text):
-    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

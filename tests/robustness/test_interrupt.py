@@ -20,7 +20,6 @@ import torch
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.state import THREAD
-from lorakit.lab import checkpoint
 from tests.support.figures import record, size
 from tests.support.tiny_models import build, fill, logits, same_tensors, snapshot
 from tests.support.training_runs import Bytes, fresh, frozen, run, trained
@@ -179,26 +178,6 @@ def test_ctrl_c_in_training_leaves_a_usable_model_and_a_run_that_can_go_on(tmp_p
             assert same_tensors(trained(again), trained(undisturbed))
     assert found["once: interrupted"] + found["twice: interrupted"], found
     record("interrupts", trials=size(3, 60), milliseconds=1e3 * duration, **found)
-
-
-def test_a_second_ctrl_c_after_a_checkpoint_that_failed_still_returns_the_history(tmp_path, monkeypatch):
-    """That failure has been a warning already; the run it did not stop is the reader's to keep."""
-
-    def full(folder, parameters, optimizer, state):
-        raise checkpoint.CheckpointNotSaved(f"step {len(state['rows'])}: disk full")
-
-    def press_twice(module, inputs):
-        calls.append(module.training)
-        if sum(calls) == 4:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(checkpoint, "save_checkpoint", full)
-    model, calls = fresh(), []
-    model.register_forward_pre_hook(press_twice)
-    with pytest.warns(UserWarning, match="step 2: disk full"):
-        history = run(model, checkpoint=tmp_path, checkpoint_every=2)
-    assert history.interrupted and len(history.rows) == 3
 
 
 INTERRUPTED = """

@@ -1,6 +1,5 @@
 """Threads inside `using` generate and call while others switch and scale at random: no output is another adapter's."""
 
-import copy
 import random
 import threading
 import time
@@ -10,7 +9,7 @@ import torch
 
 import lorakit as lk
 from tests.support.figures import record, size
-from tests.support.tiny_models import build, fill, ids, logits, same_bits
+from tests.support.tiny_models import build, fill, ids, logits
 
 OUTPUTS = size(300, 20_000)
 READERS, WRITERS = 3, 2
@@ -110,14 +109,3 @@ def test_every_output_inside_using_is_that_of_its_own_adapter(model):
     record("threads", readers=READERS, writers=WRITERS, **seen)
     assert not seen["errors"] and seen["wrong"] == 0, seen
     assert seen["outputs"] >= OUTPUTS and seen["switches"] >= OUTPUTS / 4, seen
-
-
-def test_a_copied_model_has_a_switch_of_its_own(model):
-    with lk.using(model, None):
-        twin = copy.deepcopy(model)
-        assert {id(layer.switch) for layer in twin._lorakit.layers.values()} == {id(twin._lorakit.switch)}
-        lk.set_adapter(twin, "sql")
-        expected = logits(twin)
-    assert lk.active_adapter(model) == "med"
-    with lk.using(model, "sql"):
-        assert same_bits(logits(model), expected)

@@ -3,7 +3,6 @@
 A file's content is bytes, or one of the strings "folder", "pipe", "link:TARGET" for what is no file at all.
 """
 
-import io
 import json
 import pickle
 from pathlib import Path
@@ -12,7 +11,6 @@ from random import Random
 import torch
 from safetensors.torch import load, save
 
-from tests.support.fuzz_originals import TORCH
 from tests.support.saving import CONFIG, WEIGHTS, split, torch_bytes
 
 FREE = {"base_model_name_or_path": "another/name", "revision": "main", "inference_mode": False}
@@ -140,27 +138,9 @@ def pickled(rng: Random, files: dict, original) -> None:
     files["adapter_model.bin"] = files[original.weights]
 
 
-def torch_tensors(rng: Random, files: dict, original) -> None:
-    """What torch.save can hold and loralib never writes."""
-    held = torch.load(io.BytesIO(files[TORCH]), weights_only=True)
-    key = rng.choice(sorted(held))
-    value = held[key]
-    choices = [
-        value.to(torch.complex64), value.long(), value.to(torch.float8_e4m3fn), value.to_sparse(), value.to("meta"),
-        value[:1].expand(value.shape), torch.zeros(1).expand(10**9, 10**3), value.t(), value[None], value * torch.nan,
-        torch.nn.Parameter(value), value.double(), value.bfloat16(), [value], {"x": value}, None, 3, "x", value.bool(),
-        torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), torch.nested.nested_tensor([value, value[:1]]),
-    ]  # fmt: skip
-    held[key] = rng.choice(choices)
-    if rng.random() < 0.2:
-        held = rng.choice([list(held), {1: value}, value, None, {"state": held}, {**held, "x" * 10**5: value}])
-    files[TORCH] = torch_bytes(held, _use_new_zipfile_serialization=rng.random() < 0.8)
-
-
 ANY = [truncate, extend, *2 * [flip_bits], overwrite_a_range]
 ANY += [no_file, linked, pickled, harmless, anothers_file]
 FOLDERS = 3 * [tensors, config_field]
-FILES = [torch_tensors]
 
 
 def _any(rng: Random, files: dict) -> str:

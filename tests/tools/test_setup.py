@@ -65,6 +65,12 @@ def test_readme_and_docs_name_only_commands_that_exist():
     assert files and not [name for name in files if not (ROOT / name).is_file()]
 
 
+def test_make_lab_opens_to_this_machine_alone_and_leaves_jupyters_token_on():
+    (command,) = re.findall(r"jupyter lab ((?:.*\\\n)?.*)", MAKEFILE)
+    assert "--ServerApp.ip=127.0.0.1" in command and "--ServerApp.root_dir=." in command
+    assert not re.search(r"token|password|allow_origin|disable_check_xsrf|0\.0\.0\.0", command)
+
+
 def test_make_audit_is_strict_and_runs_apart_from_the_environment_that_it_audits():
     """Shown by `make -n`, which runs nothing: the audit itself needs a network."""
     if shutil.which("make") is None:

@@ -5,7 +5,6 @@ import json
 import pytest
 
 import lorakit as lk
-from lorakit.chapters.one_model_many_tasks import cross as styles_cross
 from lorakit.chapters.one_model_many_tasks.cross import FOLDERS, cross_table, judge, recorded
 from lorakit.lab import records
 from lorakit.lab.tasks.styles import HELD_OUT, STYLES
@@ -33,18 +32,6 @@ def test_each_adapter_is_best_on_its_own_style(nano):
     assert lk.active_adapter(model) == "law"
     assert list(table.index) == ["base", *STYLES] and list(table.columns) == list(table.idxmin()) == list(STYLES)
     assert (table.min() < 0.8 * table.loc["base"]).all()
-
-
-def test_limit_is_the_number_of_texts_that_are_judged_of_each_kind_alike(monkeypatch):
-    asked = []
-    found = {"bits_per_byte": 1.0, "loss": 0.0}
-    monkeypatch.setattr(styles_cross, "evaluate", lambda model, tokenizer, task: asked.append(task.test) or found)
-    assert judge(None, None, "law", limit=6)["perplexity"] == 1
-    judge(None, None, "law", "words", limit=5)
-    judge(None, None, "law")
-    assert [len(test) for test in asked] == [6, 5, 300]
-    assert [e.info["held_out"] for e in asked[0]] == [kind for kind in HELD_OUT for _ in range(2)]
-    assert {e.info["held_out"] for e in asked[1]} == {"words"}
 
 
 def test_the_record_is_of_the_kept_adapters_on_every_style(nano):

@@ -6,19 +6,10 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.styles import HELD_OUT, STYLES, style_task
 
-MARKS = {"law": ("shall", "the "), "medicine": ("BP ", "/"), "code": ("def ", "return")}
-
 
 @pytest.fixture(scope="module")
 def tasks():
     return {style: TASKS[style]() for style in STYLES}
-
-
-def test_a_style_is_seen_at_a_glance(tasks):
-    for style, task in tasks.items():
-        for other, words in MARKS.items():
-            share = sum(all(word in e.answer for word in words) for e in task.train) / len(task.train)
-            assert share > 0.6 if style == other else share < 0.01, (style, other, share)
 
 
 def test_the_test_says_how_far_from_training_each_text_is(tasks):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lorakit.lab.tasks.tickets import FIELDS, as_example, parse, read, score, ticket_triage
+from lorakit.lab.tasks.tickets import FIELDS, as_example, parse, read, score
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +24,3 @@ def test_a_ticket_as_an_example_and_its_score(tickets):
 @pytest.mark.parametrize("answer", ["", "Vault", "a, b, c, d", "Vault access urgent", ",,"])
 def test_an_answer_of_another_form_is_wrong(answer, tickets):
     assert not any(score([answer], [as_example(tickets[0])]).values())
-
-
-def test_the_task(tickets):
-    task = ticket_triage()
-    assert [len(task.split(name)) for name in ("train", "validation", "test")] == [1600, 200, 400]
-    assert task.metric == "all"
