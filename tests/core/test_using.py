@@ -4,7 +4,6 @@ That each row equals that row alone, on every architecture: tests/conformance/te
 """
 
 import threading
-from contextlib import ExitStack
 
 import pytest
 import torch
@@ -212,19 +211,3 @@ def test_meaningless_beams_are_refused():
     for names, beams in ((["law"], 0), ("law", 2), (None, 2), (["law"], 1.5), (["law"], "2")):
         with pytest.raises(LoRAError, match="beams"), lk.using(model, names, beams=beams):
             pass
-
-
-def test_many_blocks_and_those_of_generators_end_as_they_began():
-    model = three_adapters()
-
-    def answers(name):
-        with lk.using(model, name):
-            yield logits(model)
-
-    first, second = answers("law"), answers("tiny")
-    next(first), next(second)
-    first.close(), second.close()  # not the last one first
-    with ExitStack() as blocks:
-        for name in ("law", "tiny", None) * 20:
-            blocks.enter_context(lk.using(model, name))
-    assert THREAD.chosen == ()

@@ -16,14 +16,6 @@ from lorakit.lab.places import DATA, RESULTS
 BASES = ["nano", "nano-early"]
 
 
-def test_the_rate_warms_up_stays_and_falls():
-    plan = Plan(early_shards=1, shards=4, decay_shards=1, warmup=10, peak=1.0)
-    rates = [plan.rate(step) for step in range(plan.steps)]
-    assert rates[0] == pytest.approx(0.1) and rates[10:768] == [1.0] * 758
-    assert all(a >= b for a, b in zip(rates[768:], rates[769:], strict=False)) and rates[-1] == pytest.approx(0.01)
-    assert [plan.stage(shard) for shard in range(3)] == ["early", "paired", "paired"]
-
-
 class TinyCorpus:
     """Rows that count upwards from a random start: another set for every shard; none from shard `end` on."""
 

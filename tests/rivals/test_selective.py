@@ -36,15 +36,6 @@ def test_llama_has_no_biases_so_bitfit_is_refused_and_the_rest_works(make_llama)
     assert set(train_all(model)) == set(before)
 
 
-def test_what_cannot_be_done_is_refused_and_changes_nothing(gpt2):
+def test_a_model_without_blocks_is_refused():
     with pytest.raises(LoRAError, match="Linear has no list of blocks"):
         train_last_block(torch.nn.Linear(2, 2))
-    whole = torch.ones(3, dtype=torch.int8)
-    gpt2.transformer.h[1].mlp.c_fc.weight = torch.nn.Parameter(whole, requires_grad=False)
-    gpt2.transformer.wte.requires_grad_(False)
-    before = flags(gpt2)
-    for choose in (train_all, train_last_block):
-        with pytest.raises(LoRAError, match=r"h\.1\.mlp\.c_fc\.weight is torch.int8, which cannot have gradients"):
-            choose(gpt2)
-        assert flags(gpt2) == before
-    assert len(train_biases(gpt2)) == 2 * 6 + 1  # BitFit on a quantized base is possible

@@ -23,7 +23,7 @@ import cell_order  # noqa: E402
 from notebooks import chosen, write  # noqa: E402
 
 # Trains a model so tiny that a step takes some milliseconds.
-SETUP = """
+PAGE = """
 # %%
 import random
 
@@ -33,8 +33,6 @@ from tests.support.training_runs import fresh, run as fit
 
 random.seed(0)
 model = fresh()
-"""
-BAD = """
 # %%
 print(random.random())
 # %% tags=["nbval-ignore-output"]
@@ -49,20 +47,13 @@ print(lk.adapter_names(model))
 """
 
 
-def page(folder: Path, text: str, *printed: str) -> Path:
-    """A notebook whose compared cells print what is said here."""
-    notebook = from_percent(text)
-    compared = [cell for cell in notebook.cells[1:] if not cell.metadata.get("tags")]
-    for cell, words in zip(compared, printed, strict=True):
-        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=words + "\n")]
-    path = folder / "page.ipynb"
-    write(notebook, path)
-    return path
-
-
 def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_found(tmp_path):
     """Found: a draw that goes on, training that goes on from its own result, and the same adapter put in twice."""
-    path = page(tmp_path, SETUP + BAD, "0.8444218515250481", "put in", "[]")
+    notebook, path = from_percent(PAGE), tmp_path / "page.ipynb"
+    compared = [cell for cell in notebook.cells[1:] if not cell.metadata.get("tags")]
+    for cell, words in zip(compared, ("0.8444218515250481", "put in", "[]"), strict=True):  # as it printed them
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=words + "\n")]
+    write(notebook, path)
     report = asyncio.run(cell_order.run(path, ("twice", "back")))
     draw, training, injecting = 1, 2, 3
     assert {finding.cell for finding in report.findings} == {draw, training, injecting}, report.findings

@@ -66,13 +66,6 @@ def test_the_table_has_the_means_and_ranges_in_percent(rivals):
     )
 
 
-def test_what_lacks_runs_or_costs_is_left_out():
-    some = [key for key in KINDS if key not in ("prefix", "distill")]
-    every = table.of_kinds(rivals_rows.runs())
-    assert "prefix" not in table.rivals_table(table.of_kinds(rivals_rows.runs(some)), rivals_rows.costs()).index
-    assert "distill" not in table.rivals_table(every, rivals_rows.costs(some)).index
-
-
 def test_the_page_has_every_row_rounded_by_name(rivals):
     page = table.page(rivals)
     assert page.index.tolist() == [kind.name for kind in KINDS.values()]

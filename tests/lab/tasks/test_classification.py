@@ -12,7 +12,6 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab import sweep
 from lorakit.lab.sweep import Run, run_one
 from lorakit.lab.tasks.classification import class_loss
-from lorakit.rivals.selective import train_head
 from lorakit.study.head import head_modules, head_parameters
 from tests.support import encoders
 
@@ -110,13 +109,6 @@ def test_a_head_with_too_few_classes_is_refused(base):
     model, tokenizer = base(labels=2)
     with pytest.raises(LoRAError, match="classes 0 to 2 or more"):
         fit(adapted(model), tokenizer, three, steps=1)
-
-
-def test_a_language_model_has_no_head_to_train(tiny_model):
-    before = [p.requires_grad for p in tiny_model.parameters()]
-    with pytest.raises(LoRAError, match="GPT2LMHeadModel has no classification head"):
-        train_head(tiny_model)
-    assert [p.requires_grad for p in tiny_model.parameters()] == before
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "bitfit", "head", "last_block"])
