@@ -1,7 +1,7 @@
 """Files that cannot be meant, made on purpose: refused for what they are, in bounded time, with the model unchanged.
 
 The fuzzer meets at random what is made here, and the rest: pipes, devices, folders and links in the place of files,
-pickles, odd tensors, entries and configs without end.
+pickles, odd tensors and settings.
 """
 
 import pytest

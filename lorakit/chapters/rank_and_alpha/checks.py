@@ -4,14 +4,14 @@ import math
 from functools import cache
 
 from lorakit.chapters.experiment import ALPHA
-from lorakit.core.config import LoRAConfig
 from lorakit.core.errors import LoRAError
-from lorakit.core.model import inject
 from lorakit.lab.bases.load import load_base
 from lorakit.lab.budget import by_budget
+from lorakit.lab.methods import prepare
 from lorakit.lab.sweep import Run, run_one
 from lorakit.show.exercises import check, check_examples, expect
 from lorakit.show.quiz import read_quiz
+from lorakit.study.parameter_table import parameter_table
 
 # 06.1 -- the learning rate, chosen where it may be
 
@@ -87,13 +87,6 @@ rank = check_examples(
 BUDGET = 40_960
 
 
-def trained_numbers(targets, r) -> int:
-    """How many numbers LoRA trains on nano with these settings; a LoRAError says which of them do not fit."""
-    model, _ = load_base("nano")
-    inject(model, LoRAConfig(r=r, alpha=ALPHA, targets=Run(targets=targets).targets))
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
 @cache
 def row_of(run: Run) -> dict:
     """Its record; a run that was done in this process (q and v's) is not done again."""
@@ -101,10 +94,16 @@ def row_of(run: Run) -> dict:
 
 
 def bits(targets, r, lr) -> dict:
-    """A short run on Python source: bits per byte on the first functions of validation and test."""
+    """A short run on Python source: bits per byte on the first functions of validation and test.
+
+    What it trains is counted before. Raises LoRAError for settings that do not fit.
+    """
     steps, scored = by_budget((8, 20), (60, 150), (100, 300))
-    row = row_of(Run(task="python", method="lora", r=r, alpha=ALPHA, targets=targets, lr=lr, steps=steps, batch_size=16,
-                     scored=scored))  # fmt: skip
+    run = Run(task="python", method="lora", r=r, alpha=ALPHA, targets=targets, lr=lr, steps=steps, batch_size=16,
+              scored=scored)  # fmt: skip
+    trained = parameter_table(prepare(load_base("nano")[0], run).model).trainable
+    expect(trained <= BUDGET, f"it trains {trained:,} numbers, more than {BUDGET:,}")
+    row = row_of(run)
     expect("metrics" in row, f"training diverged: {row.get('diverged')}. Lower the rate")
     return {split: row["metrics"][split]["bits_per_byte"] for split in ("validation", "test")}
 
@@ -124,8 +123,6 @@ def lab(answer):
     answer = answer()
     expect(isinstance(answer, dict) and {"targets", "r", "lr"} == set(answer), "your setting needs targets, r and lr")
     try:
-        trained = trained_numbers(answer["targets"], answer["r"])
-        expect(trained <= BUDGET, f"it trains {trained:,} numbers, more than {BUDGET:,}")
         mine = bits(**answer)
     except LoRAError as error:
         expect(False, f"a target that does not exist, or settings that do not fit: {error}")
