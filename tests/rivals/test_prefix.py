@@ -90,9 +90,8 @@ def test_a_prefix_takes_its_length_from_the_context(gpt2, tiny_tokenizer):
 
 def test_what_makes_no_sense_is_refused_and_nothing_changes(model):
     before = logits(model)
-    for wrong, words in ((dict(length=10_000), "length must be"), (dict(length=3, start=START), "must be 3 token ids")):
-        with pytest.raises(LoRAError, match=words):
-            prefix.attach(model, **wrong)
+    with pytest.raises(LoRAError, match="length must be"):
+        prefix.attach(model, 10_000)
     assert torch.equal(logits(model), before) and not model._forward_pre_hooks
     foreign = model(input_ids=IDS, use_cache=True).past_key_values
     prefix.attach(model, P)
