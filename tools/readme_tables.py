@@ -2,9 +2,10 @@
 
 <!-- ranks --> rank and placement on two tasks; <!-- rivals --> LoRA beside other ways to adapt the base;
 <!-- surprises --> in the README, what of these surprised.
-<!-- variants --> LoRA beside its variants.
+<!-- variants --> LoRA beside its variants; <!-- layers --> one projection beside other libraries'.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lorakit.chapters.reward import record as reward
 from lorakit.chapters.reward.plots import best
 from lorakit.chapters.variants.table import LORA, fair_table
 from lorakit.lab import records
+from lorakit.lab.places import RESULTS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from markdown_table import markdown_table  # noqa: E402
@@ -94,9 +96,25 @@ def variants() -> str:
     return markdown_table(head, rows, numbers=True)
 
 
+def layers() -> str:
+    """A row for each shape, job and number of tokens of one projection: what each library adds, in µs."""
+    found = json.loads((RESULTS / "bench_layer_cpu.json").read_text(encoding="utf-8"))
+    names = list(found["rows"][0]["added"])
+    rows = []
+    for row in found["rows"]:
+        added = [f"{row['added'][name]:,.0f}" if name in row["added"] else "" for name in names]
+        shape = " → ".join(map(str, row["shape"]))
+        rows.append([f"{shape}, {row['what']}", f"{row['frozen']:,.0f}", f"{row['limit']:,.0f}", *added])
+    if counted := found["instructions"]:
+        more = [f"{(counted[name] - counted['frozen']) / 1000:,.0f}" for name in names]
+        rows.append(["a tiny layer's call, thousand instructions", f"{counted['frozen'] / 1000:,.0f}", "", *more])
+    return markdown_table(["", "frozen layer, µs", "limit", *(f"{name} adds" for name in names)], rows, numbers=True)
+
+
 def filled(text: str) -> str:
     """A page with everything between marks as the records have it."""
-    for mark, made in (("surprises", surprises), ("ranks", ranks), ("rivals", against), ("variants", variants)):
+    made_of = {"surprises": surprises, "ranks": ranks, "rivals": against, "variants": variants, "layers": layers}
+    for mark, made in made_of.items():
         begin, end = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
         if begin in text:
             text = text.partition(begin)[0] + begin + made() + end + text.partition(end.strip())[2]

@@ -45,8 +45,10 @@ KINDS = {
                     "half of the blocks learn to answer as the adapted base does", "—", "no"),
     "distill_long": Kind(Run(method="distill", size=2, steps=1000), "student, 1,000 steps",
                          "the same with ten times the steps", "—", "no"),
-    "lora": Kind(Run(method="lora", r=8, alpha=16, targets=("q", "v")), "LoRA, r = 8",
+    "lora": Kind(Run(method="lora", r=8, alpha=16, targets=("q", "v")), "LoRA on q, v",
                  "an update of rank 8 beside q and v in every block", "yes", "yes"),
+    "lora_mlp": Kind(Run(method="lora", r=4, alpha=16, targets=("mlp",)), "LoRA on the MLP",
+                     "an update of rank 4 beside the MLP's two matrices in every block", "yes", "yes"),
 }  # fmt: skip
 
 

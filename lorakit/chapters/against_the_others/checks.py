@@ -3,43 +3,91 @@
 import statistics
 
 import torch
+from torch import nn
 from torch.nn.functional import gelu, log_softmax, softmax
 
+from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import check_examples
 from lorakit.show.quiz import read_quiz
+from lorakit.study.parameters import Decoder
 
 
 def _draw(*shape, seed):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-# 07.1 -- a bottleneck adapter
+# 07.1 -- bottleneck adapters in a model
 
 
-def _bottleneck(h, down, up):
-    return h + gelu(h @ down.T) @ up.T
+def _attach(model, m):
+    class Bottleneck(nn.Module):
+        def __init__(self, sublayer, d):
+            super().__init__()
+            self.sublayer, self.down, self.up = sublayer, nn.Linear(d, m), nn.Linear(m, d)
+            nn.init.zeros_(self.up.weight)
+            nn.init.zeros_(self.up.bias)
+
+        def forward(self, h):
+            h = self.sublayer(h)
+            return h + self.up(gelu(self.down(h)))
+
+    model.requires_grad_(False)
+    for block in model.transformer.h:
+        block.mlp = Bottleneck(block.mlp, model.config.hidden_size)
+    return model
 
 
-_H, _DOWN, _UP = _draw(3, 4, seed=0), _draw(2, 4, seed=1), _draw(4, 2, seed=2)
+def _seen_in_a_model(attach):
+    """What trains (sizes, is it zero?), whether the logits are the base's, and the logits once it has moved."""
+
+    def seen(m):
+        torch.manual_seed(0)
+        model = random_gpt2(Decoder(layers=2, width=8, heads=2, vocabulary=16, context=8, inner=32), dropout=0.0)
+        before = model(torch.arange(6)[None]).logits
+        model = attach(model, m)
+        if model is None:
+            return None
+        trained = [p for p in model.parameters() if p.requires_grad]
+        facts = sorted([len(p), p.numel(), bool(p.any())] for p in trained)
+        facts.append([0, 0, torch.equal(model(torch.arange(6)[None]).logits, before)])
+        for p in trained:
+            p.data = _draw(*p.shape, seed=p.numel())
+        return torch.cat([torch.tensor(facts).flatten(), model(torch.arange(6)[None]).logits.flatten()])
+
+    return seen
+
+
 bottleneck = check_examples(
     "07.1",
-    "a bottleneck adapter",
-    right=_bottleneck,
-    inputs=[(_H, _DOWN, _UP), (_H, _DOWN, torch.zeros(4, 2)), (_H[0], _DOWN, _UP)],
+    "bottleneck adapters in a model",
+    right=_attach,
+    inputs=[(3,), (2,)],
+    seen=_seen_in_a_model,
     wrong={
-        "the residual is missing: with `up` at zero the adapter must give h back": "h + → ",
-        "there is no nonlinearity between the two: then they are one matrix of low rank, which could be merged": (
-            "gelu(h @ down.T) → h @ down.T"
+        "your function returns None: is the `return model` missing?": "return model → return None",
+        "nothing trains: freeze the base first, then put the adapters in": (
+            "return model → return model.requires_grad_(False)"
         ),
-        "the nonlinearity stands behind `up`: it belongs inside the bottleneck": "down.T) @ up.T → down.T @ up.T)",
-        "the residual stands inside a nonlinearity: h itself must pass untouched": (
-            "h + gelu(h @ down.T) @ up.T → gelu(h + h @ down.T @ up.T)"
+        "the base trains as well: `model.requires_grad_(False)`": "model.requires_grad_(False) → pass",
+        "only one block has an adapter": "in model.transformer.h → in model.transformer.h[:1]",
+        "the logits changed at step 0: W_up begins at zero": "nn.init.zeros_(self.up.weight) → pass",
+        "the logits changed at step 0: the bias behind W_up begins at zero too": "nn.init.zeros_(self.up.bias) → pass",
+        "both matrices have a bias": ("Linear(d, m) → Linear(d, m, bias=False)", "(m, d) → (m, d, bias=False)",
+                                      "nn.init.zeros_(self.up.bias) → pass"),
+        "the residual is missing: with W_up at zero the adapter must give h back": "return h + → return",
+        "there is no gelu between the two: then they are one matrix, which could be merged": (
+            "gelu(self.down(h)) → self.down(h)"
         ),
-        "the nonlinearity is at the door: first down, then bend": "gelu(h @ down.T) → gelu(h) @ down.T",
-        "that is subtracted: the adapter adds to h": "h + → h -",
+        "the gelu stands behind W_up: it belongs inside the bottleneck": (
+            "self.up(gelu(self.down(h))) → gelu(self.up(self.down(h)))"
+        ),
+        "h is what comes out of the MLP: the adapter stands behind it": (
+            "h = self.sublayer(h) → pass", "return h + → return self.sublayer(h) +"
+        ),
+        "that is behind attention: Pfeiffer's stand behind the MLP": "block.mlp → block.attn.c_proj",
     },
-    done="right: with `up` at zero it is the identity, and no matrix could do what it does",
-)
+    done="right: Pfeiffer's adapters. Whatever has `requires_grad` can go through your loop of chapter 05",
+)  # fmt: skip
 
 # 07.2 -- what a prefix costs
 

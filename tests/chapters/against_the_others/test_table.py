@@ -56,7 +56,7 @@ def test_the_table_has_the_means_and_ranges_in_percent(rivals):
     assert lora["share"] == pytest.approx(100 * 32_768 / 4_200_000) and lora["lr"] == 0.01
     assert rivals["memory"]["full"] == 200 and rivals["decode_low"]["bitfit"] == pytest.approx(1.03)
     assert list(rivals.index) == list(KINDS)
-    assert rivals["base"].value_counts().to_dict() == {"frozen": 5, "changed": 3, "replaced": 2}
+    assert rivals["base"].value_counts().to_dict() == {"frozen": 6, "changed": 3, "replaced": 2}
     beside = rivals["beside"]
     assert (beside["houlsby"], beside["bitfit"], beside["lora"], beside["prefix"]) == (
         "above",
@@ -69,7 +69,7 @@ def test_the_table_has_the_means_and_ranges_in_percent(rivals):
 def test_the_page_has_every_row_rounded_by_name(rivals):
     page = table.page(rivals)
     assert page.index.tolist() == [kind.name for kind in KINDS.values()]
-    assert page.loc["LoRA, r = 8", ["trained", "valid. %", "test % (seeds)", "step, MB"]].tolist() == [
+    assert page.loc["LoRA on q, v", ["trained", "valid. %", "test % (seeds)", "step, MB"]].tolist() == [
         "32,768 (0.78 %)", 90.0, "78.2 (77.2–79.2)", 139,
     ]  # fmt: skip
     assert table.percent(pd.Series({"test": 50.0, "test_low": 50.0, "test_high": 50.0, "seeds": 1}), "test") == (
