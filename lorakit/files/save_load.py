@@ -84,7 +84,10 @@ def load_adapter(
     path, inner = Path(folder), unwrap(model)
     if path.name in (CONFIG, WEIGHTS, PICKLE):  # a file of PEFT's folder was named
         path = path.parent
-    is_file = os.path.isfile(path)
+    try:
+        is_file, in_subfolder = path.is_file(), (path / name / WEIGHTS).is_file()
+    except (OSError, ValueError) as error:
+        raise LoRAError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
     if is_file and config is None:
         raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
     if config is not None and not is_file:
@@ -94,8 +97,7 @@ def load_adapter(
         adapters, copies = build(inner, config, name, targets)
         _fill(loralib_tensors(adapters, copies), tensors)
     else:
-        folder = path / name if os.path.isfile(path / name / WEIGHTS) else path
-        config, adapters, copies = _from_folder(inner, folder, name)
+        config, adapters, copies = _from_folder(inner, path / name if in_subfolder else path, name)
     attach(inner, config, name, adapters, copies, trainable)
     return model
 
@@ -121,9 +123,10 @@ def _from_folder(model: nn.Module, folder: Path, name: str) -> tuple[LoRAConfig,
     for path, adapter in adapters.items():
         if adapter.slices:
             B = plain[f"{path}.lora_B.weight"]  # block-diagonal
-            adapter.lora_B.data.copy_(torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces]))
-            if not torch.equal(adapter.full_B(), B.to(adapter.lora_B)):
+            blocks = torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces])
+            if torch.count_nonzero(B) != torch.count_nonzero(blocks):
                 raise LoRAError(f"{path}.lora_B is marked as an adapter of slices, but is not block-diagonal")
+            adapter.lora_B.data.copy_(blocks)
     return config, adapters, copies
 
 
@@ -184,10 +187,10 @@ def _few(names: list[str]) -> str:
 def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a folder's safetensors file; those of PEFT's older pickle, read as data only."""
     path = folder / WEIGHTS
-    if not os.path.isfile(path):
-        if os.path.isfile(folder / PICKLE):
+    if not path.is_file():
+        if (folder / PICKLE).is_file():
             return read_tensors(folder / PICKLE), {}
-        if not os.path.isdir(folder):
+        if not folder.is_dir():
             raise LoRAError(
                 f"no adapter in {folder}: no such folder. From the Hub: hf download NAME --local-dir FOLDER"
             )
@@ -203,6 +206,6 @@ def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_config(path: Path) -> bytes | None:
     """All of adapter_config.json, or None where there is none."""
     try:
-        return path.read_bytes() if os.path.isfile(path) else None
+        return path.read_bytes() if path.is_file() else None
     except OSError as error:
         raise LoRAError(f"{path} cannot be read: {error.strerror}") from error

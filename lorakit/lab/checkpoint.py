@@ -88,15 +88,7 @@ class Checkpoints:
     def save_the_last(self, first: int) -> None:
         """At the end, unless nothing was learnt since step `first`. Raises CheckpointNotSaved."""
         if len(self.history.rows) > first:
-            try:
-                self._save()
-            except CheckpointNotSaved as error:
-                error.args = (
-                    f"{error}. The model keeps what it learnt in {len(self.history.rows)} steps: save it elsewhere "
-                    "(lk.save_adapter); the error's .history is the run",
-                )
-                error.history = self.history
-                raise
+            self._save()
 
     def _save(self) -> None:
         if self.folder is None or not this_process().is_main_process:
@@ -142,8 +134,8 @@ def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer
         replace_files(folder, {FILE: save(tensors, metadata)})
     except OSError as error:
         raise CheckpointNotSaved(
-            f"the checkpoint of step {len(state['rows'])} cannot be written to {folder}: {error}. What lay there "
-            "before is untouched"
+            f"the checkpoint of step {len(state['rows'])} cannot be written to {folder}: {error}. What lay there is "
+            "untouched, and the model keeps what it learnt (lk.save_adapter saves it elsewhere)"
         ) from error
 
 

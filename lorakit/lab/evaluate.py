@@ -39,19 +39,17 @@ def evaluate(
             f"task {task.name!r} has nothing to evaluate: its {split} split has {len(task.split(split))} examples, "
             f"limit is {limit}"
         )
-    if isinstance(task, Classification):
-        answers, nats = classify(model, tokenizer, task, examples, batch_size)
-        return {**task.score(answers, examples), **({"loss": nats} if loss else {}), "answers": answers}
     if task.scorer is None:
         nats, tokens = total_loss(model, tokenizer, examples, batch_size)
         size = sum(len(example.answer.encode()) for example in examples)  # compares across tokenizers, as tokens do not
         return {"bits_per_byte": nats / math.log(2) / size, "loss": nats / tokens}
-    prompts = [example.prompt for example in examples]
-    answers = generate_answers(model, tokenizer, prompts, task.max_new_tokens, batch_size, progress)
-    result = dict(task.score(answers, examples))
-    if loss:
-        result["loss"] = mean_loss(model, tokenizer, examples, batch_size)
-    return {**result, "answers": answers}
+    if isinstance(task, Classification):
+        answers, nats = classify(model, tokenizer, task, examples, batch_size)
+    else:
+        prompts = [example.prompt for example in examples]
+        answers = generate_answers(model, tokenizer, prompts, task.max_new_tokens, batch_size, progress)
+        nats = mean_loss(model, tokenizer, examples, batch_size) if loss else None
+    return task.score(answers, examples) | ({"loss": nats} if loss else {}) | {"answers": answers}
 
 
 @torch.no_grad()
@@ -129,8 +127,6 @@ def mean_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_si
 @torch.no_grad()
 def total_loss(model: nn.Module, tokenizer, examples: Sequence[Example], batch_size: int = 64) -> tuple[float, int]:
     """Summed cross-entropy of the true answers' tokens (their end-of-text included), in nats, and how many they are."""
-    if not examples:
-        raise LoRAError("no examples to take the loss of")
     rows = encode_all(examples, tokenizer, context_length(model))
     total, count = 0.0, 0
     with evaluating(model):

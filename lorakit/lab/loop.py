@@ -14,7 +14,7 @@ from torch import nn
 
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import is_merged
-from lorakit.lab.checkpoint import Checkpoints
+from lorakit.lab.checkpoint import CheckpointNotSaved, Checkpoints
 from lorakit.lab.evaluate import context_length, evaluate, loss_of
 from lorakit.lab.history import History
 from lorakit.lab.interrupt import PatientInterrupt, left_as_found
@@ -22,7 +22,7 @@ from lorakit.lab.many.processes import this_process
 from lorakit.lab.many.shard import is_sharded, same_everywhere
 from lorakit.lab.record import versions
 from lorakit.lab.settings import Settings
-from lorakit.lab.step import NonFiniteLoss, Objective, Step, autocast, quick_precision
+from lorakit.lab.step import NonFiniteLoss, Objective, Step, autocast
 from lorakit.lab.tasks.task import Task, batch_indices
 
 
@@ -56,10 +56,9 @@ def fit(
     settings = replace(settings or Settings(), **changes)
     parameters = what_to_train(model, task, settings)
     same_everywhere(model, parameters, settings)
-    if settings.precision == "auto":
-        settings = replace(settings, precision=quick_precision(next(iter(parameters.values())).device))
     examples = task.encode(task.train, tokenizer, context_length(model))
     step = Step(model, parameters, settings, objective or loss_of(task), groups)
+    settings = step.settings  # with the precision that "auto" means here
     history = _new_history(task, settings, step.device)
     saved = Checkpoints(checkpoint, checkpoint_every, model, step, history)
     with PatientInterrupt() as ctrl_c, left_as_found(model, parameters), saved.place(resume) as first:
@@ -81,13 +80,18 @@ def fit(
                     break
                 saved.save_if_due(number)
             saved.save_the_last(first)
-        except NonFiniteLoss as error:
+        except (NonFiniteLoss, CheckpointNotSaved) as error:
             error.history = history
             raise
         except KeyboardInterrupt:  # a second Ctrl-C, in the midst of a step: no checkpoint is written
             history.interrupted = True
+    return _said(history)
+
+
+def _said(history: History) -> History:
+    """The history, after saying so where the run was stopped."""
     if history.interrupted and this_process().is_main_process:
-        print(f"stopped after {len(history.rows)} of {settings.steps} steps; the model keeps what it learnt")
+        print(f"stopped after {len(history.rows)} of {history.settings['steps']} steps; the model keeps what it learnt")
     return history
 
 

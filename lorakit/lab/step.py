@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -36,8 +37,10 @@ class Step:
         objective: Objective,
         groups: Callable[[dict[str, nn.Parameter]], list[dict]] | None = None,
     ) -> None:
-        self.model, self.parameters, self.settings, self.objective = model, parameters, settings, objective
+        self.model, self.parameters, self.objective = model, parameters, objective
         self.device = next(iter(parameters.values())).device
+        precision = quick_precision(self.device) if settings.precision == "auto" else settings.precision
+        self.settings = replace(settings, precision=precision)
         groups = groups(parameters) if groups else [{"params": list(parameters.values())}]
         groups = [group | {"times": group.get("lr", 1.0)} for group in groups]
         self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0)

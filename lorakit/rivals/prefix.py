@@ -108,7 +108,7 @@ def _in_front(model: nn.Module, args, kwargs):
     prefix, cache = getattr(model, NAME), kwargs.get("past_key_values")
     names = [name for name in inspect.signature(model.forward).parameters if name not in kwargs]
     kwargs = {**kwargs, **dict(zip(names, args, strict=False))}
-    ids = kwargs["input_ids"] if kwargs.get("input_ids") is not None else kwargs["inputs_embeds"]
+    ids = kwargs["input_ids"]  # (rows, tokens)
     if model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
         raise LoRAError("gradient checkpointing switches the cache off, and the prefix with it: train without")
     if cache is None or cache.get_seq_length() == 0:
@@ -118,9 +118,6 @@ def _in_front(model: nn.Module, args, kwargs):
             dtype = torch.get_autocast_dtype(ids.device.type)
         for layer, (key, value) in enumerate(prefix().to(dtype)):  # each (heads, length, head size)
             cache.update(key.expand(len(ids), -1, -1, -1), value.expand(len(ids), -1, -1, -1), layer)
-        cache.has_prefix = True
-    elif not getattr(cache, "has_prefix", False):
-        raise LoRAError("these past_key_values were made without the prefix: start from an empty cache")
     mask = kwargs.get("attention_mask")
     if mask is not None:  # (rows, tokens)
         kwargs["attention_mask"] = torch.cat([mask.new_ones(len(mask), prefix.length), mask], dim=1)

@@ -16,19 +16,17 @@ KNOWN = {
     "method": ("full", "lora"),
     "optimizer": ("adamw", "sgd", "momentum"),
     "dtype": tuple(BYTES),
-    "attention": ("sdpa", "eager"),
 }
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a step is done. Raises ValueError for what it does not know.
+    """How a step is done, with fused attention. Raises ValueError for what it does not know.
 
     batch, length  rows, and tokens in each, padding included
     method, r, targets   "full", or "lora" of rank r on targets among q, k, v, c_attn, o, mlp
     optimizer      "adamw", "sgd" or "momentum"; its states have the dtype of what they belong to
     dtype          of the base's weights and of the computation; adapters are float32 always
-    attention      "sdpa" (fused) or "eager" (written out: it keeps every attention weight)
     kept, answers  positions per row that get logits, and positions in all that count in the loss; None: all of them
     padded         whether rows have padding, so that attention needs a mask
     recompute      keep only each block's input, and do its forward pass again on the way back (gradient checkpointing)
@@ -42,7 +40,6 @@ class Training:
     targets: tuple[str, ...] = ("q", "v")
     optimizer: str = "adamw"
     dtype: str = "fp32"
-    attention: str = "sdpa"
     kept: int | None = None
     answers: int | None = None
     padded: bool = False
@@ -125,13 +122,10 @@ def kept_by_block(model: Decoder, step: Training, first: bool = False) -> dict[t
     in_slices = not step.full and "c_attn" not in step.targets
     keep("c_attn", "B, block-diagonal", 3 * d * slices * step.r, in_slices, max(4, item))
     keep("attention", "q, k and v", (d + 2 * (model.key_width or d)) * tokens, flows)
-    if step.attention == "eager":
-        keep("attention", "the weights", model.heads * tokens * step.length, flows)
-    else:
-        keep("attention", "its output", d * tokens, flows)
-        keep("attention", "log of the sums", model.heads * tokens, flows, 4)
-        keep("attention", "the mask as numbers", tokens * step.length, flows and step.padded)
-    product("attn.c_proj", d, "o", there=flows and step.attention == "sdpa")
+    keep("attention", "its output", d * tokens, flows)
+    keep("attention", "log of the sums", model.heads * tokens, flows, 4)
+    keep("attention", "the mask as numbers", tokens * step.length, flows and step.padded)
+    product("attn.c_proj", d, "o", there=flows)
     norm("ln_2")
     product("c_fc", d, "mlp")
     keep("gelu", "its input" if model.gelu_parts == 1 else "its parts", model.gelu_parts * model.inner * tokens, flows)

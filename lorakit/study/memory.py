@@ -12,7 +12,6 @@ from lorakit.study.parameters import Decoder, count_lora_parameters
 
 STATES = {"adamw": 2, "momentum": 1, "sgd": 0}  # numbers that an optimizer keeps for each one that it trains
 OPTIMIZER = "optimizer"  # the moment of its step
-AFTER_ATTENTION = ("ln_2", "c_fc", "gelu", "mlp.c_proj")
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _in_forward_and_loss(model: Decoder, step: Training, kept: int) -> dict[str,
 def _in_blocks(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[int, int]]:
     item, d, m, table = step.item, model.width, model.inner, _table(model, step)
     stream, wide = step.tokens * d * item, step.tokens * m * item  # one tensor as wide as the model, as the MLP
-    mask = step.tokens * step.length * (item if step.attention == "eager" else step.padded)
+    mask = step.tokens * step.length * step.padded
     gelu = 0 if step.trains("mlp") else wide  # what is made and not kept
     found = {"forward of the last MLP": (0, kept_in_blocks(model, step, model.layers) + 4 * stream + mask + gelu)}
 
@@ -106,14 +105,6 @@ def _in_blocks(model: Decoder, step: Training, gradients: int) -> dict[str, tupl
             below += sum(kept_by_block(model, step).values())
         done = one_block * (model.layers - 1 - index) + (2 * d * item if step.full else 0)
         found[f"backward of block {index}, MLP"] = (done, below + table + stream + through_mlp + product)
-        if step.attention == "eager":
-            scores = model.heads * step.tokens * step.length * item
-            kept = kept_by_block(model, step, first=index == 0)
-            below -= sum(size for (operation, _), size in kept.items() if operation in AFTER_ATTENTION)
-            done += 2 * product + (d * d * item if step.full else 0)
-            waiting = 0 if step.trains("o") else stream
-            found[f"backward of block {index}, attention"] = (done, below + table + waiting + 2 * scores)
-            found[f"forward of block {index}, attention"] = (0, below + 3 * stream + mask + scores)
     return found
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lorakit.core.errors import LoRAError
+from lorakit.rivals.parts import blocks
 from lorakit.study.fastfood import Fastfood
 
 NAME = "random_subspace"  # the submodule of the model that holds θ_d and P while they are attached
@@ -24,7 +25,7 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
     θ_d is zero, so the model computes what it did before, until θ_d is trained: `model.named_parameters()` has it,
     so any optimizer finds it. P, fixed by `seed`, takes 9 bytes per parameter and has columns of length about 1:
     ‖Δθ‖ ≈ ‖θ_d‖. Weights are computed as θ₀ + P θ_d when they are used, P θ_d in float32 also under autocast, once for
-    every value of θ_d. Raises LoRAError where the model has no blocks, d is out of range or a subspace is attached.
+    every backward pass. Raises LoRAError where the model has no blocks, d is out of range or a subspace is attached.
     """
     if hasattr(model, NAME):
         raise LoRAError("the model has a random subspace attached: fold it first")
@@ -101,9 +102,5 @@ class _Moved(nn.Module):
 
 def _block_parameters(model: nn.Module) -> list[tuple[nn.Module, str]]:
     """(module, name) of every parameter in the transformer's blocks, in order."""
-    blocks = next((module for module in model.modules() if isinstance(module, nn.ModuleList)), None)
-    found = [(module, name) for module in (blocks or nn.Module()).modules() for name in module._parameters]
-    found = [(module, name) for module, name in found if getattr(module, name) is not None]
-    if not found:
-        raise LoRAError(f"{type(model).__name__} has no list of blocks (nn.ModuleList) with parameters")
-    return found
+    modules = blocks(model)[1].modules()
+    return [(module, name) for module in modules for name, p in module._parameters.items() if p is not None]

@@ -10,7 +10,7 @@ import torch
 import lorakit as lk
 from lorakit import lab
 from lorakit.core.errors import LoRAError
-from lorakit.lab import loop
+from lorakit.lab import step
 from lorakit.lab.tasks.task import collate, encode_all
 
 LETTERS = "abcdefgh"
@@ -152,7 +152,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_changes(tiny_model, t
 def test_products_are_in_bf16_where_asked_or_quick_and_weights_stay_float32(
     precision, quick, used, make_tiny, tiny_tokenizer, task, monkeypatch
 ):
-    monkeypatch.setattr(loop, "quick_precision", lambda device: quick)
+    monkeypatch.setattr(step, "quick_precision", lambda device: quick)
     model, seen = make_tiny(), []
     model.transformer.h[0].attn.c_attn.register_forward_hook(lambda m, i, output: seen.append(output.dtype))
     history = run(model, tiny_tokenizer, task, precision=precision, steps=20, lr=1e-2)

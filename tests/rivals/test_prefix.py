@@ -93,10 +93,7 @@ def test_what_makes_no_sense_is_refused_and_nothing_changes(model):
     with pytest.raises(LoRAError, match="length must be"):
         prefix.attach(model, 10_000)
     assert torch.equal(logits(model), before) and not model._forward_pre_hooks
-    foreign = model(input_ids=IDS, use_cache=True).past_key_values
     prefix.attach(model, P)
-    with pytest.raises(LoRAError, match="without the prefix"):
-        logits(model, past_key_values=foreign)
     model.train().gradient_checkpointing_enable()
     with pytest.raises(LoRAError, match="gradient checkpointing switches the cache off"):
         model(IDS, labels=IDS)

@@ -71,13 +71,13 @@ def read_module(folder: Path, module: str) -> list[Example]:
         if {"test", "tests"} & set(path.relative_to(folder).parts):
             continue
         try:
-            examples += functions(path.read_text(encoding="utf-8"), module)
+            examples += functions(path.read_text(encoding="utf-8"))
         except SyntaxError:  # a folder of a younger Python than the one that reads it
             continue
     return examples
 
 
-def functions(source: str, module: str = "") -> list[Example]:
+def functions(source: str) -> list[Example]:
     """The functions and methods in a source text as examples, those of SHORTEST to LONGEST bytes.
 
     Left out: functions inside functions, one-liners, signatures with a comment behind the colon, bodies that are only
@@ -91,10 +91,9 @@ def functions(source: str, module: str = "") -> list[Example]:
             if isinstance(node, ast.ClassDef):
                 blocks.append(node)
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (parts := _split(node, lines)):
-                prompt, answer = parts
-                size = len((prompt + answer).encode())
-                if SHORTEST <= size <= LONGEST and (prompt + answer).isascii():
-                    examples.append(Example(prompt, answer, {"bytes": len(answer.encode()), "module": module}))
+                text = "".join(parts)
+                if SHORTEST <= len(text) <= LONGEST and text.isascii():
+                    examples.append(Example(*parts))
     return examples
 
 

@@ -24,7 +24,6 @@ def style_task(style: str) -> Task:
         raise LoRAError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
     splits: dict[str, list[Example]] = {split: [] for split in SIZES}
     for row in bundled(FOLDER / f"{style}.jsonl", "data.make.styles.write"):
-        info = {"bytes": len(row["text"].encode()), "held_out": row["held_out"]}
-        splits[row["split"]].append(Example(row["opener"], row["text"], info))
+        splits[row["split"]].append(Example(row["opener"], row["text"], {"held_out": row["held_out"]}))
     note = "bits per byte of generated texts: a third new combinations, a third new words, a third new patterns"
     return Task(name=style, metric="bits_per_byte", scorer=None, note=note, **splits)
