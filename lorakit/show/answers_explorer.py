@@ -51,19 +51,17 @@ class AnswersExplorer(Explorer):
     knob    the slider's name, the axis' label, and a setting in words: ("k", "k", "k = {}")
     curves  at most four, by what a menu `keep` calls them; all with the same settings and examples
     start   the setting that the slider begins at
-    right   the questions offered are the `questions` whose answers change most over the first curve, after those that
-            it does not answer right at this setting have been put last
+    right   the questions offered are the eight whose answers change most over the first curve, after those that it
+            does not answer right at this setting have been put last
     """
 
     size = (10, 3.8)
 
-    def __init__(
-        self, knob: tuple[str, str, str], curves: dict[str, Answered], title: str, *, start, right, questions: int = 8
-    ):
+    def __init__(self, knob: tuple[str, str, str], curves: dict[str, Answered], title: str, *, start, right):
         self.knob, self.curves = knob, curves
         first, *others = curves.values()
         self.settings, self.examples = tuple(first.answers), first.examples
-        self.questions = telling(first, right)[:questions]
+        self.questions = telling(first, right)[:8]
         controls = {knob[0]: Steps(knob[0], self.settings, start)}
         if others:
             controls["keep"] = Choice("keep", tuple(curves), next(iter(curves)))

@@ -2,7 +2,7 @@
 
 A check is called with the student's answer: `check_scaling(scaling)`. It never raises for a student: it shows a pass,
 or what is probably wrong, and returns an outcome that is true or false. With the environment variable
-LORAKIT_STRICT=1 (or `strict=True`) a wrong answer raises AssertionError, which is how the tests run the solutions.
+LORAKIT_STRICT=1 a wrong answer raises AssertionError, which is how the tests run the solutions.
 
 Every check is registered with a right answer and with typical wrong ones, each beside the words that must name it; the
 tests run them all, so a check that lets a known bug through fails the suite.
@@ -90,9 +90,8 @@ class Check:
     def __post_init__(self):
         REGISTRY[self.id] = self
 
-    def __call__(self, answer, *, strict: bool | None = None) -> Outcome:
-        strict = os.environ.get("LORAKIT_STRICT") == "1" if strict is None else strict
-        outcome = self.judge(answer)
+    def __call__(self, answer) -> Outcome:
+        outcome, strict = self.judge(answer), os.environ.get("LORAKIT_STRICT") == "1"
         if strict and not outcome:
             raise AssertionError(str(outcome))
         self.last = outcome

@@ -86,6 +86,13 @@ def figure(title: str | None = None, *, rows: int = 1, columns: int = 1, size=(8
     return fig, axes
 
 
+def log_x(ax, ticks, labels=None) -> None:
+    """Make the x axis logarithmic, marked at `ticks` alone: with their numbers, or with `labels`."""
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, labels or [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+
+
 def png(fig: Figure, dpi: int = DPI) -> bytes:
     """The figure as PNG bytes with at most 256 colours, about a third of the full-colour size."""
     raw = io.BytesIO()

@@ -28,6 +28,7 @@ x = 1
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("LORAKIT_WORKBOOK", str(tmp_path))
+    monkeypatch.delenv("LORAKIT_STRICT", raising=False)
     return tmp_path
 
 
@@ -41,7 +42,7 @@ def from_a_cell(source: str, name: str):
 
 def test_a_passed_part_is_kept_and_the_rest_uses_it(home, capsys):
     check = Check("99.1", "", lambda answer: None, right=None, wrong={})
-    check(from_a_cell(MINE, "LoRALayer"), strict=False)
+    check(from_a_cell(MINE, "LoRALayer"))
     mine = my_lora()
     assert mine.yours == ("LoRALayer",) and "yours: LoRALayer; from" in capsys.readouterr().out
     model = mine.inject(nn.Sequential(nn.Linear(4, 4)), ("0",))
@@ -60,7 +61,7 @@ def test_another_answer_replaces_the_older_and_a_wrong_one_is_not_kept(home):
     def refuse(answer):
         raise AssertionError
 
-    Check("99.1", "", refuse, right=None, wrong={})(from_a_cell(MINE, "LoRALayer"), strict=False)
+    Check("99.1", "", refuse, right=None, wrong={})(from_a_cell(MINE, "LoRALayer"))
     assert "LoRALayer" not in (home / FILE).read_text()
 
 

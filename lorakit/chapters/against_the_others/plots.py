@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.ticker import NullFormatter, NullLocator
 
 from lorakit.chapters.compare import PLACES
 from lorakit.lab.kinds import KINDS
-from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure, log_x
 
 # A column of the table → its axis, and whether it spans factors of ten.
 MEASURES = {
@@ -67,8 +66,8 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
                 ax.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=colour, **BAR)
             ax.plot([row[name]], [y], "o", color=colour, markersize=9)
         if log:
-            ax.set(xscale="log", xticks=[0.1, 1, 10, 100], xticklabels=["0.1", "1", "10", "100"], xlim=(0.1, 200))
-            ax.xaxis.set_minor_locator(NullLocator())
+            log_x(ax, [0.1, 1, 10, 100])
+            ax.set_xlim(0.1, 200)
         if name in ("context", "memory"):
             ax.set_xlim(0, 1.1 * rows[name].max())
         ax.set_xlabel(label.replace(" (", "\n("))
@@ -79,9 +78,9 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
     return fig
 
 
-def spread_figure(runs: pd.DataFrame, keys: Sequence[str], split: str = "test") -> CourseFigure:
+def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
     """A panel for each method: every run as a dot over its learning rate, those at the chosen rate in colour."""
-    chosen = runs[runs["best"]].groupby("key")[split]
+    chosen = runs[runs["best"]].groupby("key")["test"]
     wide = chosen.max() - chosen.min()
     title = "Points between seeds: " + "; ".join(f"{KINDS[key].name}: {wide[key]:.1f}" for key in keys)
     fig, axes = figure(title, columns=len(keys), size=(11, 4), sharey=True, squeeze=False)
@@ -89,15 +88,13 @@ def spread_figure(runs: pd.DataFrame, keys: Sequence[str], split: str = "test") 
         mine = runs[runs["key"] == key]
         for best, colour in ((False, GREY), (True, ORANGE)):
             dots = mine[mine["best"] == best]
-            ax.plot(dots["lr"], dots[split], "o", color=colour, markersize=9, alpha=0.75, markeredgecolor="white")
+            ax.plot(dots["lr"], dots["test"], "o", color=colour, markersize=9, alpha=0.75, markeredgecolor="white")
         first = mine[mine["seed"] == 0].sort_values("lr")
-        ax.plot(first["lr"], first[split], color=GREY, linewidth=1.2, zorder=0)
-        ax.set(xscale="log", xlabel="learning rate", title=KINDS[key].name)
-        ax.set_xticks(first["lr"], [f"{lr:g}" for lr in first["lr"]])
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.xaxis.set_minor_locator(NullLocator())
+        ax.plot(first["lr"], first["test"], color=GREY, linewidth=1.2, zorder=0)
+        log_x(ax, first["lr"])
+        ax.set(xlabel="learning rate", title=KINDS[key].name)
         ax.set_xlim(first["lr"].min() / 1.8, first["lr"].max() * 1.8)
-    axes[0][0].set(ylabel=f"{split}, right (%)", ylim=(-3, 103))
+    axes[0][0].set(ylabel="test, right (%)", ylim=(-3, 103))
     return fig
 
 

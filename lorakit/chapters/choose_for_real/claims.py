@@ -106,13 +106,9 @@ CLAIMS = (
 )  # fmt: skip
 
 
-def claims_table(mine: Mapping[str, dict] | None = None, recorded: Mapping[str, dict] | None = None) -> pd.DataFrame:
-    """A row for each claim: chapter, how, yours (OPEN where its chapter has not run here), recorded, so.
-
-    mine, recorded   values as the workbook holds them; None: this student's workbook, data/results/claims.json
-    """
-    mine = workbook.read(workbook.MEASURED) if mine is None else mine
-    recorded = json.loads(FILE.read_text(encoding="utf-8"))["values"] if recorded is None else recorded
+def claims_table() -> pd.DataFrame:
+    """A row for each claim: chapter, how, yours (from this workbook; OPEN: not measured yet), recorded, so."""
+    mine, recorded = workbook.read(workbook.MEASURED), json.loads(FILE.read_text(encoding="utf-8"))["values"]
     rows = {c.says: (c.chapter, c.how, c.shown(mine) or OPEN, c.shown(recorded) or "–", c.verdict) for c in CLAIMS}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["chapter", "how", "yours", "recorded", "so"])
     return table.rename_axis(columns="claim")

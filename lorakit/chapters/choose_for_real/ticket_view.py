@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.tickets import correct
 from lorakit.show.sql_view import shorten
-from lorakit.show.style import BLUE, ORANGE, figure
+from lorakit.show.style import BLUE, ORANGE, figure, log_x
 
 KINDS = {"combinations": ("known sentences", BLUE), "sentences": ("new sentences", ORANGE)}
 
@@ -43,8 +43,7 @@ def lengths_figure(runs: pd.DataFrame, title: str) -> Figure:
             found = scores.loc[method]
             bars = [found["mean"] - found["min"], found["max"] - found["mean"]]
             ax.errorbar(found.index, found["mean"], bars, color=colour, capsize=4, label=f"{label}, {name}", **look)
-    ax.set(xlabel="steps of 16 tickets", ylabel="all three fields right (%)", ylim=(0, 100), xscale="log")
-    ax.set_xticks([100, 200, 400, 800], ["100", "200", "400", "800"])
-    ax.minorticks_off()
+    ax.set(xlabel="steps of 16 tickets", ylabel="all three fields right (%)", ylim=(0, 100))
+    log_x(ax, [100, 200, 400, 800])
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig

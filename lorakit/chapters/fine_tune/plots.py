@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from torch import Tensor
 
 from lorakit.show.sizes import PARTS
-from lorakit.show.style import ORANGE, PALETTE, CourseFigure, figure
+from lorakit.show.style import ORANGE, PALETTE, CourseFigure, figure, log_x
 from lorakit.study.memory import Prediction
 from lorakit.study.memory_measured import PHASES, Measured
 
@@ -104,8 +104,7 @@ def share_figure(predicted: pd.DataFrame, measured: Mapping[str, Mapping[int, fl
         ax.plot(list(dots), [100 * share for share in dots.values()], "o", color=colour, markersize=10)
     ax.axhline(100 / 3, color="black", linestyle=":", linewidth=1.5)
     ax.text(predicted.index[-1], 34, "a third", ha="right", va="bottom")
-    ax.set(xscale="log", xticks=predicted.index, xticklabels=predicted.index, ylim=(0, 100))
-    ax.set(xlabel=f"rows of {length} tokens in a batch", ylabel="LoRA's peak (% of full)")
-    ax.minorticks_off()
+    log_x(ax, predicted.index)
+    ax.set(xlabel=f"rows of {length} tokens in a batch", ylabel="LoRA's peak (% of full)", ylim=(0, 100))
     ax.legend(title="lines: predicted\ndots: measured", loc="center left", bbox_to_anchor=(1, 0.5))
     return fig

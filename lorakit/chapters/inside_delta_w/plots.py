@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib import colormaps
 from torch import Tensor
 
-from lorakit.show.style import BLACK, PALETTE, CourseFigure, figure
+from lorakit.show.style import BLACK, PALETTE, CourseFigure, figure, log_x
 from lorakit.study.rank import energy
 
 
@@ -53,9 +53,8 @@ def energy_curves(groups: dict[str, list[Tensor]], title: str) -> CourseFigure:
         for number, s in enumerate(spectra):
             ax.plot(range(1, len(s) + 1), energy(s), color=colour, lw=1.6, label=None if number else name)
     ticks = [2**power for power in range(int(np.log2(max(len(s) for group in groups.values() for s in group))) + 1)]
-    ax.set(xscale="log", xlabel="directions kept, k", ylabel="share of the energy", ylim=(0, 1.02))
-    ax.set(xticks=ticks, xticklabels=ticks)
-    ax.minorticks_off()
+    log_x(ax, ticks)
+    ax.set(xlabel="directions kept, k", ylabel="share of the energy", ylim=(0, 1.02))
     ax.legend(loc="lower right")
     return fig
 

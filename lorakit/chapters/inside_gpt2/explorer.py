@@ -2,7 +2,7 @@
 
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.sizes import known_shapes, readable
-from lorakit.show.style import BLUE, GREY, ORANGE
+from lorakit.show.style import BLUE, GREY, ORANGE, log_x
 from lorakit.study.parameters import count_by_target
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -43,9 +43,8 @@ class TargetPicker(Explorer):
         colours = [GREY, ORANGE] + [BLUE] * len(ROWS)
         self.bars = ax.barh(places, [1] * len(rows), height=0.66, color=colours)
         self.labels = [ax.text(1, y, "", va="center", fontsize=13) for y in places]
-        ax.set(yticks=places, yticklabels=rows, xscale="log", xlim=(100, 2e13), xlabel="parameters (log scale)")
-        ax.set_xticks([1e3, 1e6, 1e9, 1e12], ["1k", "1M", "1B", "1T"])
-        ax.minorticks_off()
+        log_x(ax, [1e3, 1e6, 1e9, 1e12], ["1k", "1M", "1B", "1T"])
+        ax.set(yticks=places, yticklabels=rows, xlim=(100, 2e13), xlabel="parameters (log scale)")
         ax.grid(True, axis="x")
         self.move(data)
         return [*self.bars, *self.labels]

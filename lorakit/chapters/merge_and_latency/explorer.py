@@ -18,9 +18,9 @@ class LatencyExplorer(ButtonExplorer):
     size = (10, 3.4)
     label, icon = "measure this here", "clock-o"
 
-    def __init__(self, grid: pd.DataFrame, title: str, seconds: float):
+    def __init__(self, grid: pd.DataFrame):
         self.cells = {key: rows.set_index("method") for key, rows in grid.groupby(KEY, sort=False)}
-        self.live, self.seconds = {}, seconds
+        self.live = {}
         self.most = max(20, 2 * grid["added"].max())  # %, the edge of the picture: a slower machine's stars fit too
         options = {name: tuple(sorted(set(grid[name].tolist()))) for name in ("size", "batch", "length")}
         controls = {
@@ -29,7 +29,7 @@ class LatencyExplorer(ButtonExplorer):
             "batch": Steps("batch", options["batch"], options["batch"][0]),
             "length": Steps("length", options["length"], options["length"][0]),
         }
-        super().__init__(title, controls)
+        super().__init__("What does it add?", controls)
 
     def compute(self, size: str, phase: str, batch: int, length: int) -> dict:
         """The cell asked for and measured here, if it was ("asked", "live"); the nearest recorded one ("key", "cell").
@@ -84,9 +84,9 @@ class LatencyExplorer(ButtonExplorer):
         return line
 
     def act(self) -> None:
-        """Measure the chosen cell here and now, for about `seconds`; its ratios are added as stars."""
+        """Measure the chosen cell here and now, for about ten seconds; its ratios are added as stars."""
         asked = self.data["asked"]
-        found = measure(contenders(gpt2_of_size(asked[0])), *asked[1:], repeats=4, seconds=self.seconds)
+        found = measure(contenders(gpt2_of_size(asked[0])), *asked[1:], repeats=4, seconds=10)
         self.live[asked] = frame([cell_of(asked, found)]).set_index("method")
         self.set()
 
@@ -94,9 +94,9 @@ class LatencyExplorer(ButtonExplorer):
         return "measuring ..."
 
 
-def latency_explorer(grid: pd.DataFrame, title: str = "What does it add?", seconds: float = 10) -> LatencyExplorer:
+def latency_explorer(grid: pd.DataFrame) -> LatencyExplorer:
     """Widget: model, phase, batch, length → what each method adds to the base's time, as recorded (`grid.recorded`).
 
-    The button times the chosen cell on this machine for about `seconds`, and adds stars.
+    The button times the chosen cell on this machine for about ten seconds, and adds stars.
     """
-    return LatencyExplorer(grid, title, seconds)
+    return LatencyExplorer(grid)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from lorakit.chapters.one_model_many_tasks.texts import COLOURS
 from lorakit.lab.tasks.styles import HELD_OUT
-from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, CourseFigure, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, CourseFigure, figure, log_x
 
 WAYS = {  # colour, marker and label of each way to answer
     "one adapter": (GREY, "--", "all rows want one adapter"),
@@ -58,11 +58,8 @@ def throughput_lines(rows: pd.DataFrame, title: str) -> CourseFigure:
             ends = 100 / np.array(found["interval"].tolist())[:, ::-1].T  # (2, points)
             error = np.abs(ends - speed)
             ax.errorbar(found["adapters"], speed, error, fmt=mark, color=colour, label=label, capsize=3)
-    ax.set_xscale("log", base=2)
-    counts = rows["adapters"].unique()
-    ax.set(xticks=counts, xticklabels=counts, ylim=(0, 115))
-    ax.set(xlabel="different adapters among the requests of a batch", ylabel="requests per second (%)")
-    ax.minorticks_off()
+    log_x(ax, rows["adapters"].unique())
+    ax.set(xlabel="different adapters among the requests of a batch", ylabel="requests per second (%)", ylim=(0, 115))
     fig.legend(loc="outside right center")
     return fig
 
@@ -79,8 +76,7 @@ def thousand(rows: pd.DataFrame, base_bytes: int, title: str) -> CourseFigure:
     right.semilogx(counts, rows["switch_us"], "o-", color=GREEN)
     right.set(xlabel="adapters resident", ylabel="microseconds a switch", ylim=(0, None))
     for ax in (left, right):
-        ax.set(xticks=counts, xticklabels=[f"{count:,}" for count in counts])
-        ax.minorticks_off()
+        log_x(ax, counts, [f"{count:,}" for count in counts])
     return fig
 
 

@@ -11,7 +11,7 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab.sweep import Run, run_one
 from lorakit.show.button import ButtonExplorer
 from lorakit.show.explorer import Choice, Steps
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, SKY
+from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, SKY, log_x
 
 KEY = ["r", "alpha", "targets", "lr", "steps"]  # runs that agree in these differ in nothing but their seed
 
@@ -79,11 +79,9 @@ class SweepExplorer(ButtonExplorer):
         for name, ax in self.axes.items():
             ax.plot(self.runs[name], self.runs["score"], "o", color="#BBBBBB", markersize=5)
             ax.axhspan(self.full["low"], self.full["high"], color=GREY, alpha=0.25, linewidth=0)
-            ticks, few = self.ticks[name], _few(self.ticks[name])
-            ax.set(xscale="log", xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), xticks=few)
-            ax.set(xlabel=self.controls[name].label, ylim=(self.low, self.high))
-            ax.set_xticklabels([f"{tick:g}" for tick in few])
-            ax.minorticks_off()
+            ticks = self.ticks[name]
+            log_x(ax, _few(ticks))
+            ax.set(xlabel=self.controls[name].label, xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), ylim=(self.low, self.high))
             ax.grid(True)
             (line,) = ax.plot([], [], "-", color=SKY)
             (chosen,) = ax.plot([], [], "--", color=BLUE, linewidth=1.2)

@@ -9,7 +9,7 @@ import pandas as pd
 from lorakit.chapters.compare import PLACES
 from lorakit.chapters.experiment import CHOOSE
 from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, measure_of, scores
-from lorakit.show.style import BLACK, BLUE, GREEN, GREY, RED, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, RED, figure, log_x
 
 TASKS = {"text_to_sql": "text-to-SQL", "python": "Python source"}
 COLOURS = {"q, v": (BLUE, "o"), "all-linear": (RED, "s"), "MLP": (GREEN, "D")}
@@ -24,8 +24,8 @@ def rank_figure(sweep: RankSweep, title: str):
     for place, (colour, marker) in COLOURS.items():
         if place in sweep.lora.index:
             _errors(ax, sweep.lora.loc[place], colour, marker, f"LoRA on {place}")
-    _rank_axis(ax, sweep.lora.index.unique("r").sort_values())
-    ax.set(ylabel=sweep.measure.label)
+    log_x(ax, sweep.lora.index.unique("r").sort_values())
+    ax.set(xlabel="rank r", ylabel=sweep.measure.label)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return fig
 
@@ -101,12 +101,6 @@ def _errors(ax, table: pd.DataFrame, colour, marker, label) -> None:
     """The means of a table by rank, with bars from the lowest seed to the highest."""
     bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
     ax.errorbar(table.index, table["mean"], yerr=bars, color=colour, marker=marker, capsize=5, label=label)
-
-
-def _rank_axis(ax, ranks) -> None:
-    ax.set(xscale="log", xticks=ranks, xlabel="rank r")
-    ax.set_xticklabels(ranks)
-    ax.minorticks_off()
 
 
 def _cut_off_failures(ax, values: pd.Series, sign: int) -> None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from lorakit.lab.tasks.task import Example
 
@@ -72,7 +71,6 @@ def reinforce(
     seed: int = 0,
     questions: int = 16,
     samples: int = 8,
-    progress: bool = False,
 ) -> list[list[int]]:
     """Train what requires gradients in `model` by `reward(answer's text, example)` alone.
 
@@ -83,7 +81,7 @@ def reinforce(
     generator, found = torch.Generator().manual_seed(seed), []
     order = torch.randperm(len(examples), generator=generator).tolist()
     model.eval()
-    for step in tqdm(range(steps), desc="reward", disable=not progress, leave=False):
+    for step in range(steps):
         at = [order[(step * questions + i) % len(order)] for i in range(questions)]
         asked = [examples[i] for i in at for _ in range(samples)]
         episodes = sample(model, tokenizer, [example.prompt for example in asked], generator)

@@ -23,9 +23,10 @@ def sweep_strength(model: nn.Module, tokenizer, task: Task, strengths, limit: in
     return answer_at(strength, strengths, model, tokenizer, task, limit)
 
 
-def strength_explorer(sweep: Answered, title: str = "How much of the update do you need?") -> AnswersExplorer:
+def strength_explorer(sweep: Answered) -> AnswersExplorer:
     """Widget: a slider for the adapter's strength, over answers worked out beforehand by `sweep_strength`."""
     strengths = list(sweep.answers)
     trained = 1.0 if 1.0 in strengths else strengths[-1]
     knob = ("strength", "strength (0: the base, 1: as trained)", "strength {:g}")
+    title = "How much of the update do you need?"
     return AnswersExplorer(knob, {"": sweep}, title, start=trained, right=trained)

@@ -33,12 +33,12 @@ def lead_figure(table: pd.DataFrame, title: str):
     return fig
 
 
-def race_figure(losses: dict[str, list[float]], title: str, over: int = 5):
-    """The training loss of each variant, as a mean over the last few steps."""
+def race_figure(losses: dict[str, list[float]], title: str):
+    """The training loss of each variant, as a mean over the last five steps."""
     fig, ax = figure(title, size=(9, 4))
     for name, values in losses.items():
         colour, marker = LOOKS[name]
-        line = pd.Series(values, range(1, len(values) + 1)).rolling(over, min_periods=1).mean()
+        line = pd.Series(values, range(1, len(values) + 1)).rolling(5, min_periods=1).mean()
         ax.plot(line, color=colour, marker=marker, markevery=5, label=name)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="step", ylabel="training loss (nats a token)")

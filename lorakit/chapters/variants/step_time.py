@@ -4,7 +4,6 @@ Forward, backward and AdamW's step on one batch of eight functions, all by hand,
 which other work on the machine changes little; written to data/results/variants_time.json.
 """
 
-import argparse
 import time
 from dataclasses import asdict
 
@@ -48,11 +47,8 @@ def measure(repeats: int) -> Comparison:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=30)
-    options = parser.parse_args()
     torch.set_num_threads(1)
-    found = measure(options.repeats)
+    found = measure(repeats=30)
     rows = {
         name: {"ms": round(1e3 * job.median, 2), "ratio": round(job.ratio, 3), "interval": job.interval}
         for name, job in found.jobs.items()
