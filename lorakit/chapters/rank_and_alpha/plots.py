@@ -23,7 +23,11 @@ def rank_figure(sweep: RankSweep, title: str):
     ax.axhline(full["mean"], color=GREY, label="full fine-tuning")
     for place, (colour, marker) in COLOURS.items():
         if place in sweep.lora.index:
-            _errors(ax, sweep.lora.loc[place], colour, marker, f"LoRA on {place}")
+            found = sweep.lora.loc[place]
+            bars = [found["mean"] - found["low"], found["high"] - found["mean"]]
+            ax.errorbar(
+                found.index, found["mean"], bars, color=colour, marker=marker, capsize=5, label=f"LoRA on {place}"
+            )
     log_x(ax, sweep.lora.index.unique("r").sort_values())
     ax.set(xlabel="rank r", ylabel=sweep.measure.label)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
@@ -95,12 +99,6 @@ def heat_map(runs: pd.DataFrame):
     ax.spines[:].set_visible(False)
     fig.colorbar(image, ax=ax, label=measure.label)
     return fig
-
-
-def _errors(ax, table: pd.DataFrame, colour, marker, label) -> None:
-    """The means of a table by rank, with bars from the lowest seed to the highest."""
-    bars = [table["mean"] - table["low"], table["high"] - table["mean"]]
-    ax.errorbar(table.index, table["mean"], yerr=bars, color=colour, marker=marker, capsize=5, label=label)
 
 
 def _cut_off_failures(ax, values: pd.Series, sign: int) -> None:
