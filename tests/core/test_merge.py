@@ -1,7 +1,7 @@
 """Merging and what it must not do: errors, half-done merges, state dicts (invariants 3 and 4).
 
 That merged equals unmerged within one rounding, that a merged state dict is the plain model's (trap 1), and that
-unmerging is exact: tests/conformance/test_merging.py. That the sum is rounded once: tests/study/test_merge_error.py.
+unmerging is exact: tests/conformance/test_merging.py.
 """
 
 import copy
@@ -13,6 +13,15 @@ from torch import nn
 import lorakit as lk
 from lorakit import LoRAConfig, LoRAError
 from tests.support.tiny_models import assert_same, build, fill, llama, logits, same_bits, snapshot, two_adapters
+
+
+def test_the_sum_is_formed_in_float32_and_rounded_once():
+    model = two_adapters("plain", ("q",), torch.bfloat16)
+    layer = model.q_proj
+    W0, adapter = layer.weight.detach().clone(), layer.active
+    lk.merge(model)
+    expected = torch.addmm(W0.float(), adapter.lora_B, adapter.lora_A, alpha=adapter.scaling).bfloat16()
+    assert same_bits(layer.weight.detach(), expected)
 
 
 def test_a_merged_model_changes_dtype_whole():
