@@ -10,15 +10,11 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 import time
-import warnings
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-import peft
 import pytest
 import torch
 from safetensors.torch import load
@@ -26,68 +22,14 @@ from safetensors.torch import load
 import lorakit as lk
 from tests.support import fuzz_mutations as mutations
 from tests.support.figures import record, size
-from tests.support.saving import CONFIG, WEIGHTS, adapted, contents, randomise, torch_bytes
+from tests.support.fuzz_originals import Original, originals
+from tests.support.saving import CONFIG, WEIGHTS
 from tests.support.tiny_models import assert_same, build, fill, logits, same_bits, snapshot
 
 CASES = size(bounded=600, full=20_000)
 SLOWEST = 5.0  # seconds that one load may take, on a machine with other work to do
-PREFIX, TORCH = "base_model.model.", "lora.pt"
-
-
-@dataclass
-class Original:
-    """One adapter's files, whole, and how to load them."""
-
-    kind: str  # of tiny model
-    writer: str  # lorakit, peft or loralib
-    files: dict[str, bytes]
-    options: dict = field(default_factory=dict)  # of load_adapter
-    canary: str = ""  # the file that a pickle among the damage would make
-    others: list["Original"] = field(default_factory=list, repr=False)
-
-    @property
-    def weights(self) -> str:
-        return TORCH if self.writer == "loralib" else WEIGHTS
-
-
-OURS = {
-    "gpt2, whole": ("gpt2", dict(targets=("c_attn", "mlp"), rank_pattern={"mlp.c_fc": 3}, alpha_pattern={"c_attn": 5})),
-    "gpt2, slices": ("gpt2", dict(targets=("q", "v"))),
-    "llama": ("llama", dict(targets=("q", "v", "o"), use_rslora=True)),
-    "bert, with its head": ("bert_classifier", dict(targets=("q", "k"), modules_to_save=("classifier",))),
-}
-THEIRS = {
-    "gpt2": ("gpt2", dict(target_modules=["c_attn"], fan_in_fan_out=True)),
-    "llama": ("llama", dict(target_modules=r".*\.(q_proj|down_proj)", rank_pattern={"q_proj": 3}, use_rslora=True)),
-    "bert, with its head": ("bert_classifier", dict(target_modules=["query", "value"], task_type="SEQ_CLS")),
-}
-
-
-def originals(canary: Path) -> dict[str, Original]:
-    made = {}
-    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name, (kind, settings) in OURS.items():
-            lk.save_adapter(adapted(kind, seed=7, **settings), folder := Path(place) / f"lorakit {name}")
-            made[f"lorakit: {name}"] = Original(kind, "lorakit", _files(folder))
-        for name, (kind, settings) in THEIRS.items():
-            model = peft.get_peft_model(build(kind), peft.LoraConfig(r=2, lora_alpha=6, **settings))
-            randomise(model)
-            model.save_pretrained(folder := Path(place) / f"peft {name}")
-            made[f"peft: {name}"] = Original(kind, "peft", _files(folder))
-    config = lk.LoRAConfig(r=2, alpha=6, targets=("q", "v"))
-    layers = adapted("gpt2", alpha=6, targets=("q", "v"))._lorakit.layers
-    tensors = {
-        f"{path}.{ab}": getattr(a.active, ab).detach() for path, a in layers.items() for ab in ("lora_A", "lora_B")
-    }
-    made["loralib: gpt2"] = Original("gpt2", "loralib", {TORCH: torch_bytes(tensors)}, dict(config=config))
-    for each in made.values():
-        each.canary, each.others = str(canary), [other for other in made.values() if other is not each]
-    return made
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    return {path.name: data for path, data in contents(folder).items() if path.suffix != ".md"}
+PREFIX = "base_model.model."
+NAMES = ["../other", "/etc", "", ".", "a/b", "a\0b", "x" * 5000, "forward", "é", None, 3]
 
 
 class Bench:
@@ -107,9 +49,9 @@ class Bench:
             self.whole[name] = held(self.models[original.kind])
             self.unload(original)
 
-    def load(self, original: Original) -> None:
+    def load(self, original: Original, name="new") -> None:
         place = self.folder / original.weights if original.writer == "loralib" else self.folder
-        lk.load_adapter(self.models[original.kind], place, "new", **original.options)
+        lk.load_adapter(self.models[original.kind], place, name, **original.options)
 
     def unload(self, original: Original) -> None:
         lk.delete_adapter(self.models[original.kind], "new")
@@ -195,7 +137,7 @@ def damage(bench: Bench, rng: Random) -> tuple[str, Original, dict, str]:
     original = bench.originals[name]
     files, done = dict(original.files), []
     for _ in range(2 if rng.random() < 0.15 else 1):
-        mutation = rng.choice(mutations.ANY + (mutations.FOLDERS if original.writer != "loralib" else []))
+        mutation = rng.choice(mutations.ANY + (mutations.FILES if original.writer == "loralib" else mutations.FOLDERS))
         with contextlib.suppress(*((Exception,) if done else ())):  # a second one may find nothing left to damage
             mutation(rng, files, original)
             done.append(mutation.__name__)
@@ -206,10 +148,11 @@ def one_case(bench: Bench, case: int) -> tuple[str, str, float]:
     """Damage, load, judge: (kind of damage, what came of it, seconds)."""
     rng = Random(f"lorakit {case}")
     name, original, files, kind = damage(bench, rng)
+    adapter = rng.choice(NAMES) if rng.random() < 0.02 else "new"
     write(bench.folder, files)
     start = time.perf_counter()
     try:
-        bench.load(original)
+        bench.load(original, adapter)
         outcome = "loaded"
     except lk.LoRAError as error:
         outcome, message = "refused", str(error)
