@@ -102,7 +102,14 @@ def layers() -> str:
     names = list(found["rows"][0]["added"])
     rows = []
     for row in found["rows"]:
-        added = [f"{row['added'][name]:,.0f}" if name in row["added"] else "" for name in names]
+        added = [
+            ""
+            if name not in row["added"]
+            else f"{row['added'][name]:,.0f}"
+            if row["added"][name] > row["noise"]
+            else f"< {row['noise']:,.0f}"
+            for name in names
+        ]
         shape = " → ".join(map(str, row["shape"]))
         rows.append([f"{shape}, {row['what']}", f"{row['frozen']:,.0f}", f"{row['limit']:,.0f}", *added])
     if counted := found["instructions"]:

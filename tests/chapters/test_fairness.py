@@ -12,7 +12,14 @@ from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run
 
 # The sweeps that compare settings, and how many seeds report in each: five for headlines, else three.
-COMPARED = {"rank_python": 5, "rank_text_to_sql": 5, "rivals_python": 5, "matrices_python": 3, "variants": 3}
+COMPARED = {
+    "rank_python": 5,
+    "rank_text_to_sql": 5,
+    "rivals": 5,
+    "rivals_python": 5,
+    "matrices_python": 3,
+    "variants": 3,
+}
 
 
 def choosing_means(name: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from tests.support.tiny_sweep import LORA, shrink
 
 # Sweeps whose records are from before the rules of a fair comparison: they wait to be run again.
 PENDING = {
-    "rivals", "students", "tickets", "e2e", "nano_early", "matrices_text_to_sql", "styles", "sst2", "batches",
+    "students", "tickets", "e2e", "nano_early", "matrices_text_to_sql", "styles", "sst2", "batches",
     "smollm2_text_to_sql",
 }  # fmt: skip
 NAMES = [name for name in EXPERIMENTS if name not in PENDING]

@@ -43,6 +43,9 @@ def apart(places: dict[str, float], step: float, low: float, high: float) -> dic
     return {k: bottom + step * i for group, bottom in zip(groups, bottoms, strict=True) for i, k in enumerate(group)}
 
 
+LORAS = ("lora", "lora_mlp")  # in blue
+
+
 def seen_well(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """The rows with at least half of the best accuracy; others would squeeze the axis, and are marked at its end."""
     return table[table[split] >= table[split].max() / 2]
@@ -52,13 +55,13 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
     """One line for each method, best on top; one panel for each measure: accuracy with its seeds' range, and costs."""
     words = table["beside"].drop("lora").tolist()
     counts = ", ".join(f"{words.count(word)} {word}" for word in ("above", "level", "below"))
-    fig, axes = figure(f"Test accuracy beside LoRA's seeds: {counts}", columns=len(PANELS), size=(12, 5), sharey=True)
+    fig, axes = figure(f"Test accuracy beside the seeds of LoRA on q and v: {counts}", columns=len(PANELS), size=(12, 5), sharey=True)
     rows, lora = table.sort_values("test"), table.loc["lora"]
     left = seen_well(table)["test_low"].min() - 4
     for ax, name in zip(axes, PANELS, strict=True):
         label, log = MEASURES[name]
         for y, (key, row) in enumerate(rows.iterrows()):
-            colour = BLUE if key == "lora" else BLACK
+            colour = BLUE if key in LORAS else BLACK
             if name == "test" and row["test"] < left:
                 ax.text(left + 0.5, y, f"← {row['test']:.1f}", va="center", color=colour)
                 continue
@@ -74,7 +77,8 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
     axes[0].axvspan(lora["test_low"], lora["test_high"], color=BLUE, alpha=0.12, linewidth=0)
     axes[0].set_xlim(left, None)
     axes[0].set_yticks(range(len(rows)), rows["method"])
-    axes[0].get_yticklabels()[rows.index.get_loc("lora")].set(weight="bold", color=BLUE)
+    for label, key in zip(axes[0].get_yticklabels(), rows.index, strict=True):
+        label.set(weight="bold" if key in LORAS else "normal", color=BLUE if key in LORAS else BLACK)
     return fig
 
 
@@ -101,13 +105,13 @@ def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
 def two_tasks_figure(table: pd.DataFrame, python: pd.DataFrame) -> CourseFigure:
     """Each method on both tasks: Python source across (`scores`, better to the right), text-to-SQL up (`table`)."""
     both = table.join(python.add_prefix("python_"), how="inner")
-    first, place = (int(ranks["lora"]) for ranks in (both["test"].rank(ascending=False), both["python_test"].rank()))
-    title = f"LoRA r = 8 among {len(both)} methods: number {first} on SQL, number {place} on Python source"
+    qv, mlp = (int(both["python_test"].rank()[key]) for key in LORAS)
+    title = f"LoRA on Python source: number {qv} of {len(both)} on q and v, number {mlp} on the MLP"
     fig, ax = figure(title, size=(10, 4.6))
     heights = apart(both["test"].to_dict(), 0.75, 0, 100)
     right = both["python_test_low"].min() - 0.12
     for key, row in both.iterrows():
-        x, y, colour = row["python_test"], row["test"], BLUE if key == "lora" else BLACK
+        x, y, colour = row["python_test"], row["test"], BLUE if key in LORAS else BLACK
         ax.plot([row["python_test_low"], row["python_test_high"]], [y, y], color=colour, **BAR)
         ax.plot([x, x], [row["test_low"], row["test_high"]], color=colour, **BAR)
         ax.plot([x], [y], "o", color=colour, markersize=9)
