@@ -223,7 +223,8 @@ def instructions(name: str) -> int:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         control = ["callgrind_control", str(child.pid)]
-        assert child.stdout.readline() == "ready\n"
+        while child.stdout.readline() != "ready\n":  # some libraries print while they are imported
+            assert child.poll() is None, f"{name} did not start under valgrind"
         subprocess.run([*control, "-i", "on"], check=True, capture_output=True)
         for calls in (20, 120):
             print(calls, file=child.stdin, flush=True)
@@ -253,6 +254,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     shapes, options.tokens = ((TINY,), (1, 16)) if options.tiny else (SHAPES, TOKENS)
     present, absent = contestants(shapes[0], torch.float32, options.device)
+    counted = {}
+    if shutil.which("valgrind") and not options.tiny and options.device == "cpu":
+        counted = {name: instructions(name) for name in present}
     rows = []
     for shape in shapes:
         dtypes = [dtype for dtype in (torch.float32, torch.bfloat16) if quick(dtype, options.device)]
@@ -263,9 +267,6 @@ def main(arguments: list[str] | None = None) -> None:
             print(
                 f"{shape} {found['what']:28} {found['frozen']:9.1f} + {added} (limit {found['limit']:.1f})", flush=True
             )
-    counted = {}
-    if shutil.which("valgrind") and not options.tiny and options.device == "cpu":
-        counted = {name: instructions(name) for name in present}
     result = {
         "versions": record.versions(*(name for name in PACKAGES if name not in absent)),
         "absent": absent, "rows": rows, "instructions": counted,

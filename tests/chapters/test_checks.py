@@ -10,6 +10,11 @@ CHECKS = [check for module in CHAPTERS.values() for check in checks_in(module)]
 MUTANTS = [pytest.param(c, words, id=f"{c.id}: {words[:50]}") for c in CHECKS for words in c.wrong]
 
 
+@pytest.fixture(autouse=True)
+def short_runs(monkeypatch):
+    monkeypatch.setenv("LORAKIT_BUDGET", "fast")  # 06.3 trains what it judges
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.id)
 def test_the_right_answer_passes(check):
     outcome = check.judge(check.right)

@@ -55,7 +55,8 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
     """One line for each method, best on top; one panel for each measure: accuracy with its seeds' range, and costs."""
     words = table["beside"].drop("lora").tolist()
     counts = ", ".join(f"{words.count(word)} {word}" for word in ("above", "level", "below"))
-    fig, axes = figure(f"Test accuracy beside the seeds of LoRA on q and v: {counts}", columns=len(PANELS), size=(12, 5), sharey=True)
+    title = f"Test accuracy beside the seeds of LoRA on q and v: {counts}"
+    fig, axes = figure(title, columns=len(PANELS), size=(12, 5), sharey=True)
     rows, lora = table.sort_values("test"), table.loc["lora"]
     left = seen_well(table)["test_low"].min() - 4
     for ax, name in zip(axes, PANELS, strict=True):
