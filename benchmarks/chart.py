@@ -1,5 +1,6 @@
 """The benchmark's chart: what each library adds to the frozen base, row by row."""
 
+import itertools
 import math
 from pathlib import Path
 
@@ -30,23 +31,27 @@ def draw(result: dict, file: Path) -> None:
 
 
 def draw_layers(result: dict, file: Path) -> None:
-    """What each library adds to one frozen projection, over the limit, by tokens: a panel for each shape and job."""
-    rows = [row for row in result["rows"] if row["what"].endswith(" tokens")]
-    shapes, jobs = dict.fromkeys(tuple(row["shape"]) for row in rows), ("forward", "step")
-    names = dict.fromkeys(name for row in rows for name in row["added"])
+    """What each library adds to one frozen projection, over the limit, by tokens: for forward and step, fp32 and bf16.
+
+    The first shape; what is within the noise is no point.
+    """
+    rows = [row for row in result["rows"] if row["shape"] == result["rows"][0]["shape"] and " tokens" in row["what"]]
+    kinds = [kind for kind in ("", ", bf16") if any(row["what"].endswith(f"tokens{kind}") for row in rows)]
     title = "Time added to one frozen projection, over what its operations would take"
-    fig, axes = figure(title, rows=2, columns=len(shapes), size=(10, 7), squeeze=False, sharex=True, sharey="row")
-    for column, shape in enumerate(shapes):
-        for ax, job in zip(axes[:, column], jobs, strict=True):
-            here = [row for row in rows if tuple(row["shape"]) == shape and row["what"].startswith(job)]
-            tokens = [int(row["what"].split()[1]) for row in here]
-            for name, colour in zip(names, PALETTE, strict=False):
-                times = [row["added"].get(name, math.nan) / row["limit"] for row in here]
-                ax.loglog(tokens, times, "o-", color=colour, label=NAMES.get(name, name))
-            ax.axhline(1, color="black", linewidth=1)
-            ax.set(title=f"{job}, {shape[0]:,} to {shape[1]:,}", xticks=tokens, xticklabels=tokens)
-            ax.minorticks_off()
+    fig, axes = figure(title, rows=2, columns=len(kinds), size=(10, 7), squeeze=False, sharex=True, sharey=True)
+    for (job, kind), ax in zip(itertools.product(("forward", "step"), kinds), axes.flat, strict=True):
+        here = [row for row in rows if row["what"].startswith(job) and row["what"].endswith(f"tokens{kind}")]
+        tokens = [int(row["what"].split()[1]) for row in here]
+        for name, colour in zip(rows[0]["added"], PALETTE, strict=False):
+            times = [
+                row["added"][name] / row["limit"] if row["added"][name] > row["noise"] else math.nan for row in here
+            ]
+            ax.loglog(tokens, times, "o-", color=colour, label=NAMES.get(name, name))
+        ax.axhline(1, color="black", linewidth=1)
+        ax.set(title=f"{job}, {kind[2:] or 'float32'}", xticks=tokens, xticklabels=tokens)
+        ax.set(yticks=(1, 3, 10, 30), yticklabels=(1, 3, 10, 30))
+        ax.minorticks_off()
     fig.supxlabel("tokens")
     fig.supylabel("added time, times the limit")
-    axes[0, -1].legend()
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
     file.write_bytes(png(fig))
