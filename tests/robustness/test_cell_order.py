@@ -87,6 +87,16 @@ def test_chapter_00s_merge_is_undone_where_its_cell_stops_half_way():
     assert not lk.is_merged(model)
 
 
+def test_chapter_10s_strengths_are_as_trained_where_their_cell_stops_half_way(monkeypatch):
+    cells = nbformat.read(*chosen(["10"]), as_version=4).cells
+    (code,) = [cell.source for cell in cells if "    lk.set_scale(model, s)\n" in cell.source]
+    model = lk.inject(fresh(), lk.LoRAConfig(r=2, targets=("q",)), name="law")
+    monkeypatch.setattr("lorakit.chapters.one_model_many_tasks.cross.judge", lambda *_: Path("/").read_bytes())
+    with pytest.raises(OSError):
+        exec(code, {"lk": lk, "model": model, "tokenizer": None, "by_budget": lambda *each: each[0], "HELD_OUT": ()})
+    assert model._lorakit.strengths["law"] == 1
+
+
 def test_chapters_pass_in_every_order():
     names, modes = ([], cell_order.MODES) if SOAK else (["04"], ("twice", "back"))
     reports = [asyncio.run(cell_order.run(path, modes)) for path in chosen(names)]

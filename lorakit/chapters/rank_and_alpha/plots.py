@@ -66,7 +66,9 @@ def matrices_figure(runs: pd.DataFrame):
     measure = measure_of(runs)
     found = scores(runs, ["targets", "r"]).sort_values("mean", ascending=measure.sign > 0)
     names = [targets_name(targets) for targets, _ in found.index]
-    title = f"{TASKS[runs['task'].iloc[0]]} at this budget: best {names[-1]}, worst {names[0]}"
+    best = found["mean"].iloc[-1]
+    first = [name for name, row in zip(names, found.itertuples(), strict=True) if row.low <= best <= row.high]
+    title = f"{TASKS[runs['task'].iloc[0]]} at this budget: first {' and '.join(first)}, last {names[0]}"
     fig, ax = figure(title[0].upper() + title[1:], size=(9, 4.4))
     for y, (targets, row) in enumerate(found.reset_index("r").iterrows()):
         colour = RED if "mlp" in targets else BLUE
