@@ -196,7 +196,7 @@ def quick(dtype: torch.dtype, device: str) -> bool:
     """Whether a product in this type takes at most twice float32's time: not on every CPU."""
     x = {kind: torch.randn(768, 768, device=device).to(kind) for kind in (torch.float32, dtype)}
     jobs = {str(kind): Job(lambda each=each: each @ each) for kind, each in x.items()}
-    return dtype == torch.float32 or compare(jobs, device=device).jobs[str(dtype)].ratio < 2
+    return compare(jobs, device=device).jobs[str(dtype)].ratio < 2
 
 
 def calls_of(name: str) -> None:
@@ -258,8 +258,8 @@ def main(arguments: list[str] | None = None) -> None:
     if shutil.which("valgrind") and not options.tiny and options.device == "cpu":
         counted = {name: instructions(name) for name in present}
     rows = []
+    dtypes = [torch.float32, *([torch.bfloat16] if quick(torch.bfloat16, options.device) else [])]
     for shape in shapes:
-        dtypes = [dtype for dtype in (torch.float32, torch.bfloat16) if quick(dtype, options.device)]
         parts = [one_adapter(shape, dtype, options) for dtype in dtypes] + [rows_of_adapters(shape, options)]
         for found in itertools.chain(*parts):
             rows.append(found)

@@ -66,7 +66,8 @@ def _stack(layer: LoRALayer, names: list[str | None], strengths: list[float]) ->
     A = torch.stack([_padded((adapter or some).lora_A, R, some.in_features) for adapter in found])
     B = torch.stack([_padded((adapter or some).full_B(), some.out_features, R) for adapter in found])
     dtype = layer.weight.dtype if layer.weight.is_floating_point() else A.dtype  # 8 or 4 bits: bytes
-    return A.to(dtype), B.to(dtype), torch.tensor(scaling, device=A.device, dtype=dtype).view(-1, 1, 1)
+    # Scaling as precise as the adapters: in a base's bf16 4 / 3 would be 0.2 % more.
+    return A.to(dtype), B.to(dtype), torch.tensor(scaling, device=A.device, dtype=A.dtype).view(-1, 1, 1)
 
 
 def _padded(matrix: Tensor, rows: int, columns: int) -> Tensor:
