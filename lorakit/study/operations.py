@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a job does. operations: by name, views left out. flops: additions and multiplications in its products."""
+    """What a job does: operations by name, views left out; additions and multiplications in its products (flops)."""
 
     operations: Counter
     flops: int
+    largest: int  # entries of the largest tensor that is made
 
     @property
     def count(self) -> int:
@@ -26,11 +28,15 @@ class _Counting(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.seen: Counter = Counter()
+        self.largest = 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
         if not _is_view(operation):
             self.seen[operation.overloadpacket.__name__] += 1
-        return operation(*args, **(kwargs or {}))
+            sizes = [each.numel() for each in tree_leaves(made) if isinstance(each, torch.Tensor)]
+            self.largest = max([self.largest, *sizes])
+        return made
 
 
 def _is_view(operation) -> bool:
@@ -52,4 +58,4 @@ def count_work(job: Callable[[], object]) -> Work:
     in_place = {torch.ops.aten.addmm_: _in_place_flops}  # which the counter does not know
     with FlopCounterMode(display=False, custom_mapping=in_place) as flops:
         job()
-    return Work(counting.seen, flops.get_total_flops())
+    return Work(counting.seen, flops.get_total_flops(), counting.largest)

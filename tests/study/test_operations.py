@@ -15,4 +15,4 @@ def test_operations_are_counted_by_name_and_views_are_not():
 
     work = count_work(job)
     assert work.operations == {"mm": 1, "clone": 1, "add_": 1, "add": 1} and work.count == 4
-    assert work.flops == 2 * 4 * 6 * 4
+    assert work.flops == 2 * 4 * 6 * 4 and work.largest == 4 * 6

@@ -2,8 +2,9 @@
 
 import torch
 
-from lorakit.show.exercises import check_examples
+from lorakit.show.exercises import check_examples, expect
 from lorakit.show.quiz import read_quiz
+from lorakit.study.operations import count_work
 
 
 def _directions(n, p, seed):
@@ -68,30 +69,43 @@ appendix_g = check_examples(
 )
 
 
-def _factor(W, delta, r):
-    U, s, Vh = torch.linalg.svd(delta)
-    return (s.norm() / (U[:, :r].T @ W @ Vh[:r].T).norm()).item()
+def _table_7(W, A, B, scaling, top):
+    Q_B, R_B = torch.linalg.qr(B)
+    Q_A, R_A = torch.linalg.qr(A.T)
+    U, s, Vh = torch.linalg.svd(scaling * R_B @ R_A.T)
+    U, V = Q_B @ U[:, :top], Q_A @ Vh[:top].T
+    along, size = (U.T @ W @ V).norm(), s.norm()
+    return along, size, size / along
 
 
-_W = torch.randn(6, 6, generator=torch.Generator().manual_seed(2))
-_DELTA = torch.randn(6, 6, generator=torch.Generator().manual_seed(3))
-factor = check_examples(
+def _thin(answer):
+    most, full = count_work(lambda: answer(*_UPDATES[0])).largest, _W.numel()
+    expect(most < full, f"the numbers are right, but one matrix has {most} entries, W {full}: ΔW is never needed whole")
+
+
+_draw = torch.Generator().manual_seed(2)
+_W, _A, _B = (torch.randn(*shape, generator=_draw).double() for shape in ((12, 9), (4, 9), (12, 4)))
+_UPDATES = [(_W, _A, _B, 2.0, top) for top in (1, 2, 3)]
+table_7 = check_examples(
     "08.4",
-    "the amplification factor",
-    right=_factor,
-    inputs=[(_W, _DELTA, 1), (_W, _DELTA, 2), (_W, _DELTA, 4)],  # square: a wrong transpose runs without error
+    "a row of Table 7, from A and B",
+    right=_table_7,
+    inputs=_UPDATES,
+    also=_thin,
     wrong={
-        "upside down: ‖ΔW‖ stands above the line": "return  → return 1 / ",
-        "divided by ‖W‖, which is W along all directions: only the first r of ΔW's count": (
-            "(U[:, :r].T @ W @ Vh[:r].T).norm() → W.norm()"
-        ),
-        "those are W's own directions: take the SVD of ΔW": ("svd(delta) → svd(W)", "s.norm() → delta.norm()"),
-        "Vh is turned the wrong way: its rows are the directions, so V is `Vh[:r].T`": "Vh[:r].T → Vh.T[:r].T",
-        "you took rows of U: its directions are columns, `U[:, :r]`": "U[:, :r].T → U[:r]",
+        "the scaling is missing: ΔW is scaling · B A": "scaling * R_B → R_B",
+        "transpose the second R: B A = Q_B (R_B R_Aᵀ) Q_Aᵀ": "@ R_A.T → @ R_A",
+        "the small SVD speaks of r coordinates: Q_B and Q_A carry them to W's": ("Q_B @ U → U", "Q_A @ Vh → Vh"),
+        "you took rows of U: its directions are columns, `U[:, :top]`": "U[:, :top] → U[:top].T",
+        "Vh is turned the wrong way: its rows are the directions": "Vh[:top].T → Vh[:, :top]",
+        "all r directions are taken, where the first `top` were asked for": ("U[:, :top] → U", "Vh[:top] → Vh"),
+        "between U and V stands W, not ΔW": "W @ V → (scaling * B @ A) @ V",
+        "‖ΔW‖ is of the whole update, not of its first `top` directions": "s.norm() → s[:top].norm()",
         "‖ΔW‖ is the Frobenius norm: all singular values, not the largest alone": "s.norm() → s[0]",
-        "between U and V stands W, not ΔW": "@ W @ → @ delta @",
+        "upside down: ‖ΔW‖ stands above the line": "size / along → along / size",
+        "ΔW is never needed whole": ("R_B @ R_A.T → B @ A, full_matrices=False", "Q_B @ U → U", "Q_A @ Vh → Vh"),
     },
-    done="right: how far ΔW outweighs W in the directions that ΔW chose",
+    done="right: how far ΔW outweighs W in the directions that ΔW chose, at any width, without ever forming ΔW",
 )
 
 quiz = read_quiz("08", __file__)

@@ -1,10 +1,10 @@
 """Checks and quiz of chapter 01."""
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
+from lorakit.study.operations import count_work
 
 largest_saving_rank = check_examples(
     "01.1",
@@ -87,20 +87,6 @@ error_of_rank = check_examples(
 )
 
 
-class _Largest(TorchDispatchMode):
-    """Notes the largest tensor that is made inside."""
-
-    def __init__(self):
-        super().__init__()
-        self.numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **(kwargs or {}))
-        for tensor in made if isinstance(made, tuple | list) else (made,):
-            self.numel = max(self.numel, tensor.numel() if isinstance(tensor, torch.Tensor) else 0)
-        return made
-
-
 def _by_qr(B, A):
     return torch.linalg.svdvals(torch.linalg.qr(B).R @ torch.linalg.qr(A.T).R.T)
 
@@ -123,8 +109,7 @@ def _by_qr(B, A):
 )
 def thin_svd(answer):
     B, A = torch.randn(400, 3), torch.randn(3, 600)
-    with _Largest() as largest:
-        found = answer(B, A)
+    found = answer(B, A)
     expect(isinstance(found, torch.Tensor), NOTHING)
     s = torch.linalg.svdvals(B @ A)[:3]
     expect(found.numel() == 3, f"that is not the r largest: got {found.numel()} of them")
@@ -133,7 +118,8 @@ def thin_svd(answer):
         expect(not same(found, both, 1e-3), "the singular values of a product are not the products of theirs")
         expect(not same(found, s**2, 1e-2), "these are their squares: take the root")
         expect(False, "not these. With B = Q₁R₁ and Aᵀ = Q₂R₂, B A is Q₁ (R₁R₂ᵀ) Q₂ᵀ: transpose the second R")
-    expect(largest.numel < B.shape[0] * A.shape[1], f"that made a matrix of {largest.numel:,} numbers: stay thin")
+    largest = count_work(lambda: answer(B, A)).largest
+    expect(largest < B.shape[0] * A.shape[1], f"that made a matrix of {largest:,} numbers: stay thin")
 
 
 quiz = read_quiz("01", __file__)
