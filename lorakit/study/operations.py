@@ -27,8 +27,7 @@ class Work:
 class _Counting(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
-        self.seen: Counter = Counter()
-        self.largest = 0
+        self.seen, self.largest = Counter(), 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         made = operation(*args, **(kwargs or {}))

@@ -10,7 +10,7 @@ from lorakit.chapters.inside_delta_w.explorer import similarity_explorer
 from lorakit.chapters.inside_gpt2.explorer import TargetPicker
 from lorakit.chapters.lora_layer.explorer import AlphaRankExplorer
 from lorakit.chapters.matrix_rank.explorer import RankExplorer
-from lorakit.chapters.merge_and_latency.explorer import latency_explorer
+from lorakit.chapters.merge_and_latency.explorer import LatencyExplorer
 from lorakit.chapters.merge_and_latency.grid import recorded
 from lorakit.chapters.rank_and_alpha.explorer import sweep_explorer
 from lorakit.chapters.variants.explorer import RateExplorer
@@ -30,7 +30,7 @@ WIDGETS = {  # name → how to make it, and a control with another value
     "memory": (MemoryExplorer, {"model": "gpt2-xl", "r": 64}),
     "directions": (lambda: similarity_explorer(ADAPTERS), {"j": 3}),
     "variants": (lambda: RateExplorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),
-    "latency": (lambda: latency_explorer(recorded()), {"batch": 4}),
+    "latency": (lambda: LatencyExplorer(recorded()), {"batch": 4}),
 }
 
 

@@ -13,7 +13,10 @@ PHASES = {"reading a prompt": "prefill", "writing a token": "decode"}
 
 
 class LatencyExplorer(ButtonExplorer):
-    """See `latency_explorer`."""
+    """Widget: model, phase, batch, length → what each method adds to the base's time, as recorded (`grid.recorded`).
+
+    The button times the chosen cell on this machine for about ten seconds, and adds stars.
+    """
 
     size = (10, 3.4)
     label, icon = "measure this here", "clock-o"
@@ -92,11 +95,3 @@ class LatencyExplorer(ButtonExplorer):
 
     def busy(self) -> str:
         return "measuring ..."
-
-
-def latency_explorer(grid: pd.DataFrame) -> LatencyExplorer:
-    """Widget: model, phase, batch, length → what each method adds to the base's time, as recorded (`grid.recorded`).
-
-    The button times the chosen cell on this machine for about ten seconds, and adds stars.
-    """
-    return LatencyExplorer(grid)

@@ -88,9 +88,9 @@ def switch_us(model: nn.Module, names: Sequence[str], switches: int = 300) -> fl
 
 
 def change_times(model: nn.Module, names: Sequence[str], theirs=None) -> dict[str, float]:
-    """Median microseconds of a change of task: "switch", "merge" (with the unmerge before the next), "peft"'s switch.
+    """Median µs of a change of task: "switch", "merge" (with the unmerge). Afterwards the model is as before.
 
-    theirs   a PeftModel with adapters of the same names, or None
+    theirs   a PeftModel with adapters of the same names, whose switch is "peft"; or None
     """
 
     def merge(name):
@@ -98,8 +98,13 @@ def change_times(model: nn.Module, names: Sequence[str], theirs=None) -> dict[st
         lk.merge(model)
         lk.unmerge(model)
 
-    some = [names[i % len(names)] for i in range(20)]
-    found = {"switch": switch_us(model, names, switches=200), "merge": median_us(merge, some)}
+    some, before = [names[i % len(names)] for i in range(20)], lk.active_adapter(model)
+    try:
+        found = {"switch": switch_us(model, names, switches=200), "merge": median_us(merge, some)}
+    finally:
+        if lk.is_merged(model):
+            lk.unmerge(model)
+        lk.set_adapter(model, before)
     return found if theirs is None else found | {"peft": median_us(theirs.set_adapter, some)}
 
 

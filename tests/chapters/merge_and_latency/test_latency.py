@@ -44,7 +44,7 @@ def test_the_title_compares_the_smallest_and_the_largest_work(grid):
 
 
 def test_the_widget_shows_the_nearest_cell_and_says_so(grid):
-    explorer = latency_widget.latency_explorer(grid)
+    explorer = latency_widget.LatencyExplorer(grid)
     assert "recorded: 124M, reading 1 × 16 tokens: the base takes 10.0 ms" in str(explorer)
     explorer.set(batch=4, length=64)
     assert explorer.data["key"] == explorer.data["asked"] and explorer.data["cell"].loc["houlsby", "added"] < 5
@@ -65,7 +65,7 @@ def test_the_button_measures_the_chosen_cell(grid, monkeypatch):
     monkeypatch.setattr(latency_widget, "gpt2_of_size", lambda size: size)
     monkeypatch.setattr(latency_widget, "contenders", lambda model: model)
     monkeypatch.setattr(latency_widget, "measure", measure)
-    explorer = latency_widget.latency_explorer(grid)
+    explorer = latency_widget.LatencyExplorer(grid)
     _ = explorer.widget
     before = explorer.png()
     explorer.press()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import lorakit as lk
-from lorakit.chapters.one_model_many_tasks.many_adapters import fill, resident
+from lorakit.chapters.one_model_many_tasks.many_adapters import change_times, fill, resident
 from lorakit.chapters.one_model_many_tasks.serving import mixed, peft_mixed, swapping, write_tokens
 from lorakit.core.errors import LoRAError
 
@@ -61,6 +61,9 @@ def test_a_failing_way_leaves_nothing_merged(model, ids):
             way(model, ids + 10_000, NAMES, 2)
         assert lk.active_adapter(model) == "a0" and not lk.is_merged(model)
         assert torch.equal(model.transformer.h[0].mlp.c_fc.weight, before)
+    with pytest.raises(LoRAError, match="no adapter named 'b'"):
+        change_times(model, ["a1", "b"])
+    assert lk.active_adapter(model) == "a0"
 
 
 def test_resident_counts_real_tensors_and_agrees_with_the_formula(tiny_model):
