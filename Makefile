@@ -74,6 +74,7 @@ audit: setup  ## look the pinned versions up in the published advisories (needs 
 	  { echo "audit: there are advisories above, or none could be fetched: then nothing was audited"; exit 1; }
 
 # Torch stays: another one would be gigabytes. Newer than constraints.txt says is everything else that pyproject.toml allows.
+# Tests skip what cannot be imported: so what is installed here is imported first, and failing to is a failure.
 DRIFT := .cache/drift
 DRIFT_TESTS := tests/core tests/files tests/conformance tests/test_by_hand.py tests/lab/bases/test_load.py tests/show
 drift:  ## the newest transformers, peft, numpy, pandas … in an environment of their own: the fast tests
@@ -81,7 +82,8 @@ drift:  ## the newest transformers, peft, numpy, pandas … in an environment of
 	grep '^torch==' constraints.txt > $(DRIFT)/torch.txt
 	$(DRIFT)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager \
 	  -c $(DRIFT)/torch.txt -e '.[lab,test]'
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(DRIFT)/bin/python -m pytest -n 2 --dist loadfile $(DRIFT_TESTS) || \
+	{ $(DRIFT)/bin/python -c 'import bitsandbytes, ipywidgets, loralib' && \
+	  HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(DRIFT)/bin/python -m pytest -rs -n 2 --dist loadfile $(DRIFT_TESTS); } || \
 	  { echo "DRIFT: with these the tests fail:"; $(DRIFT)/bin/python -m pip freeze --exclude-editable; exit 1; }
 
 notebooks: setup  ## run every notebook and write its outputs back

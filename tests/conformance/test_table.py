@@ -1,9 +1,9 @@
 """The table of properties names tests that exist, and docs/supported.md says what happens now."""
 
 import ast
+import re
 from pathlib import Path
 
-import pytest
 import support_table
 
 from tests.support.properties import MORE, PROPERTIES
@@ -31,8 +31,8 @@ def test_every_property_has_tests_that_run_over_the_architectures():
 def test_the_page_says_what_happens_now(monkeypatch):
     """But for what the other files here test on every model anyway: its checks are not run a second time."""
     text = support_table.PAGE.read_text(encoding="utf-8")
-    if support_table.versions() not in text:
-        pytest.skip("the page was written with other versions, whose module names and errors may differ")
+    # Other versions (`make drift`) may change their numbers on the page and nothing else.
+    text = re.sub(r"transformers \S+, peft \S+\.\n", f"{support_table.versions()}.\n", text)
     for file in (support_table.merging, support_table.mixing, support_table.with_peft):
         for test in [name for name in vars(file) if name.startswith("test_")]:
             monkeypatch.setattr(file, test, lambda *_: None)
