@@ -18,6 +18,7 @@ COMPARED = {
     "rivals": 5,
     "rivals_python": 5,
     "matrices_python": 3,
+    "matrices_text_to_sql": 3,
     "variants": 3,
 }
 

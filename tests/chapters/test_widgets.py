@@ -12,7 +12,7 @@ from lorakit.chapters.lora_layer.explorer import AlphaRankExplorer
 from lorakit.chapters.matrix_rank.explorer import RankExplorer
 from lorakit.chapters.merge_and_latency.explorer import LatencyExplorer
 from lorakit.chapters.merge_and_latency.grid import recorded
-from lorakit.chapters.rank_and_alpha.explorer import sweep_explorer
+from lorakit.chapters.rank_and_alpha.explorer import SweepExplorer
 from lorakit.chapters.variants.explorer import RateExplorer
 from lorakit.lab import records
 from lorakit.study.adapter_factors import Update
@@ -26,7 +26,7 @@ WIDGETS = {  # name → how to make it, and a control with another value
     "alpha": (AlphaRankExplorer, {"r": 64}),
     "targets": (TargetPicker, {"r": 256}),
     "rivals": (lambda: RivalsExplorer(rivals_table()), {"cost": "context left", "method": "prefix"}),
-    "sweeps": (lambda: sweep_explorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
+    "sweeps": (lambda: SweepExplorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
     "memory": (MemoryExplorer, {"model": "gpt2-xl", "r": 64}),
     "directions": (lambda: similarity_explorer(ADAPTERS), {"j": 3}),
     "variants": (lambda: RateExplorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),

@@ -35,12 +35,17 @@ def distance(points: pd.DataFrame, r: int, alpha: float, targets: str, lr: float
 
 
 class SweepExplorer(ButtonExplorer):
-    """See `sweep_explorer`."""
+    """r, alpha, matrices, learning rate → the nearest recorded runs among `runs`, with their seeds.
+
+    `runs` are of one task and one base, with full fine-tuning among them: the grey band. The button trains the chosen
+    point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit` examples.
+    Raises ValueError for runs of several tasks or bases.
+    """
 
     size = (10, 4)
     label, icon = "train this point here", "play"
 
-    def __init__(self, runs: pd.DataFrame, title: str, steps: int | None, limit: int):
+    def __init__(self, runs: pd.DataFrame, title: str, *, steps: int | None = None, limit: int = 100):
         self.measure, self.steps, self.limit = measure_of(runs), steps, limit
         self.runs = scored(runs)
         self.points = self.runs.groupby(KEY, sort=False)["score"].agg(mean="mean", seeds="count").reset_index()
@@ -145,13 +150,3 @@ def _few(ticks: Sequence[float]) -> list[float]:
         if tick / kept[-1] >= apart:
             kept.append(tick)
     return kept
-
-
-def sweep_explorer(runs: pd.DataFrame, title: str, *, steps: int | None = None, limit: int = 100) -> SweepExplorer:
-    """Widget: r, alpha, matrices, learning rate → the nearest recorded runs among `runs`, with their seeds.
-
-    `runs` are of one task and one base, with full fine-tuning among them: the grey band. The button trains the chosen
-    point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit` examples.
-    Raises ValueError for runs of several tasks or bases.
-    """
-    return SweepExplorer(runs, title, steps, limit)

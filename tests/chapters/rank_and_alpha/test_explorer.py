@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from lorakit.chapters.rank_and_alpha.explorer import scored, sweep_explorer
+from lorakit.chapters.rank_and_alpha.explorer import SweepExplorer, scored
 from lorakit.chapters.rank_and_alpha.rank_sweep import MEASURES, RankSweep
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
@@ -43,7 +43,7 @@ BASES = records.frame([full(0.0, lr=0.0), full(5.0, "python", lr=0.0)])
 @pytest.fixture
 def explorer():
     matrices = records.frame([record(0.5, r=4, targets=("mlp",), lr=3e-3)])
-    return sweep_explorer(pd.concat([rank_runs(0.05), matrices]), "All runs", steps=1, limit=2)
+    return SweepExplorer(pd.concat([rank_runs(0.05), matrices]), "All runs", steps=1, limit=2)
 
 
 def test_each_setting_is_shown_at_the_rate_that_validation_chose():
@@ -106,4 +106,4 @@ def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatc
 
 def test_records_of_two_tasks_are_refused():
     with pytest.raises(ValueError, match="one task"):
-        sweep_explorer(pd.concat([rank_runs(), rank_runs(task="python", base=3.0)]), "two")
+        SweepExplorer(pd.concat([rank_runs(), rank_runs(task="python", base=3.0)]), "two")
