@@ -60,7 +60,7 @@ notebooks-test: setup  ## run every notebook and compare its outputs
 SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
 soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size, Ray (an hour); rewrites docs/reliability.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
-	$(SOAK) tests/lab/many tests/lab/bases
+	$(SOAK) tests/lab/many tests/lab/bases tests/data_make
 	$(SOAK) tests/conformance
 	$(SOAK) -n 2 --dist loadfile tests/robustness
 	$(BIN)/python tools/reliability_page.py

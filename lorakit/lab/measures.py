@@ -47,14 +47,15 @@ def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]
 
 
 @torch.no_grad()
-def old_text(model, tokenizer) -> dict[str, float]:
+def old_text(model, tokenizer, limit: int | None = None) -> dict[str, float]:
     """Nats per token on held-out text of what nano was pretrained on, by kind: english, unpaired, paired.
 
-    data/nano/held_out.json has 32 rows of 128 tokens of each. What an adaptation forgets is what these rise by.
+    data/nano/held_out.json has 32 rows of 128 tokens of each; `limit` takes the first so many. What an adaptation
+    forgets is what these rise by.
     """
     found = {}
     for kind, texts in json.loads((DATA / "nano" / "held_out.json").read_text(encoding="utf-8")).items():
-        ids = tokenizer(texts, return_tensors="pt", padding=True).input_ids[:, :128].to(model.device)  # (32, 128)
+        ids = tokenizer(texts[:limit], return_tensors="pt", padding=True).input_ids[:, :128].to(model.device)
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[:, :-1]
         found[kind] = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).item()
     return found

@@ -46,7 +46,7 @@ class Run:
                dimension d, see study.random_subspace)
     precision  "bf16" halves the time where there are bf16 instructions; on a CPU without them products stay in fp32,
                which is what the record's "precision" then says. Weights are in fp32
-    scored     how many examples of validation and of test the trained model is scored on; None: all
+    scored     how many examples of validation, of test and of nano's old text the trained model is scored on; None: all
     eval_every steps between validations, recorded as the run's "curve"; None: only at the end
     measure    names in `lab.measures`, done on the trained model and recorded beside the metrics
 
@@ -147,7 +147,7 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
         record["right"] = "".join(str(int(one)) for one in right)
     if run.base == "nano":
         with evaluating(model):
-            record["old_text"] = old_text(model, tokenizer)
+            record["old_text"] = old_text(model, tokenizer, limit=run.scored)
     if run.eval_every:
         record["curve"] = _curve(history)
     return record | {name: MEASURES[name](model, before, tokenizer, task) for name in run.measure}

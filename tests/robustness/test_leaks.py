@@ -77,10 +77,10 @@ def refused(model, folder):
 
 
 CYCLES = {  # (bounded, full); a cycle of `switch` is two switches
-    switch: (300, 5000),
-    load_and_delete: (40, 1000),
-    merge_and_unmerge: (40, 1000),
-    mix: (40, 1000),
+    switch: (200, 5000),
+    load_and_delete: (20, 1000),
+    merge_and_unmerge: (20, 1000),
+    mix: (20, 1000),
     save: (10, 200),
     inject_and_eject: (10, 300),
     refused: (10, 500),

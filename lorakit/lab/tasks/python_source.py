@@ -6,6 +6,7 @@ differ in details, so a result recorded with one is compared with another's only
 """
 
 import ast
+import functools
 import hashlib
 import sysconfig
 from pathlib import Path
@@ -77,6 +78,7 @@ def read_module(folder: Path, module: str) -> list[Example]:
     return examples
 
 
+@functools.cache  # a chapter's runs each ask for the task, and parsing takes two seconds
 def functions(source: str) -> list[Example]:
     """The functions and methods in a source text as examples, those of SHORTEST to LONGEST bytes.
 
