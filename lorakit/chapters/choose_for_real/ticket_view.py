@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lorakit.chapters.compare import reported
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.tickets import correct
 from lorakit.show.sql_view import shorten
-from lorakit.show.style import BLUE, ORANGE, figure, log_x
+from lorakit.show.style import BLUE, GREY, ORANGE, figure, log_x
 
 KINDS = {"combinations": ("known sentences", BLUE), "sentences": ("new sentences", ORANGE)}
+# Name, marker, and how far beside its number of steps each stands, or some would hide others.
+LOOKS = {"mlp": ("LoRA, MLP", "o-", 1), "q+k+v+o+mlp": ("LoRA, all-linear", "s", 0.92)}
+LOOKS |= {"full": ("full fine-tuning", "*", 1.09), "bitfit": ("BitFit", "^", 1)}
 
 
 def triaged(examples: Sequence[Example], answers: Sequence[str]) -> pd.DataFrame:
@@ -22,27 +26,24 @@ def triaged(examples: Sequence[Example], answers: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["ticket", "", "the model", "true"])
 
 
-def reported(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the sweep `tickets` that were made with several seeds, at the rate that was chosen."""
-    rates = runs.query("seed == 1").groupby("method")["lr"].first()  # the search for a rate had seed 0 alone
-    at_rate = runs[runs["lr"] == runs["method"].map(rates)]
-    return at_rate.groupby(["method", "steps"]).filter(lambda of_length: len(of_length) > 1)
-
-
 def lengths_figure(runs: pd.DataFrame, title: str) -> Figure:
-    """Share of tickets that are right over the steps of training, LoRA as lines, full fine-tuning as stars.
+    """Share of tickets that are right over the steps of training: LoRA on the MLP as lines, the others where they are.
 
-    `runs` is the sweep `tickets` (records.load); bars span the seeds.
+    `runs` is the sweep `tickets` (records.load); each setting stands at its own rate, and bars span the seeds.
     """
     fig, ax = figure(title, size=(9, 4.2))
-    looks = {"lora": ("LoRA", dict(marker="o")),
-             "full": ("full fine-tuning", dict(marker="*", markersize=17, linestyle=""))}  # fmt: skip
-    for kind, (label, colour) in KINDS.items():
-        scores = 100 * reported(runs).groupby(["method", "steps"])[f"test_{kind}"].agg(["mean", "min", "max"])
-        for method, (name, look) in looks.items():
-            found = scores.loc[method]
-            bars = [found["mean"] - found["min"], found["max"] - found["mean"]]
-            ax.errorbar(found.index, found["mean"], bars, color=colour, capsize=4, label=f"{label}, {name}", **look)
+    found = reported(runs)
+    found["place"] = found["targets"].where(found["method"] == "lora", found["method"])
+    for kind, (_, colour) in KINDS.items():
+        scores = 100 * found.groupby(["place", "steps"])[f"test_{kind}"].agg(["mean", "min", "max"])
+        for place, (_, look, beside) in LOOKS.items():
+            each = scores.loc[place]
+            bars = [each["mean"] - each["min"], each["max"] - each["mean"]]
+            ax.errorbar(beside * each.index, each["mean"], bars, fmt=look, color=colour, capsize=4, markersize=10)
+    for label, colour in KINDS.values():
+        ax.plot([], [], color=colour, linewidth=5, label=label)
+    for name, look, _ in LOOKS.values():
+        ax.plot([], [], look, color=GREY, markersize=10, label=name)
     ax.set(xlabel="steps of 16 tickets", ylabel="all three fields right (%)", ylim=(0, 100))
     log_x(ax, [100, 200, 400, 800])
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
+from lorakit.chapters.compare import reported
 from lorakit.lab import records
 from lorakit.study.rank import rank_for_energy
 
@@ -29,7 +30,7 @@ def compare_settings(runs: pd.DataFrame) -> pd.DataFrame:
     names = "r = " + runs["r"].astype(str) + " on " + targets
     runs = runs.assign(method=names.where(runs["method"] == "lora", "full"))
     runs = runs.assign(rates=runs.groupby("method")["lr"].transform("nunique"))
-    return at_best_lr(runs, ["method"])
+    return reported(runs)
 
 
 def recorded_cuts(runs: pd.DataFrame, base: str) -> pd.Series:

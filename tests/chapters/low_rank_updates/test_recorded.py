@@ -15,7 +15,8 @@ from lorakit.lab import records
 
 def row(lr=1e-3, seed=0, execution=0.5, base="nano", d=1, **more):
     metrics = {split: {"execution": execution} for split in ("validation", "test")}
-    return {"run": {"base": base, "lr": lr, "seed": seed, "d": d}, "metrics": {**metrics, "last_loss": 0.1}, **more}
+    run = {"task": "text_to_sql", "base": base, "lr": lr, "seed": seed, "d": d}
+    return {"run": run, "metrics": {**metrics, "last_loss": 0.1}, **more}
 
 
 def test_the_rate_with_the_best_validation_among_those_with_all_seeds_is_reported():
