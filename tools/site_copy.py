@@ -66,6 +66,8 @@ def lay_out(source: Path, chapters: list[Path], pages: bool = True) -> None:
     if pages:
         shutil.copytree(ROOT / "docs", source / "docs", ignore=shutil.ignore_patterns("site", "badges"))
         readme = marked("badges").sub("\n\n", (ROOT / "README.md").read_text(encoding="utf-8"))
+        # What is not part of the site, the package's files above all, is named and not linked.
+        readme = re.sub(r"\[([^\]]+)\]\((?!https?:|docs/|notebooks/)[^)]+\)", r"\1", readme)
         (source / "readme.md").write_text(readme, encoding="utf-8")
         about = ["The project <readme>", *(f"docs/{page.stem}" for page in sorted((ROOT / "docs").glob("*.md")))]
     names = "\n".join(f"notebooks/{path.stem}" for path in chapters)

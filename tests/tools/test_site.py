@@ -62,3 +62,10 @@ def test_search_knows_the_words_and_from_disk_the_lines_around_them(site):
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     assert '"gaussian"' in index.lower() or "gaussian:" in index.lower()
     assert "11 \\u00b7 Choose for real" in index or "11 · Choose for real" in index
+
+
+def test_every_link_of_the_readme_and_the_documents_leads_somewhere(tmp_path):
+    site_copy.lay_out(tmp_path / "source", sorted((site_copy.ROOT / "notebooks").glob("*.ipynb")))
+    for page in (tmp_path / "source" / "readme.md", *(tmp_path / "source" / "docs").glob("*.md")):
+        links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+        assert not [link for link in links if not (page.parent / link).exists()], page.name
