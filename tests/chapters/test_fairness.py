@@ -19,9 +19,8 @@ COMPARED |= dict.fromkeys(("matrices_python", "matrices_text_to_sql", "variants"
 
 def choosing_means(name: str) -> pd.DataFrame:
     """By setting and rate the mean validation metric over the two seeds that choose, less is better; inf: diverged."""
-    rows = json_lines.read(RESULTS / f"{name}.jsonl")
-    if name == "tickets":  # its other lengths of training have the rate of 400 steps
-        rows = [row for row in rows if row["run"]["steps"] not in LENGTHS]
+    other = LENGTHS if name == "tickets" else ()  # its other lengths of training have the rate of 400 steps
+    rows = [row for row in json_lines.read(RESULTS / f"{name}.jsonl") if row["run"]["steps"] not in other]
     metric = METRIC[rows[0]["run"]["task"]].removeprefix("validation_")
     sign = 1 if metric in records.LOWER_IS_BETTER else -1
     flat = []
@@ -41,7 +40,7 @@ def test_no_rate_within_noise_of_the_best_lies_at_an_edge(name):
         rates = means.droplevel(SETTING).sort_index()
         steps = [math.log10(b / a) for a, b in zip(rates.index, rates.index[1:], strict=False)]
         assert max(steps) <= 0.53, "half a decade or less between rates"
-        near = rates[rates <= rates.min() + NOISE[METRIC[name_of_task(name)]]]
+        near = rates[rates <= rates.min() + NOISE[METRIC[records.load(name)["task"].iloc[0]]]]
         assert rates.index[0] not in near.index and rates.index[-1] not in near.index, (_, rates)
 
 
@@ -54,10 +53,6 @@ def test_the_reported_rate_has_its_seeds(name):
 @pytest.mark.parametrize("name", COMPARED)
 def test_alpha_is_the_same_for_everything_that_is_compared(name):
     assert set(records.load(name).query("r > 0")["alpha"]) <= {ALPHA}
-
-
-def name_of_task(name: str) -> str:
-    return records.load(name)["task"].iloc[0]
 
 
 # -- the search itself

@@ -54,10 +54,9 @@ def test_the_title_says_the_smallest_dimension_that_reaches_the_share_or_that_no
 
 
 def test_every_setting_is_named_and_stands_at_its_best_rate():
-    loras = [
-        {"method": "lora", "r": r, "targets": t} for r in (8, 64) for t in (["q", "v"], ["q", "k", "v", "o", "mlp"])
-    ]
-    settings = [{"method": "full", "r": 0, "targets": []}, *loras]
+    places = (["q", "v"], ["q", "k", "v", "o", "mlp"])
+    settings = [{"method": "lora", "r": r, "targets": place} for r in (8, 64) for place in places]
+    settings.insert(0, {"method": "full", "r": 0, "targets": []})
     rows = [row(lr, 0, right) for _ in settings for lr, right in ((1e-3, 0.4), (1e-2, 0.6))]
     for number, each in enumerate(rows):
         each["run"] |= settings[number // 2]
