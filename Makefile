@@ -55,7 +55,7 @@ browser-where-possible: setup
 
 # conftest.py gives it its budget, its workbook and a guard: no network, and no file written outside the project.
 notebooks-test: setup  ## run every notebook and compare its outputs
-	$(BIN)/python -m pytest --nbval -n 2 --dist loadfile notebooks
+	$(BIN)/python -m pytest --nbval -n 3 --dist loadfile notebooks
 
 SOAK := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 LORAKIT_SOAK=1 $(BIN)/python -m pytest -v -rs
 soak: setup models  ## conformance, fuzzing, kills, threads, cell order at full size, Ray (an hour); rewrites docs/reliability.md
