@@ -38,6 +38,7 @@ from lorakit.show.quiz import read_quiz
         "`delta_weight` is transposed": "self.lora_B @ self.lora_A → (self.lora_B @ self.lora_A).T",
         "forms the full d × k matrix": "self.scaling * up → x @ self.delta_weight().T",
         "standard deviation": "/ k**0.5 → * k**0.5",
+        "d and k are swapped": "d, k = → k, d =",
         "ask `weight_of(base)`": "weight_of(base) → base.weight",
     },
     done="right: the same outputs, the same gradients, the same frozen weight as the layer of the reference",
@@ -62,7 +63,7 @@ def layer(answer):
     expect(not same(y, update), "the scale is missing: the update is multiplied by alpha / r")
     expect(not same(y, 6 * update), "missing the / r: the scale is alpha / r, here 6 / 2")
     expect(not same(y, 3 * (x @ mine.lora_B @ mine.lora_A)), "the product is transposed: rows meet `A.T`, then `B.T`")
-    expect(same(y, 3 * update), "the output differs from W₀ x + s B A x")
+    expect(same(y, 3 * update), "the output is not W₀ x + s B A x: take r and alpha from `self`, not from the notebook")
     _gradients(mine, x)
     delta = 3 * (mine.lora_B @ mine.lora_A)
     expect(not same(3 * mine.delta_weight(), delta), "`delta_weight` lacks the scale: it is s B A")
@@ -103,16 +104,14 @@ def _gradients(mine, x):
 def _shapes_and_size(answer):
     """On a layer that is not square: what it costs, how A starts, and whether another kind of layer will do."""
     mine = answer(nn.Linear(400, 300).requires_grad_(False), 50, 6)
+    expect(mine.lora_A.shape == (50, 400), "d and k are swapped: `weight_of(base)` is (d, k), outputs × inputs")
     with FlopCounterMode(display=False) as counter:
         mine(torch.randn(20, 400))
     least = 2 * 20 * (400 * 300 + 50 * 700)
     done = counter.get_total_flops()
     expect(done <= least, f"forward forms the full d × k matrix: {done:,} operations where {least:,} do")
     std = float(mine.lora_A.detach().std()) * 400**0.5
-    expect(
-        0.5 < std < 1.2,
-        f"A's standard deviation is {std:.3g} / √k: divide by √k, so that A x is about as large as x",
-    )
+    expect(0.5 < std < 1.2, f"A's standard deviation is {std:.3g} / √k: divide by √k, so that A x is as large as x")
     known = {name for part in answer.__mro__ if "__init__" in vars(part) for name in _names(vars(part)["__init__"])}
     expect(
         "weight_of" in known,
@@ -174,6 +173,7 @@ fill = check_examples(
             "layer.lora_A.data → A",
         ),
         "3 times as large as it should be: the layer multiplies B A by `scaling`": " / layer.scaling → ",
+        "9 times as large as it should be: divide by `scaling`, the layer multiplies by it": " / layer → * layer",
         "the singular values are missing": " * S[:r] → ",
         "the singular values are in it twice": "= Vh[:r] → = S[:r, None] * Vh[:r]",
         "the first r singular values are the largest: `U[:, :r]`, `S[:r]`, `Vh[:r]`": ":r] → -r:]",
@@ -181,6 +181,7 @@ fill = check_examples(
         "A must stay (r, k) and B (d, r): take the first r directions": ("[:, :r] → ", "[:r] → "),
     },
     tolerance=1e-4,
+    formula="of the nearest update of rank r",
     done="right: the best that rank r can do (Eckart–Young), reached without a single step of training",
 )
 
@@ -212,10 +213,11 @@ class Mended(nn.Module):
     wrong={
         "at twice the rank": "alpha / r → alpha",
         "layers before this one": "self.base(x) → torch.no_grad()(self.base)(x)",
-        "merged layer and the unmerged one disagree": "@ self.lora_A).T → @ self.lora_A)",
+        "the merged and the unmerged layer disagree": "@ self.lora_A).T → @ self.lora_A)",
         "every row loses the same inputs": "F.dropout(x, → x * F.dropout(torch.ones(x.shape[-1]),",
+        "each row loses all its inputs or none": "F.dropout(x, → x * F.dropout(torch.ones(len(x), 1),",
         "dropout is gone": "x, self.dropout → x, 0.0",
-        "at rest in `eval()`": "self.training → True",
+        "it must be at rest": "self.training → True",
         "the frozen path": "self.base(x) → self.base(dropped)",
     },
     done="right. None of the four raised an error: only a test could see them",
@@ -228,22 +230,20 @@ def bugs(answer):
     nn.init.normal_(mine.lora_B)
     update = x @ mine.lora_A.T @ mine.lora_B.T
     expect(not same(mine(x) - y0, 6 * update), "at twice the rank the update is twice as large: look at the scale")
-    expect(
-        same(mine(x), mine(x)), "two calls in `eval()` differ: dropout is for training, it must be at rest in `eval()`"
-    )
+    expect(same(mine(x), mine(x)), "two calls in `eval()` differ: dropout is for training, here it must be at rest")
     expect(same(mine(x) - y0, 3 * update), "in `eval()` the output is not x W₀ + b + s B A x")
     (grad,) = torch.autograd.grad(mine(x).sum(), x)
     wanted = (base.weight + 3 * (mine.lora_B @ mine.lora_A).T).sum(1).expand_as(x)
     expect(same(grad, wanted), "the gradient at x is wrong: layers before this one would learn from the adapter alone")
     merged = x @ mine.merged_weight() + base.bias
-    expect(
-        same(merged, mine(x)), "the merged layer and the unmerged one disagree, on a square layer too: see the layout"
-    )
+    expect(same(merged, mine(x)), "the merged and the unmerged layer disagree, on a square one too: see the layout")
     mine.train()
     many = torch.ones(64, 8)
     outputs = (mine(many) - base(many)).detach()
     expect(not same(mine(many), mine(many)), "dropout is gone: in training, entries of the adapter's input are zeroed")
     expect(outputs.std(0).max() > 1e-4, "every row loses the same inputs: one mask is used for all of them")
+    kinds = outputs.round(decimals=3).unique(dim=0)  # of rows
+    expect(len(kinds) > 4, "each row loses all its inputs or none: each entry needs a draw of its own")
     mine.lora_B.data.zero_()
     expect(same(mine(many), base(many)), "dropout acts on the frozen path: drop the adapter's input only")
 
