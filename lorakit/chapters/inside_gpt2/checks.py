@@ -76,6 +76,8 @@ def _adapted(model) -> set[str]:
         "a whole path": ' or path.endswith("." + name) → ',
         "a whole name": 'path == name or path.endswith("." + name) → path.endswith(name)',
         "a path without a dot": "path == name or  → ",
+        "a target may have dots": 'path == name or path.endswith("." + name) → path.rpartition(".")[2] == name',
+        "not a copy": "model.requires_grad_(False) → import copy; model = copy.deepcopy(model).requires_grad_(False)",
         "the base is not frozen": "model.requires_grad_(False) → pass",
         "freeze first": "return model → return model.requires_grad_(False)",
         "r and alpha": "LoRALayer(module, r, alpha) → LoRALayer(module)",
@@ -89,19 +91,14 @@ def put_in(answer):
     expect(got is not None, "your function returns None: is the `return model` missing?")
     paths = [f"transformer.h.{i}.attn.c_attn" for i in (0, 1)]
     dotted = any("." in name for name, _ in got.named_children())
-    expect(
-        not dotted, "a child of the model is now called by a name with dots: `setattr` belongs to the module's *parent*"
-    )
-    expect(
-        _adapted(got), "no layer was put in: is a path compared with a whole path? A target may be its end, after a dot"
-    )
+    expect(not dotted, "a child of the model now has a name with dots: `setattr` belongs to the module's *parent*")
+    expect(_adapted(got), "no layer was put in: is a target compared with a whole path? It may be its end, after a dot")
+    expect(got is model, "change the model that was given, not a copy")
     expect(_adapted(got) == set(paths), f'"c_attn" should give {paths}, you have {sorted(_adapted(got))}')
     trained = {name for name, p in got.named_parameters() if p.requires_grad}
     expect(trained, "nothing trains: freeze first, then put the layers in, or their A and B are frozen too")
-    expect(
-        all(".lora_" in name for name in trained),
-        "the base is not frozen: `model.requires_grad_(False)`, embeddings too",
-    )
+    frozen = all(".lora_" in name for name in trained)
+    expect(frozen, "the base is not frozen: `model.requires_grad_(False)`, embeddings too")
     first = got.get_submodule(paths[0])
     expect(
         tuple(first.lora_A.shape) == (2, 8) and tuple(first.lora_B.shape) == (24, 2) and first.scaling == 3,
@@ -109,6 +106,8 @@ def put_in(answer):
     )
     expect(torch.equal(got(ids).logits, before), "the logits have changed at step 0")
     expect(not _adapted(answer(_gpt2(), ("fc",), 2, 6)), 'a target is a whole name: "fc" must not hit `c_fc`')
+    one = _adapted(answer(_gpt2(), ("h.0.attn.c_attn",), 2, 6))
+    expect(one == {paths[0]}, f'a target may have dots: "h.0.attn.c_attn" is {paths[0]}, you have {sorted(one)}')
     alone = answer(nn.Sequential(nn.Linear(4, 4)), ("0",), 2, 6)
     expect(_adapted(alone) == {"0"}, "a path without a dot is missed: it may be equal to the name")
 
@@ -146,6 +145,7 @@ class SliceLoRA(nn.Module):
         "k is gone": "[q, k, v] → [q, v]",
         "lora_A must be (2, r, d)": "torch.randn(2, r, d) → torch.randn(r, d)",
         "lora_B starts at zero": "torch.zeros → torch.randn",
+        "lora_A Gaussian": "torch.randn → torch.zeros",
     },
     done="right: this is what loralib's MergedLinear and lorakit's slices compute",
 )
@@ -159,7 +159,7 @@ def slices(answer):
         got = getattr(mine, name, None)
         expect(isinstance(got, nn.Parameter), f"the layer has no parameter `{name}`")
         expect(tuple(got.shape) == shape, f"{name} must be {words} = {shape}, an entry each for q and v")
-    expect(not mine.lora_B.any(), "lora_B starts at zero")
+    expect(mine.lora_A.any() and not mine.lora_B.any(), "lora_B starts at zero, lora_A Gaussian, as in chapter 03")
     y = mine(x)
     expect(y.shape[-1] != 16, "k is gone: the output must be q, k and v side by side")
     expect(same(y, y0), "the output differs from the base at step 0")
