@@ -207,7 +207,7 @@ def _what_moved(run):
     moved = run.moved()
     base = {name for name in moved if "lora_" not in name}
     expect(not base, f"the base has moved: {', '.join(sorted(base)[:2])}. Train what has `requires_grad`, change none")
-    expect(moved, "nothing has moved: is `optimizer.step()` there, after `loss.backward()`?")
+    expect(moved, "nothing has moved: `loss.backward()`, then `optimizer.step()`, with no `zero_grad()` in between")
 
 
 # 05.3 -- decoding
@@ -264,9 +264,7 @@ def answer(function):
     endless = script(said * 10)
     function(endless, tokenizer, prompt, 5)
     expect(endless.calls <= 5, "at most `max_new_tokens` tokens: one call too many")
-    expect(
-        not model.graphs, "each call keeps a graph for a backward pass that never comes: put `@torch.no_grad()` above"
-    )
+    expect(not model.graphs, "each call keeps a graph for a backward pass that never comes: `@torch.no_grad()` above")
 
 
 # 05.4 -- the file

@@ -22,6 +22,7 @@ _MERGES = mistakes(
         "still stands in the model": "put(model, path, layer.base) → pass",
         "kept by reference": "W.clone() → W",
         "returns None": "return kept → return None",
+        "transposed for a Conv1D": "W += → layer.base.weight.data +=",
     },
 )
 _UNMERGES = mistakes(
@@ -43,7 +44,7 @@ _UNMERGES = mistakes(
 )
 def merging(answer):
     merge, unmerge = answer
-    model = torch.nn.Sequential(torch.nn.Linear(6, 9), Conv1D(4, 9))
+    model = torch.nn.Sequential(torch.nn.Linear(6, 9), Conv1D(9, 9))  # square: no shape complains
     by_hand.inject(model, ("0", "1"), r=2, alpha=6)
     for layer in by_hand.lora_layers(model).values():
         torch.nn.init.normal_(layer.lora_B)
@@ -60,7 +61,7 @@ def merging(answer):
         moved = by_hand.weight_of(layer.base) - (before[path] if path == "0" else before[path].T)
         expect(not same(moved, plain, 1e-4), "missing the scaling, alpha / r: use `layer.delta_weight()`")
         expect(not same(moved, -layer.delta_weight(), 1e-4), "the sign is wrong: merging adds")
-    expect(same(got, wanted, 1e-4), "the merged model answers differently: W₀ + scaling · B A, in each layer")
+    expect(same(got, wanted, 1e-4), "other answers: add s B A once, transposed for a Conv1D, through `weight_of`")
     unmerge(model, kept)
     back = by_hand.lora_layers(model)
     expect(list(back) == list(layers), "unmerged, the layers are not back in the model")
@@ -126,14 +127,14 @@ def fair_ratio(answer):
     expect(got is not None, NOTHING)
     runs = machine.order
     expect(runs.count("base") >= 20 and runs.count("other") >= 20, "each job must run in every round, 20 times")
-    expect(not got < 1, f"got {got:.2f}, the other job is slower: is that upside down (other / base)?")
     longest = max(len(list(streak)) for _, streak in groupby(runs))
     expect(longest <= 3, "the jobs ran one after the other in blocks: drift in between counts as a difference")
+    expect(not got < 1, f"got {got:.2f}, the other job is slower: is other / base upside down, or was 1 taken off?")
     quiet = _Machine(disturbed=-1, drift=0.0)
     cold = answer(quiet.job("base"), quiet.job("other"), 1, quiet.clock)
     expect(abs(cold - 1.1) < 0.02, "the first run of a job is slower (caches, memory): run each once, untimed, before")
     expect(got < 1.3, "one disturbed run moves a mean; the median of the rounds' ratios does not care")
-    expect(abs(got - 1.1) < 0.08, f"got {got:.3f}, it should be about 1.10")
+    expect(abs(got - 1.1) < 0.08, f"got {got:.3f}, it should be about 1.10: a ratio for each round, then their median")
 
 
 def _verdict(low, high, noise):
@@ -156,10 +157,8 @@ verdict = check_examples(
         (0.96, 0.98, 0.03),
     ],
     wrong={
-        "the noise floor was left out: the base against itself differs by as much": (
-            "1 + noise → 1",
-            "1 - noise → 1",
-        ),
+        "the noise floor was left out: the base against itself differs as much": ("1 + noise → 1", "1 - noise → 1"),
+        "`noise` is a distance from 1, `low` and `high` are ratios": ("1 + noise → noise", "1 - noise → -noise"),
         "the middle is not enough: the whole interval must lie beyond the noise": (
             "low > → (low + high) / 2 >",
             "high < → (low + high) / 2 <",

@@ -5,16 +5,17 @@ import torch
 from lorakit import by_hand
 from lorakit.show.exercises import check_examples, expect
 from lorakit.show.quiz import read_quiz
+from lorakit.study.operations import count_work
 
 # 10.1 -- one layer, a different adapter on every row
 
 
 def _rows():
     base = torch.nn.Linear(6, 9)
-    layers = [by_hand.LoRALayer(base, 2, 6) for _ in range(4)]
+    layers = [by_hand.LoRALayer(base, 2, alpha) for alpha in (6, 4, 8, 2) * 3]
     for layer in layers:
         torch.nn.init.normal_(layer.lora_B)
-    return [(layers, torch.randn(4, 5, 6), torch.tensor([2, 0, 0, 3]))]
+    return [(layers, torch.randn(12, 5, 6), torch.tensor([2, 0, 0, 3] * 3))]
 
 
 def _outputs(answer):
@@ -25,7 +26,10 @@ def _outputs(answer):
         for name in ("A", "B", "base"):
             expect(hasattr(many, name), f"the layer has no `{name}`: store it as `self.{name}`")
         many.which = which
-        return many(x)
+        found = many(x)
+        work = count_work(lambda: many(x)).count
+        expect(work < 12, f"a loop over the rows: {work} operations for 12 rows. Gather A and B, then two `torch.bmm`")
+        return found
 
     return outputs
 
@@ -42,10 +46,11 @@ many = check_examples(
         "every row went through the first row's adapter": "[self.which] → [self.which[:1].expand(len(x))]",
         "that is the update alone: add it to `self.base(x)`": "self.base(x) +  → ",
         "the scaling is missing: fold alpha / r into B": "layer.scaling *  → ",
+        "a loop over the rows": "torch.bmm(down, B.mT) → torch.stack([row @ b.T for row, b in zip(down, B)])",
         "the layer has no `A`: store it as `self.A`": torch.nn.ModuleList,
     },
     tolerance=1e-4,
-    formula="of each row's own adapter",
+    formula="of each row's own adapter, with its own scaling",
     done="right: two batched products, however many adapters the rows ask for",
 )
 
@@ -62,9 +67,7 @@ fits = check_examples(
     right=_fits,
     inputs=[(10**9, 4_273_664, 4, _MLP), (10**9, 4_273_664, 8, _MLP[:3]), (16 * 10**9, 124_439_808, 8, [(768, 2304)])],
     wrong={
-        "that counts whole updates, in · out: A and B together have r · (in + out) numbers": (
-            "r * sum(i + o → sum(i * o"
-        ),
+        "those are whole updates, in · out: A and B have r · (in + out) numbers": "r * sum(i + o → sum(i * o",
         "the rank is missing: A has r rows, B has r columns": "r * sum → sum",
         "the base needs a place too, once: 4 bytes for each of its numbers": " - 4 * base → ",
         "numbers are not bytes: in float32 each takes 4": "4 *  → ",
