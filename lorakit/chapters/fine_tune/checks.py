@@ -380,7 +380,7 @@ mlp = check_examples(
     right=_kept,
     inputs=[(256, 100, True), (256, 100, False), (768, 7, True), (768, 7, False)],
     wrong={
-        "GELU is missing: its slope depends on its input, 4d wide, whoever trains": "9 * d if trained else 4 * d → "
+        "GELU is missing: its slope depends on its input, 4d wide, frozen or not": "9 * d if trained else 4 * d → "
         "5 * d if trained else 0",
         "frozen, it still keeps GELU's input": "else 4 * d → else 0",
         "a frozen product needs nothing of its input": "else 4 * d → else 9 * d",
