@@ -262,6 +262,7 @@ def brief(value) -> str:
 def readable_error(error: Exception) -> str:
     """The exception and the student's own line that raised it, in two lines."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [f for f in frames if "site-packages" not in f.filename and f"{os.sep}lorakit{os.sep}" not in f.filename]
+    others = ("site-packages", f"{os.sep}lorakit{os.sep}", os.path.dirname(os.__file__))  # the last: Python's own
+    theirs = [f for f in frames if not any(place in f.filename for place in others)]
     where = f"\nin line {theirs[-1].lineno} of your cell: `{theirs[-1].line}`" if theirs and theirs[-1].line else ""
     return f"your code raised {type(error).__name__}: {error}{where}"

@@ -155,6 +155,7 @@ class _Watched:
             "model(**(rows := collate([pairs[i] for i in chosen], tokenizer)) | {'labels': rows['input_ids']}).loss"
         ),
         "`lr` has no effect": "lr=lr → lr=1e-2",
+        "repeats the first one's order": "generator=generator → generator=generator.manual_seed(seed)",
         "`seed` has no effect": "manual_seed(seed) → manual_seed(0)",
         "the same seed": "manual_seed(seed) → manual_seed(torch.seed())",
         "`model.train()`": "model.train() → pass",
@@ -173,6 +174,7 @@ def train(answer):
     sizes = {len(ids) for ids in run.rows}
     expect(sizes == {4}, f"a step must see `batch` = 4 examples, it saw {min(sizes)}")
     expect(any(not same(run.rows[0], ids) for ids in run.rows[1:]), "every step sees the same examples: draw new ones")
+    expect(not same(run.rows[0], run.rows[3]), "the second pass repeats the first one's order: draw it anew")
     prompts = {tuple(_tokenizer()(prompt)["input_ids"]): (prompt, text) for prompt, text in run.pairs}
     first = [
         next(pair for ids, pair in prompts.items() if tuple(row[: len(ids)].tolist()) == ids) for row in run.rows[0]
@@ -359,10 +361,7 @@ def _what_was_loaded(model, tensors, words, wanted):
     there = [name in found and torch.equal(found[name], tensors[name]) for name in tensors if "lora_" in name]
     expect(any(there), "no adapter has reached the model: put `LoRALayer`s in, and write the file's tensors into them")
     expect(all(there), "half of the tensors are lost: the A and the B of a path belong in one layer, not two")
-    expect(
-        same(model(words).logits, wanted, 1e-4),
-        "the logits are others: perhaps `load` ignores the file's lora_alpha or r",
-    )
+    expect(same(model(words).logits, wanted, 1e-4), "other logits: perhaps `load` ignores the file's lora_alpha or r")
     trains = {name.rsplit(".", 1)[-1] for name, parameter in found.items() if parameter.requires_grad}
     expect(trains <= {"lora_A", "lora_B"}, "the base still trains: freeze the model before the layers go in")
 
