@@ -207,7 +207,7 @@ def compare(answer: Callable, right: Callable, inputs: Sequence[tuple], wrong: d
     expect(mine is not None, NOTHING)
     given = ", ".join(map(brief, args))
     if isinstance(mine, Tensor) and isinstance(theirs, Tensor) and mine.shape == theirs.shape:
-        raise Wrong(f"for {given} the shape is right, but the numbers are not{f' {formula}' if formula else ''}")
+        raise Wrong(f"for {given}: the shape is right, but the numbers are not{f' {formula}' if formula else ''}")
     raise Wrong(f"for {given} expected {brief(theirs)}, got {brief(mine)}")
 
 
@@ -255,7 +255,7 @@ def brief(value) -> str:
         return f"{value:.6g}"
     if isinstance(value, torch.nn.Module) or callable(value):
         return getattr(value, "__name__", type(value).__name__)
-    text = repr(value)
+    text = repr(value).replace("\n", "")  # a list of modules has many lines
     return text if len(text) <= 60 else text[:57] + "..."
 
 

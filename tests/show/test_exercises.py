@@ -47,7 +47,7 @@ def product_check():
 def test_an_unknown_mistake_is_shown_with_an_example():
     assert scaling_check().judge(lambda alpha, r: alpha / r + 1).message == "for 16, 8 expected 2, got 3"
     words = product_check().judge(lambda x, A, B: x @ A.T @ B.T + 1).message
-    assert words.endswith("(6 × 6) the shape is right, but the numbers are not B A x")
+    assert words.endswith("(6 × 6): the shape is right, but the numbers are not B A x")
 
 
 def test_stub_and_ellipsis_are_not_done_yet():
