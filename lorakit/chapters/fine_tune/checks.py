@@ -199,10 +199,8 @@ def _what_it_returns(run):
     losses = run.losses
     expect(isinstance(losses, list), "return the list of losses, one for each step")
     expect(len(losses) == 4, f"{len(losses)} losses for 4 steps")
-    expect(
-        not isinstance(losses[0], torch.Tensor),
-        "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`",
-    )
+    held = isinstance(losses[0], torch.Tensor)
+    expect(not held, "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`")
 
 
 def _what_moved(run):

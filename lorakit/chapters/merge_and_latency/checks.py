@@ -72,7 +72,7 @@ def merging(answer):
 
 
 class _Machine:
-    """A clock that only jobs move: first runs are slow, all gets slower with time, one run of "other" is disturbed."""
+    """A clock that only jobs move: first runs are slow, all gets slower with time, one run of each is disturbed."""
 
     def __init__(self, base=1.0, other=1.1, drift=0.05, warm=5.0, disturbed=7):
         self.now, self.runs, self.order = 0.0, count(), []
@@ -87,7 +87,7 @@ class _Machine:
             first = name not in self.order
             self.order.append(name)
             took = self.cost[name] * (1 + self.drift * number)
-            disturbed = name == "other" and self.order.count(name) == self.disturbed
+            disturbed = self.order.count(name) == self.disturbed + 12 * (name == "base")
             self.now += took + (self.warm if first else 0) + (40 if disturbed else 0)
 
         return run
@@ -115,6 +115,7 @@ def _fair(base, other, rounds, clock):
         ),
         "one disturbed run moves a mean": "median → fmean",
         "the first run of a job is slower": "base(), other() → pass",
+        "or a disturbed run": "statistics.median → min",
         "upside down": "_time(other, clock) / _time(base, clock) → _time(base, clock) / _time(other, clock)",
         NOTHING: lambda base, other, rounds, clock: None,
         "each job must run in every round": lambda base, other, rounds, clock: 1.1,
@@ -129,7 +130,7 @@ def fair_ratio(answer):
     expect(runs.count("base") >= 20 and runs.count("other") >= 20, "each job must run in every round, 20 times")
     longest = max(len(list(streak)) for _, streak in groupby(runs))
     expect(longest <= 3, "the jobs ran one after the other in blocks: drift in between counts as a difference")
-    expect(not got < 1, f"got {got:.2f}, the other job is slower: is other / base upside down, or was 1 taken off?")
+    expect(not got < 1, f"{got:.2f}, but the other is slower: upside down (base / other), less 1, or a disturbed run")
     quiet = _Machine(disturbed=-1, drift=0.0)
     cold = answer(quiet.job("base"), quiet.job("other"), 1, quiet.clock)
     expect(abs(cold - 1.1) < 0.02, "the first run of a job is slower (caches, memory): run each once, untimed, before")
