@@ -75,7 +75,7 @@ class Explorer:
     `controls`           name → Slider, Steps, Choice or Toggle (set in `__init__`, before calling this one)
     `compute(**values)`  the numbers, from the controls' values alone; tested without any widget
     `draw(figure, data)` makes the axes and returns the artists that move
-    `move(data)`         moves them; limits and ticks stay as they are
+    `move(data)`         moves them; limits and ticks stay as they are. Left out, every change draws all anew: for menus
     `describe(data)`     the numbers in words: one line, or a few
 
     `explorer.set(rank=8)` moves a control from code, `explorer.control("rank")` is its ipywidget, `explorer.data` what
@@ -86,7 +86,6 @@ class Explorer:
     colours: ClassVar[int] = 48  # of the saved picture; a colour scale needs more
     compute: Callable[..., Any]
     draw: Callable[[Figure, Any], list[Artist]]
-    move: Callable[[Any], None]
     describe: Callable[[Any], str]
 
     def __init__(self, title: str, controls: dict):
@@ -94,11 +93,10 @@ class Explorer:
         self.values = {name: control.value for name, control in controls.items()}
         self._widgets = None
         use_style()
-        self.figure = Figure(figsize=self.size, dpi=DPI, layout="constrained")
+        self.figure = Figure(figsize=self.size, dpi=DPI)
         self._canvas = FigureCanvasAgg(self.figure)
         self.data = self.compute(**self.values)
-        self._moving = list(self.draw(self.figure, self.data))
-        self._lay_out()
+        self._lay_out(self.data)
 
     # -- state
 
@@ -119,8 +117,14 @@ class Explorer:
 
     # -- the picture
 
-    def _lay_out(self) -> None:
-        """Lay the figure out once, then keep everything that does not move as the background."""
+    def move(self, data) -> None:
+        self._lay_out(data)
+
+    def _lay_out(self, data) -> None:
+        """Draw and lay out the figure, then keep everything that does not move as the background."""
+        self.figure.clear()
+        self.figure.set_layout_engine("constrained")
+        self._moving = list(self.draw(self.figure, data))
         self._canvas.draw()
         self.figure.set_layout_engine("none")
         # An image covers its frame, so the frames move along with the artists and are drawn after them.

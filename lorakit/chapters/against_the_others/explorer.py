@@ -1,16 +1,11 @@
 """Choose a cost: every method's accuracy over it. Choose a method: its measured facts in words."""
 
-from collections.abc import Sequence
-from itertools import zip_longest
-from math import log10
-
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
 
-from lorakit.chapters.against_the_others.plots import BAR, MEASURES, apart, seen_well
+from lorakit.chapters.against_the_others.plots import BAR, MEASURES, SHARES, name_dots, seen_well
 from lorakit.chapters.against_the_others.table import percent
 from lorakit.show.explorer import Choice, Explorer
-from lorakit.show.style import BLACK, BLUE, ORANGE
+from lorakit.show.style import BLACK, BLUE, ORANGE, log_x
 
 COSTS = {
     "trained share": "share",
@@ -47,25 +42,6 @@ def facts(table: pd.DataFrame, key: str) -> str:
     )
 
 
-class Scale:
-    """Numbers to places from 0 to 1, linear or logarithmic, with round `ticks` between them."""
-
-    def __init__(self, values: Sequence[float], log: bool):
-        self.of = log10 if log else float
-        low, high = min(values), max(values)
-        if log:
-            ticks = [base * 10**k for k in range(-4, 4) for base in (1, 3)]
-        else:
-            room = (high - low) or abs(high) or 1.0
-            low, high = low - 0.02 * room, high + 0.02 * room
-            ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high).tolist()
-        self.low, self.high = self.of(low), self.of(high)
-        self.ticks = [round(tick, 9) for tick in ticks if low <= tick <= high][:7]
-
-    def __call__(self, x: float) -> float:
-        return (self.of(x) - self.low) / (self.high - self.low)
-
-
 class RivalsExplorer(Explorer):
     """Widget: a cost across and accuracy up, a dot with its seeds' range for each method; one method in words.
 
@@ -85,53 +61,29 @@ class RivalsExplorer(Explorer):
         super().__init__("What does accuracy cost?", controls)
 
     def compute(self, cost: str, split: str, method: str) -> dict:
-        """The cost's column, the chosen key, and by key the cost `x` and the accuracy `y` with its seeds' range."""
+        """The cost's column, the chosen key, and by key the cost `x`, the accuracy `y`, and its seeds' range."""
         name, y = COSTS[cost], SPLITS[split]
         points = self.table[[name, y, f"{y}_low", f"{y}_high"]].set_axis(["x", "y", "low", "high"], axis="columns")
         return {"cost": name, "points": points, "chosen": self.names[self.names == method].index[0]}
 
     def draw(self, figure, data):
-        ax = figure.subplots()
+        ax, name = figure.subplots(), data["cost"]
         lowest = min(seen_well(self.table, split)[f"{split}_low"].min() for split in SPLITS.values())
         bottom = max(0, 5 * (lowest // 5) - 5)
-        ax.set(xlim=(-0.05, 1.45), ylim=(bottom, 101), ylabel="answers right (%)", xticks=[])
+        points = data["points"].assign(name=self.names, colour=BLACK)
+        points.loc["lora", "colour"], points.loc[data["chosen"], "colour"] = BLUE, ORANGE
+        below = points["y"] < bottom  # a mark on the frame, and the number beside the name
+        points.loc[below, "name"] += points["y"].map(" ({:.1f})".format)
+        points["y"] = points["y"].clip(lower=bottom)
+        for key, x, y, low, high, _, colour in points.itertuples():
+            ax.plot([x, x], [low, high], color=colour, **BAR)
+            ax.plot([x], [y], "v" if below[key] else "o", color=colour, markersize=10, clip_on=False)
+        ax.set(ylim=(bottom, 101), xlabel=MEASURES[name], ylabel="answers right (%)")
         ax.grid(True, axis="y")
-        ax.spines["bottom"].set_visible(False)
-        # The axis is drawn as text, from 0 to 1: an explorer's own ticks stay where they were drawn first.
-        self.step = (101 - bottom) / 17
-        height = bottom - (101 - bottom) / 50
-        below = dict(ha="center", va="top", fontsize=13, clip_on=False)
-        self.ticks = [ax.text(0, height, "", **below) for _ in range(7)]
-        self.label = ax.text(0.5, height - 1.25 * self.step, "", **below)
-        ax.set_xlabel(" \n ", fontsize=13)  # keeps the room for it
-        self.artists = {}
-        for key, name in self.names.items():
-            (bar,) = ax.plot([], [], **BAR)
-            (line,) = ax.plot([], [], linewidth=0.8)
-            (dot,) = ax.plot([], [], "o", markersize=10)
-            self.artists[key] = bar, line, dot, ax.text(0, 0, name, fontsize=13, va="center")
-        self.limits = bottom + self.step / 2, 100
-        self.move(data)
-        return [*(artist for group in self.artists.values() for artist in group), *self.ticks, self.label]
-
-    def move(self, data):
-        points, (label, log) = data["points"], MEASURES[data["cost"]]
-        places = apart(points["y"].to_dict(), self.step, *self.limits)
-        at = Scale(points["x"].tolist(), log)
-        for key, x, y, low, high in points.itertuples():
-            bar, line, dot, name = self.artists[key]
-            below = y < self.limits[0]  # a dot on the frame, with its number
-            height = max(y, self.limits[0])
-            bar.set_data([at(x)] * 2, [height, height] if below else [low, high])
-            line.set_data([at(x), 1.07], [height, places[key]])
-            dot.set(data=([at(x)], [height]), marker="v" if below else "o")
-            name.set(position=(1.08, places[key]), weight="bold" if key == data["chosen"] else "normal")
-            name.set_text(self.names[key] + (f" ({y:.1f})" if below else ""))
-            for artist in self.artists[key]:
-                artist.set_color(ORANGE if key == data["chosen"] else BLUE if key == "lora" else BLACK)
-        for text, tick in zip_longest(self.ticks, at.ticks):
-            text.set(text="" if tick is None else f"{tick:g}", x=0 if tick is None else at(tick))
-        self.label.set_text(label)
+        if name == "share":
+            log_x(ax, SHARES)
+        name_dots(ax, points)
+        return []
 
     def describe(self, data):
         return facts(self.table, data["chosen"])

@@ -2,45 +2,34 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from lorakit.chapters.compare import PLACES
 from lorakit.lab.kinds import KINDS
 from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure, log_x
 
-# A column of the table → its axis, and whether it spans factors of ten.
+# A column of the table → its axis.
 MEASURES = {
-    "test": ("test, right (%)", False),
-    "share": ("trained (% of base)", True),
-    "memory": ("training step (MB)", False),
-    "prefill": ("reading a prompt (× base)", False),
-    "decode": ("writing a token (× base)", False),
-    "context": ("context left (tokens)", False),
+    "test": "test, right (%)",
+    "share": "trained (% of base)",
+    "memory": "training step (MB)",
+    "prefill": "reading a prompt (× base)",
+    "decode": "writing a token (× base)",
+    "context": "context left (tokens)",
 }
+SHARES = (0.1, 1, 10, 100)  # ticks: it spans factors of ten
 PANELS = ("test", "share", "memory", "decode", "context")
 FORGETTING = {"q, v": (BLUE, "o"), "all-linear": (RED, "s"), "MLP": (GREEN, "D"), "every weight": (BLACK, "v")}
 BAR = dict(linewidth=6, alpha=0.3, solid_capstyle="butt")  # a range
 
 
-def apart(places: dict[str, float], step: float, low: float, high: float) -> dict[str, float]:
-    """Heights for labels, in the order of `places`, `step` apart and as near as can be; between `low` and `high`.
-
-    Labels that would touch form a group about their mean height; groups that touch become one.
-    """
-    groups: list[list[str]] = []
-    bottoms: list[float] = []
-    for key in sorted(places, key=places.get):
-        group = [key]
-        while True:
-            middle = sum(places[k] for k in group) / len(group)
-            bottom = min(max(middle - step * (len(group) - 1) / 2, low), high - step * (len(group) - 1))
-            if not groups or bottoms[-1] + step * len(groups[-1]) <= bottom:
-                break
-            group = groups.pop() + group
-            bottoms.pop()
-        groups.append(group)
-        bottoms.append(bottom)
-    return {k: bottom + step * i for group, bottom in zip(groups, bottoms, strict=True) for i, k in enumerate(group)}
+def name_dots(ax, dots: pd.DataFrame) -> None:
+    """Write the `name` of each dot (x, y) at the right, evenly spaced in the order of y, and draw a line to it."""
+    for dot, height in zip(dots.sort_values("y").itertuples(), np.linspace(0.02, 0.96, len(dots)), strict=True):
+        line = {"arrowstyle": "-", "color": dot.colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkB": 0}
+        place = {"xytext": (1.03, height), "textcoords": "axes fraction", "va": "center"}
+        ax.annotate(dot.name, (dot.x, dot.y), **place, arrowprops=line, color=dot.colour, fontsize=13)
 
 
 LORAS = ("lora", "lora_mlp")  # in blue
@@ -60,7 +49,6 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
     rows, lora = table.sort_values("test"), table.loc["lora"]
     left = seen_well(table)["test_low"].min() - 4
     for ax, name in zip(axes, PANELS, strict=True):
-        label, log = MEASURES[name]
         for y, (key, row) in enumerate(rows.iterrows()):
             colour = BLUE if key in LORAS else BLACK
             if name == "test" and row["test"] < left:
@@ -69,12 +57,12 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
             if name in ("test", "decode"):
                 ax.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=colour, **BAR)
             ax.plot([row[name]], [y], "o", color=colour, markersize=9)
-        if log:
-            log_x(ax, [0.1, 1, 10, 100])
+        if name == "share":
+            log_x(ax, SHARES)
             ax.set_xlim(0.1, 200)
         if name in ("context", "memory"):
             ax.set_xlim(0, 1.1 * rows[name].max())
-        ax.set_xlabel(label.replace(" (", "\n("))
+        ax.set_xlabel(MEASURES[name].replace(" (", "\n("))
     axes[0].axvspan(lora["test_low"], lora["test_high"], color=BLUE, alpha=0.12, linewidth=0)
     axes[0].set_xlim(left, None)
     axes[0].set_yticks(range(len(rows)), rows["method"])
@@ -109,17 +97,14 @@ def two_tasks_figure(table: pd.DataFrame, python: pd.DataFrame) -> CourseFigure:
     qv, mlp = (int(both["python_test"].rank()[key]) for key in LORAS)
     title = f"LoRA on Python source: number {qv} of {len(both)} on q and v, number {mlp} on the MLP"
     fig, ax = figure(title, size=(10, 4.6))
-    heights = apart(both["test"].to_dict(), 0.75, 0, 100)
-    right = both["python_test_low"].min() - 0.12
-    for key, row in both.iterrows():
-        x, y, colour = row["python_test"], row["test"], BLUE if key in LORAS else BLACK
-        ax.plot([row["python_test_low"], row["python_test_high"]], [y, y], color=colour, **BAR)
-        ax.plot([x, x], [row["test_low"], row["test_high"]], color=colour, **BAR)
-        ax.plot([x], [y], "o", color=colour, markersize=9)
-        ax.plot([x, right], [y, heights[key]], color=colour, linewidth=0.6, alpha=0.5)
-        ax.text(right - 0.02, heights[key], row["method"], va="center", color=colour, fontsize=13)
+    both["colour"] = np.where(both.index.isin(LORAS), BLUE, BLACK)
+    for row in both.itertuples():
+        ax.plot([row.python_test_low, row.python_test_high], [row.test, row.test], color=row.colour, **BAR)
+        ax.plot([row.python_test] * 2, [row.test_low, row.test_high], color=row.colour, **BAR)
+        ax.plot([row.python_test], [row.test], "o", color=row.colour, markersize=9)
     ax.set(xlabel="Python source, bits per byte (lower is better)", ylabel="SQL, test right (%)")
-    ax.set_xlim(both["python_test_high"].max() + 0.1, right - 0.55)
+    ax.invert_xaxis()
+    name_dots(ax, both.rename(columns={"python_test": "x", "test": "y", "method": "name"}))
     return fig
 
 

@@ -20,9 +20,9 @@ METHODS = ("merged", "unmerged", "houlsby", "pfeiffer", "prefix")
 TOKENS = 4  # written in one repeat of a decode cell
 
 
-def gpt2_of_size(size: str, device="cpu") -> nn.Module:
+def gpt2_of_size(size: str) -> nn.Module:
     """A GPT-2 of one of SIZES with random weights, in eval mode: time does not depend on their values."""
-    return random_gpt2(SIZES[size], device=device).requires_grad_(False)
+    return random_gpt2(SIZES[size]).requires_grad_(False)
 
 
 def sharing_copy(model: nn.Module) -> nn.Module:

@@ -45,27 +45,18 @@ class LatencyExplorer(ButtonExplorer):
         return {"asked": asked, "live": self.live.get(asked), "key": key, "cell": self.cells[key]}
 
     def draw(self, figure, data):
-        ax = figure.subplots()
-        self.band = ax.axvspan(-1, 1, color=GREY, alpha=0.3, linewidth=0)
-        self.bars = ax.barh(range(len(LOOKS)), 1, color=[colour for colour, _ in LOOKS.values()], height=0.6).patches
-        (self.stars,) = ax.plot([], [], "*", color=BLACK, markersize=15)
-        self.words = [ax.text(0, place, "", va="center", fontsize=13) for place in range(len(LOOKS))]
+        ax, names = figure.subplots(), [NAMES[method] for method in LOOKS]
+        noise, added = data["cell"]["noise"].iloc[0], data["cell"].loc[list(LOOKS), "added"]
+        ax.axvspan(-noise, noise, color=GREY, alpha=0.3, linewidth=0)
+        bars = ax.barh(names, added.map(self.inside), color=[colour for colour, _ in LOOKS.values()], height=0.6)
+        ax.bar_label(bars, [f"{value:+.1f} %" for value in added], padding=6, fontsize=13)
+        if data["live"] is not None:
+            ax.plot(data["live"].loc[list(LOOKS), "added"].map(self.inside), names, "*", color=BLACK, markersize=15)
         ax.axvline(0, color=BLACK, linewidth=1)
-        ax.set(yticks=range(len(LOOKS)), yticklabels=[NAMES[m] for m in LOOKS], xlim=(-self.most / 5, self.most * 1.2))
+        ax.set(xlim=(-self.most / 5, self.most * 1.2))
         ax.set(xlabel="added to the base's time (%); grey: the noise floor; ★: measured here")
         ax.invert_yaxis()
-        self.move(data)
-        return [self.band, *self.bars, self.stars, *self.words]
-
-    def move(self, data):
-        noise = data["cell"]["noise"].iloc[0]
-        self.band.set(x=-noise, width=2 * noise)
-        added = data["cell"].loc[list(LOOKS), "added"]
-        for bar, word, value in zip(self.bars, self.words, added, strict=True):
-            bar.set_width(self.inside(value))
-            word.set(x=max(self.inside(value), 0) + self.most / 40, text=f"{value:+.1f} %")
-        live = [] if data["live"] is None else data["live"].loc[list(LOOKS), "added"].map(self.inside)
-        self.stars.set_data(live, range(len(live)))
+        return []
 
     def inside(self, added: float) -> float:
         """Where it is shown: within the picture."""

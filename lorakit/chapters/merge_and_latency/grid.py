@@ -2,17 +2,14 @@
 
     OMP_NUM_THREADS=2 python -m lorakit.chapters.merge_and_latency.grid    ten minutes on two CPU cores
 
-writes data/results/latency_<device>.json. Run it alone on the machine; cells that are there already are not done again.
+writes data/results/latency_cpu.json. Run it alone on the machine. (A GPU's cells: `make gpu`.)
 """
 
 import argparse
 import json
-import re
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
-import torch
 
 from lorakit.chapters.merge_and_latency.contenders import (
     BOTTLENECK,
@@ -23,35 +20,23 @@ from lorakit.chapters.merge_and_latency.contenders import (
     gpt2_of_size,
     measure,
 )
-from lorakit.core.errors import LoRAError
 from lorakit.lab.places import RESULTS
-from lorakit.lab.record import about, write
+from lorakit.lab.record import write
 from lorakit.study.latency import Comparison
 
-MODULE = "lorakit.chapters.merge_and_latency.grid"
+RECORD = RESULTS / "latency_cpu.json"
 KEY = ["size", "phase", "batch", "length"]
 PAPER = [("355M", "prefill", *cell) for cell in ((32, 512), (16, 256), (1, 128))]
+CELLS = {  # size → the rest of KEY: what a CPU does in ten minutes
+    "124M": [("prefill", b, t) for b in (1, 4, 16) for t in (16, 64, 128)] + [("decode", b, 64) for b in (1, 4, 16)],
+    "355M": [("prefill", *cell) for cell in ((1, 16), (1, 64), (1, 128), (4, 16), (4, 64), (16, 16))]
+    + [("decode", b, 64) for b in (1, 4, 16)],
+}
 
 
-def cells_for(device: str) -> list[tuple[str, str, int, int]]:
-    """KEY of every cell: all that a CPU does in ten minutes, or what a GPU is for, the paper's cells among it."""
-    if device.startswith("cuda"):
-        grid = [(b, t) for b in (1, 4, 16, 32) for t in (16, 64, 128, 256, 512)]
-        cells = [(size, "prefill", b, t) for size in ("124M", "355M") for b, t in grid]
-        cells += [(size, "decode", b, 128) for size in ("124M", "355M") for b in (1, 4, 16, 32)]
-        return list(dict.fromkeys([*cells, *PAPER]))
-    cells = [("124M", "prefill", b, t) for b in (1, 4, 16) for t in (16, 64, 128)]
-    cells += [("124M", "decode", b, 64) for b in (1, 4, 16)]
-    cells += [("355M", "prefill", *cell) for cell in ((1, 16), (1, 64), (1, 128), (4, 16), (4, 64), (16, 16))]
-    return [*cells, *(("355M", "decode", b, 64) for b in (1, 4, 16))]
-
-
-def recorded(device: str = "cpu") -> pd.DataFrame:
-    """The recorded grid of a device, by the end of its file's name, as `frame` has it. Raises LoRAError if absent."""
-    path = RESULTS / f"latency_{device}.json"
-    if not path.is_file():
-        raise LoRAError(f"{path} is missing: run OMP_NUM_THREADS=2 python -m {MODULE}")
-    return frame(json.loads(path.read_text("utf-8"))["cells"])
+def recorded() -> pd.DataFrame:
+    """The recorded grid, as `frame` has it."""
+    return frame(json.loads(RECORD.read_text(encoding="utf-8"))["cells"])
 
 
 def frame(cells: Iterable[dict]) -> pd.DataFrame:
@@ -89,43 +74,26 @@ def cell_of(key: tuple[str, str, int, int], found: Comparison) -> dict:
     }  # fmt: skip
 
 
-def record(out: Path, wanted: Iterable[tuple], device: str, seconds: float) -> list[dict]:
-    """Measure every wanted cell that is not in `out` yet, written after each; returns the cells that are there then.
-
-    Raises LoRAError where `out` was made on another device, with other threads, versions or settings.
-    """
-    settings = {"lora": LORA, "bottleneck": BOTTLENECK, "prefix": PREFIX, "tokens": TOKENS, "seconds": seconds}
-    made = {
-        "what": "latency of GPT-2 shapes with random weights, in turns, beside the base against itself",
-        "dtype": "float32",
-        "settings": json.loads(json.dumps(settings)),  # as it is read again
-    }
-    before = json.loads(out.read_text("utf-8")) if out.is_file() else {"cells": []}
-    now, cells = about(device) | made, before["cells"]
-    for name in ("device", "threads", "versions", "settings"):
-        if cells and before[name] != now[name]:
-            raise LoRAError(f"{out} was recorded with {name} {before[name]}, now it is {now[name]}: move it away first")
-    command = f"OMP_NUM_THREADS={now['threads']} python -m {MODULE} --seconds {seconds:g}"
-    missing = [key for key in wanted if key not in {tuple(cell[name] for name in KEY) for cell in cells}]
-    for size in dict.fromkeys(size for size, *_ in missing):
-        models = contenders(gpt2_of_size(size, device))
-        for key in (key for key in missing if key[0] == size):
-            found = measure(models, *key[1:], seconds=seconds)
-            print(f"\n{size} {key[1]}, batch {key[2]} × {key[3]}\n{found}", flush=True)
-            cells.append(cell_of(key, found))
-            write(out, made | {"cells": cells}, command, device)
+def measured(seconds: float) -> list[dict]:
+    """Every cell of CELLS, as `cell_of` has it; `seconds` for each."""
+    cells = []
+    for size, keys in CELLS.items():
+        models = contenders(gpt2_of_size(size))
+        for key in keys:
+            found = measure(models, *key, seconds=seconds)
+            print(f"\n{size}, {key}\n{found}", flush=True)
+            cells.append(cell_of((size, *key), found))
     return cells
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20, help="for each cell (default: %(default)s)")
-    options = parser.parse_args()
-    name = torch.cuda.get_device_name() if options.device.startswith("cuda") else "cpu"
-    out = RESULTS / f"latency_{re.sub('[^a-z0-9]+', '_', name.lower()).strip('_')}.json"
-    cells = record(out, cells_for(options.device), options.device, options.seconds)
-    print(f"\n{len(cells)} cells in {out}")
+    seconds = parser.parse_args().seconds
+    settings = {"lora": LORA, "bottleneck": BOTTLENECK, "prefix": PREFIX, "tokens": TOKENS, "seconds": seconds}
+    what = "latency of GPT-2 shapes with random weights, in turns, beside the base against itself"
+    made = {"what": what, "dtype": "float32", "settings": settings, "cells": measured(seconds)}
+    write(RECORD, made, f"OMP_NUM_THREADS=2 python -m {__spec__.name} --seconds {seconds:g}")
 
 
 if __name__ == "__main__":

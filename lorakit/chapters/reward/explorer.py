@@ -44,18 +44,11 @@ class RewardExplorer(ButtonExplorer):
         most = max(map(len, self.runs["rewarded"]))
         ax.set(xlim=(1, most), ylim=(0, 100), xlabel="step", ylabel="rewarded (%)")
         ax.grid(True)
-        self.lines = [ax.plot([], [], color=BLUE, alpha=0.7, linewidth=1.6)[0] for _ in range(3)]
-        self.here = ax.plot([], [], color=GREEN, linewidth=3)[0]
-        self.move(data)
-        return [*self.lines, self.here]
-
-    def move(self, data):
-        for line in (*self.lines, self.here):
-            line.set_data([], [])
-        for line, rewarded in zip(self.lines, data["runs"]["rewarded"], strict=False):
-            line.set_data(*zip(*shares(rewarded).items(), strict=True))
+        for rewarded in data["runs"]["rewarded"]:
+            ax.plot(shares(rewarded), color=BLUE, alpha=0.7, linewidth=1.6)
         if data["live"]:
-            self.here.set_data(*zip(*shares(data["live"][1]["rewarded"]).items(), strict=True))
+            ax.plot(shares(data["live"][1]["rewarded"]), color=GREEN, linewidth=3)
+        return []
 
     def describe(self, data):
         runs, (_, setting, lr) = data["runs"], data["asked"]
@@ -69,8 +62,6 @@ class RewardExplorer(ButtonExplorer):
             live = data["live"][1]
             text += f"\ntrained here, {live['steps']} steps: {100 * live['test_execution']:.0f} % of {self.scored}"
         return text
-
-    # -- the button
 
     def act(self) -> None:
         """Train the choice on this machine; its rewards are the green line."""

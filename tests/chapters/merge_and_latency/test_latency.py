@@ -1,7 +1,6 @@
 """Chapter 09's pictures, its widget and the recorded grid say what the numbers say."""
 
 import copy
-import json
 
 import pytest
 import torch
@@ -74,12 +73,11 @@ def test_the_button_measures_the_chosen_cell(grid, monkeypatch):
     assert "★" not in str(explorer.set(batch=4)), "another cell was not measured"
 
 
-def test_the_recorded_grid_holds_every_cell_of_the_cpu():
-    found = latency_grid.recorded("cpu")
-    assert set(found.groupby(latency_grid.KEY).groups) == set(latency_grid.cells_for("cpu"))
+def test_the_recorded_grid_holds_every_cell():
+    found = latency_grid.recorded()
+    wanted = {(size, *key) for size, keys in latency_grid.CELLS.items() for key in keys}
+    assert set(found.groupby(latency_grid.KEY).groups) == wanted
     assert set(found["method"]) == {"base", *METHODS} == {"base", *plots.LOOKS}
-    with pytest.raises(LoRAError, match=r"latency_y.json is missing"):
-        latency_grid.recorded("y")
 
 
 def test_contenders_share_the_base_and_compute_what_they_should(make_tiny):
@@ -95,18 +93,13 @@ def test_contenders_share_the_base_and_compute_what_they_should(make_tiny):
         adapted(base, "nothing")
 
 
-def test_a_cell_is_measured_and_a_recorded_one_is_not_measured_again(make_tiny, tmp_path, monkeypatch):
+def test_cells_are_measured_as_they_are_recorded(make_tiny, monkeypatch):
     base = make_tiny(seed=1, dropout=0.0).requires_grad_(False)
-    made = []
-    monkeypatch.setattr(latency_grid, "gpt2_of_size", lambda *a: made.append(a) or base)
+    monkeypatch.setattr(latency_grid, "gpt2_of_size", lambda size: base)
     monkeypatch.setattr(latency_grid, "contenders", lambda model: {"base": model, "merged": copy.deepcopy(model)})
-    out, wanted = tmp_path / "latency_x.json", [("124M", "prefill", 1, 8), ("124M", "decode", 2, 8)]
-    cells = latency_grid.record(out, wanted, "cpu", 0.01)
-    assert "--seconds 0.01" in json.loads(out.read_text())["command"]
-    assert (latency_grid.frame(json.loads(out.read_text())["cells"])["ms"] > 0).all()
-    assert latency_grid.record(out, wanted, "cpu", 0.01) == cells and len(made) == 1
-    with pytest.raises(LoRAError, match="was recorded with settings"):
-        latency_grid.record(out, wanted, "cpu", 0.02)
+    monkeypatch.setattr(latency_grid, "CELLS", {"124M": [("prefill", 1, 8), ("decode", 2, 8)]})
+    found = latency_grid.frame(latency_grid.measured(0.01))
+    assert found["phase"].tolist() == ["prefill"] * 2 + ["decode"] * 2 and (found["ms"] > 0).all()
 
 
 def test_merge_pictures_say_what_was_found():
