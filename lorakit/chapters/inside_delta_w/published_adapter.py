@@ -7,13 +7,12 @@ singular values and similarities, small numbers, are recorded. The file holds no
 scale alpha / r: a factor common to all of its singular values, which no ratio and no direction depends on.
 """
 
-import hashlib
-import http.client
-import io
 import json
-import urllib.request
+import tempfile
+from pathlib import Path
 
 import torch
+from torch.hub import download_url_to_file
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.places import RESULTS, data_folder
@@ -29,33 +28,19 @@ PROJECTIONS = {"q": "query", "v": "value"}
 
 
 def read_published(*, download: bool = False) -> dict[str, Update]:
-    """The adapter's updates by layer and projection, "0.q" to "11.v": A (8, 768), B (768, 8).
+    """The adapter's updates by layer and projection, "0.q" to "11.v": A (8, 768), B (768, 8), of scale 1.
 
-    From roberta-mnli-lora/ under LORAKIT_DATA, or with `download` to memory from microsoft/LoRA (3.6 MB). Raises
-    LoRAError where it cannot be had, or is not the published file (by its SHA-256).
+    From roberta-mnli-lora/ under LORAKIT_DATA, or with `download` from microsoft/LoRA (3.6 MB, held against its
+    SHA-256). Raises LoRAError where it is not there and is not to be fetched.
     """
     folder = data_folder(FOLDER, None, "")
-    try:
-        if folder:
-            content = (folder / FILE).read_bytes()
-        elif download:
-            with urllib.request.urlopen(URL, timeout=20) as answer:
-                content = answer.read()
-        else:
-            raise FileNotFoundError("LORAKIT_DATA does not hold it, and download is off")
-    except (OSError, http.client.HTTPException) as error:
-        raise LoRAError(
-            f"the published adapter cannot be read ({error}). Put {FILE} into the folder {FOLDER} under LORAKIT_DATA, "
-            "or give download=True where there is a network. Without it, `recorded()` has its spectra."
-        ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256:
-        raise LoRAError(f"{folder or URL} does not give what was recorded: SHA-256 {found}, expected {SHA256}")
-    return _updates(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
-
-
-def _updates(state: dict) -> dict[str, Update]:
-    """loralib's keys, `X.lora_A` (r, in) and `X.lora_B` (out, r), as updates of scale 1."""
+    if folder is None and not download:
+        raise LoRAError(f"LORAKIT_DATA has no {FOLDER}/{FILE}: give download=True, or see its spectra, `recorded()`")
+    with tempfile.TemporaryDirectory() as fetched:
+        if folder is None:
+            folder = Path(fetched)
+            download_url_to_file(URL, str(folder / FILE), hash_prefix=SHA256, progress=False)
+        state = torch.load(folder / FILE, map_location="cpu", weights_only=True)
     updates = {}
     for layer in range(12):
         for short, name in PROJECTIONS.items():
@@ -96,8 +81,7 @@ def recorded() -> dict:
     return json.loads(RECORD.read_text("utf-8"))
 
 
-def record() -> None:
-    """Read the published adapter and write its record."""
+if __name__ == "__main__":
     about = {
         "what": "RoBERTa-base, MNLI, LoRA r = 8 on query and value: singular values of B A (no alpha / r) and of A, "
         "largest first; between: phi(8, 8) of the layers' directions, in inputs (V) and outputs (U)",
@@ -107,7 +91,3 @@ def record() -> None:
     }
     found = summarise(read_published(download=True))
     write(RECORD, about | found, "python -m lorakit.chapters.inside_delta_w.published_adapter")
-
-
-if __name__ == "__main__":
-    record()
