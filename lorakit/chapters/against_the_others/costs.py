@@ -12,23 +12,28 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from lorakit.chapters.against_the_others.pruned import pruned_scores
 from lorakit.chapters.against_the_others.table import page, rivals_table
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import merge
 from lorakit.files.note import checksum_of
+from lorakit.files.save_load import load_adapter
 from lorakit.lab.bases.load import load_base
+from lorakit.lab.evaluate import evaluate
 from lorakit.lab.kinds import COSTS, KINDS
-from lorakit.lab.methods import Prepared, prepare
+from lorakit.lab.methods import TEACHERS, Prepared, prepare
+from lorakit.lab.places import ADAPTERS
 from lorakit.lab.record import write
 from lorakit.lab.sweep import Run
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.task import Task, collate, encode_all
+from lorakit.rivals import pruning
 from lorakit.rivals.prefix import usable_context
 from lorakit.study.latency import compare, decode, prefill
 from lorakit.study.memory_measured import Measured, count_bytes, make_optimizer, measure_step, step_once
 
 ROWS, LENGTH = 32, 64  # questions in a step of training, tokens that stand before an answer
+# The share of the prompt's tokens that each of nano's four blocks computes, where tokens are pruned.
+SCHEDULES = ((1, 1, 1, 1), (1, 1, 1, 0.9), (1, 1, 1, 0.7), (1, 1, 0.9, 0.7), (1, 0.9, 0.8, 0.7), (1, 0.7, 0.5, 0.3))
 Batch = Mapping[str, torch.Tensor]
 
 
@@ -95,18 +100,17 @@ def deployed(run: Run, device=None) -> nn.Module:
     return prepared.model.eval()
 
 
-def share_weights(model: nn.Module, base: nn.Module) -> int:
-    """For timing alone: let `model` compute on the base's own tensors wherever names and shapes agree; how many did.
+def share_weights(model: nn.Module, base: nn.Module) -> None:
+    """For timing alone: let `model` compute on the base's own tensors wherever names and shapes agree.
 
     Or the base, timed twice in each round, finds its weights in the processor's cache and the others do not: mere
     copies of it were 8 % slower. What it computes may change (a merged model's weights are the base's again), the
     time of it does not.
     """
     own = dict(model.named_parameters())
-    pairs = [(own[name], q) for name, q in base.named_parameters() if name in own and own[name].shape == q.shape]
-    for p, q in pairs:
-        p.data = q.data
-    return len(pairs)
+    for name, p in base.named_parameters():
+        if name in own and own[name].shape == p.shape:
+            own[name].data = p.data
 
 
 def trainable(model: nn.Module) -> int:
@@ -154,6 +158,24 @@ def measure_costs(repeats: int, device=None) -> dict:
     }
 
 
+def pruned_scores(questions: int, device=None) -> list[dict]:
+    """For each of SCHEDULES: "keep", "work" (the mean share of tokens computed) and "execution", over `questions`.
+
+    Of nano with the recorded text-to-SQL adapter merged: token pruning itself learns nothing.
+    """
+    model, tokenizer = load_base("nano", device=device)
+    load_adapter(model, ADAPTERS / TEACHERS["text_to_sql"], name="sql")
+    merge(model)
+    model.set_attn_implementation("eager")  # the one that can be looked at
+    rows = []
+    for keep in SCHEDULES:
+        pruning.attach(model, keep)
+        score = evaluate(model, tokenizer, TASKS["text_to_sql"](), limit=questions)["execution"]
+        pruning.detach(model)
+        rows.append({"keep": keep, "work": sum(keep) / len(keep), "execution": score})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200, help="rounds of the timing")
@@ -161,8 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = measure_costs(options.repeats, device)
-    scores = pruned_scores(TASKS["text_to_sql"](), limit=options.questions, device=device)
-    found["pruning"] = {"questions": options.questions, "rows": scores}
+    found["pruning"] = {"questions": options.questions, "rows": pruned_scores(options.questions, device)}
     command = f"python -m {__spec__.name} --repeats {options.repeats} --questions {options.questions}"
     write(COSTS, found, command, device)
     print(page(rivals_table(found=found)).to_string())

