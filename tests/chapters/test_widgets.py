@@ -6,7 +6,7 @@ import torch
 from lorakit.chapters.against_the_others.explorer import RivalsExplorer
 from lorakit.chapters.against_the_others.table import rivals_table
 from lorakit.chapters.fine_tune.explorer import MemoryExplorer
-from lorakit.chapters.inside_delta_w.explorer import similarity_explorer
+from lorakit.chapters.inside_delta_w.explorer import SimilarityExplorer
 from lorakit.chapters.inside_gpt2.explorer import TargetPicker
 from lorakit.chapters.lora_layer.explorer import AlphaRankExplorer
 from lorakit.chapters.matrix_rank.explorer import RankExplorer
@@ -28,7 +28,7 @@ WIDGETS = {  # name → how to make it, and a control with another value
     "rivals": (lambda: RivalsExplorer(rivals_table()), {"cost": "context left", "method": "prefix"}),
     "sweeps": (lambda: SweepExplorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
     "memory": (MemoryExplorer, {"model": "gpt2-xl", "r": 64}),
-    "directions": (lambda: similarity_explorer(ADAPTERS), {"j": 3}),
+    "directions": (lambda: SimilarityExplorer(ADAPTERS, [("one", "other")], "Shared"), {"j": 3}),
     "variants": (lambda: RateExplorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),
     "latency": (lambda: LatencyExplorer(recorded()), {"batch": 4}),
 }

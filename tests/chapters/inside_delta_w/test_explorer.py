@@ -1,9 +1,9 @@
-"""The similarity widget shows what study.subspace computes, and names what cannot be compared."""
+"""The similarity widget shows what study.subspace computes."""
 
 import pytest
 import torch
 
-from lorakit.chapters.inside_delta_w.explorer import similarity_explorer
+from lorakit.chapters.inside_delta_w.explorer import SimilarityExplorer
 from lorakit.study.adapter_factors import Update
 from lorakit.study.subspace import floor, left_directions, right_directions, similarity
 
@@ -24,7 +24,7 @@ PAIRS = [("r = 4", "r = 16"), ("r = 16", "r = 16 again")]
 
 @pytest.fixture
 def explorer():
-    return similarity_explorer(ADAPTERS, PAIRS, "Shared")
+    return SimilarityExplorer(ADAPTERS, PAIRS, "Shared")
 
 
 def test_the_number_is_phi_of_the_chosen_matrix(explorer):
@@ -42,12 +42,7 @@ def test_the_number_is_phi_of_the_chosen_matrix(explorer):
 
 
 def test_an_adapter_of_one_direction_can_be_shown():
-    explorer = similarity_explorer({"mine": adapter(1, 7), "r = 16": ADAPTERS["r = 16"]})
+    one = {"mine": adapter(1, 7), "r = 16": ADAPTERS["r = 16"]}
+    explorer = SimilarityExplorer(one, [("mine", "r = 16")], "Shared")
     assert explorer.data["phi"].shape == (1, 16)
     assert explorer.set(i=2).data["i"] == 1
-
-
-def test_adapters_of_different_projections_are_refused():
-    other = {"elsewhere": ADAPTERS["r = 4"]["transformer.h.0.attn.c_attn.q"]}
-    with pytest.raises(ValueError, match="different projections"):
-        similarity_explorer({"one": ADAPTERS["r = 4"], "two": other})
