@@ -54,9 +54,17 @@ def write_rows(model: nn.Module, tokenizer, prompt: str, names: Sequence[str | N
 
 
 class RowPicker:
-    """See `row_picker`. `.rows` are the menus, `.prompt` is the field, `.shown` the last table of texts."""
+    """Widget: a batch with one prompt; choose every row's adapter, and all rows are written again in one batch.
 
-    def __init__(self, model: nn.Module, tokenizer, names: Sequence[str | None], prompt: str, tokens: int):
+    names    the adapters at first, one per row; None: the base
+    tokens   that are written at most
+
+    `.rows` are the menus, `.prompt` is the field, `.shown` the last table of texts.
+    """
+
+    def __init__(
+        self, model: nn.Module, tokenizer, names: Sequence[str | None], prompt="The report says", tokens: int = 48
+    ):
         import ipywidgets as w
 
         self.model, self.tokenizer, self.tokens = model, tokenizer, tokens
@@ -86,23 +94,3 @@ class RowPicker:
     def _repr_mimebundle_(self, include=None, exclude=None):
         saved = {"text/plain": str(self.shown), "text/html": self.shown._repr_html_()}  # for a page without a kernel
         return self.box._repr_mimebundle_() | saved
-
-
-def row_picker(
-    model: nn.Module,
-    tokenizer,
-    names: Sequence[str | None],
-    prompt: str = "The report says",
-    tokens: int = 48,
-) -> RowPicker | Texts:
-    """Widget: a batch with one prompt; choose every row's adapter, and all rows are written again in one batch.
-
-    Without ipywidgets the rows as they are at first.
-
-    names    the adapters at first, one per row; None: the base
-    tokens   that are written at most
-    """
-    try:
-        return RowPicker(model, tokenizer, names, prompt, tokens)
-    except ImportError:
-        return write_rows(model, tokenizer, prompt, names, tokens)

@@ -4,7 +4,7 @@ import pytest
 
 import lorakit as lk
 from lorakit.chapters.one_model_many_tasks.many_adapters import fill
-from lorakit.chapters.one_model_many_tasks.texts import COLOURS, row_picker, texts, write_texts
+from lorakit.chapters.one_model_many_tasks.texts import COLOURS, RowPicker, texts, write_texts
 from lorakit.core.errors import LoRAError
 from lorakit.lab.evaluate import generate_answers
 
@@ -51,7 +51,7 @@ def test_texts_come_in_the_order_of_the_prompts_whatever_their_lengths(model, ti
 
 def test_the_picker_writes_again_when_a_row_or_the_prompt_changes(model, tiny_tokenizer):
     pytest.importorskip("ipywidgets")
-    picker = row_picker(model, tiny_tokenizer, ["a0", "a1", None], "Once", tokens=6)
+    picker = RowPicker(model, tiny_tokenizer, ["a0", "a1", None], "Once", tokens=6)
     before = picker.shown
     assert list(before["text"]) == write_texts(model, tiny_tokenizer, ["Once"] * 3, ["a0", "a1", None], 6)
     assert [label for label, _ in picker.rows[0].options] == ["base", "a0", "a1", "a2"]
@@ -67,7 +67,7 @@ def test_the_picker_writes_again_when_a_row_or_the_prompt_changes(model, tiny_to
 
 def test_an_empty_prompt_is_said_and_the_next_one_is_written(model, tiny_tokenizer):
     pytest.importorskip("ipywidgets")
-    picker = row_picker(model, tiny_tokenizer, ["a0", None], "Once", tokens=4)
+    picker = RowPicker(model, tiny_tokenizer, ["a0", None], "Once", tokens=4)
     picker.prompt.value = ""
     assert "empty" in picker.out.value
     picker.prompt.value = "Once more"
@@ -76,10 +76,8 @@ def test_an_empty_prompt_is_said_and_the_next_one_is_written(model, tiny_tokeniz
         write_texts(model, tiny_tokenizer, ["Once"], ["b"])
 
 
-def test_the_saved_page_has_the_texts_without_a_kernel(model, tiny_tokenizer, monkeypatch):
+def test_the_saved_page_has_the_texts_without_a_kernel(model, tiny_tokenizer):
     pytest.importorskip("ipywidgets")
-    picker = row_picker(model, tiny_tokenizer, ["a0", None], "Once", tokens=4)
+    picker = RowPicker(model, tiny_tokenizer, ["a0", None], "Once", tokens=4)
     bundle = picker._repr_mimebundle_()
     assert bundle["text/plain"] == str(picker.shown) and bundle["text/html"] == picker.shown._repr_html_()
-    monkeypatch.setitem(__import__("sys").modules, "ipywidgets", None)
-    assert row_picker(model, tiny_tokenizer, ["a0", None], "Once", tokens=4).equals(picker.shown)
