@@ -1,7 +1,5 @@
 """The budget planner: pick a model and how to adapt it; see what trains, what a step takes, which card holds it."""
 
-from matplotlib.patches import FancyBboxPatch
-
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.sizes import OPTIMIZERS, PARTS, TARGETS, known_shapes, readable, stacked
 from lorakit.show.style import GREEN
@@ -59,14 +57,10 @@ class PlanExplorer(Explorer):
         )
         below.set(xlim=(0, len(CARDS)), ylim=(0, 1))
         below.axis("off")
-        below.spines[:].set_visible(False)
-        self.boxes, self.names = {}, {}
-        for place, card in enumerate(CARDS):
-            box = FancyBboxPatch((place + 0.1, 0.12), 0.8, 0.66, boxstyle="round,pad=0.02", linewidth=2)
-            self.boxes[card] = below.add_patch(box)
-            self.names[card] = below.text(place + 0.5, 0.45, "", ha="center", va="center", fontsize=14)
+        below.spines[:].set_visible(False)  # an explorer draws them after all else
+        self.cards = {card: below.text(place + 0.5, 0.45, "", ha="center") for place, card in enumerate(CARDS)}
         self.move(data)
-        return [*self.bars.values(), *self.words.values(), *self.boxes.values(), *self.names.values()]
+        return [*self.bars.values(), *self.words.values(), *self.cards.values()]
 
     def move(self, data):
         found: Plan = data["plan"]
@@ -74,8 +68,9 @@ class PlanExplorer(Explorer):
             self.bars[part].set(x=left, width=width)
             self.words[part].set(x=left + width / 2, text=readable(getattr(found, part), "B") if width > 10 else "")
         for card, fits in data["cards"].items():
-            self.boxes[card].set(facecolor=GREEN if fits else PAPER, edgecolor=GREEN if fits else "#BBBBBB")
-            self.names[card].set(text=f"{'✓' if fits else '✗'} {card} GB", color="white" if fits else "#555555")
+            ink, paper = ("white", GREEN) if fits else ("#555555", PAPER)
+            self.cards[card].set(text=f"{'✓' if fits else '✗'} {card} GB", color=ink)
+            self.cards[card].set_bbox({"boxstyle": "round,pad=0.5", "facecolor": paper, "edgecolor": "none"})
 
     def describe(self, data):
         found: Plan = data["plan"]

@@ -3,7 +3,7 @@
     python -m lorakit.chapters.inside_delta_w.truncation            writes data/results/adapter_truncation.json
 
 The adapters of rank 64 in data/adapters are cut projection by projection (`study.at_rank`) and scored on the
-test split. A row that is recorded already is not done again.
+test split.
 """
 
 import json
@@ -64,18 +64,7 @@ def recovered(rows: pd.DataFrame, task: str) -> pd.DataFrame:
     return scores.sub(base, axis=0).div(whole - base, axis=0)
 
 
-def record() -> None:
-    """Score every large adapter at every k that is not recorded yet."""
-    rows = json.loads(RECORD.read_text("utf-8"))["rows"] if RECORD.is_file() else []
-    done = {(row["adapter"], row["k"]) for row in rows}
-    for name in LARGE:
-        for k in KEPT:
-            if (name, k) not in done:
-                rows += score_at_ranks(name, [k], train_loss=True)
-                what = "kept adapters cut to the k strongest directions of each ΔW, scored on the test split"
-                write(RECORD, {"what": what, "rows": rows}, "python -m lorakit.chapters.inside_delta_w.truncation")
-                print(rows[-1], flush=True)
-
-
 if __name__ == "__main__":
-    record()
+    rows = [row for name in LARGE for row in score_at_ranks(name, KEPT, train_loss=True)]
+    what = "kept adapters cut to the k strongest directions of each ΔW, scored on the test split"
+    write(RECORD, {"what": what, "rows": rows}, "python -m lorakit.chapters.inside_delta_w.truncation")
