@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import lorakit as lk
-from lorakit.rivals import bottleneck, prefix, pruning
+from lorakit.rivals import bottleneck, prefix
 
 IDS = torch.tensor([[5, 80, 3, 200, 41, 7], [9, 9, 250, 13, 0, 77]])
 W, BLOCKS = 32, 2  # of the tiny models
@@ -18,7 +18,7 @@ W, BLOCKS = 32, 2  # of the tiny models
 class Method:
     module: ModuleType
     settings: dict
-    part: str = "(nothing trains)"  # the names of its parameters have this in them
+    part: str  # the names of its parameters have this in them
 
     def attach(self, model, **more):
         self.module.attach(model, **self.settings, **more)
@@ -34,20 +34,13 @@ class Method:
         return model
 
 
-TRAINED = {
+METHODS = {
     "houlsby": Method(bottleneck, dict(size=5, placement="houlsby"), ".bottleneck."),
     "pfeiffer": Method(bottleneck, dict(size=5, placement="pfeiffer"), ".bottleneck."),
     "prefix": Method(prefix, dict(length=4), "prefix."),
     "prefix with its MLP": Method(prefix, dict(length=4, hidden=8), "prefix."),
 }
-ALL = {**TRAINED, "pruning": Method(pruning, dict(keep=(1, 0.5)))}
-every_trained = pytest.mark.parametrize("method", TRAINED.values(), ids=TRAINED)
-every = pytest.mark.parametrize("method", ALL.values(), ids=ALL)
-
-
-@pytest.fixture(autouse=True)
-def eager(model):
-    model.set_attn_implementation("eager")  # or there are no weights to prune by
+every = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 
 
 @torch.no_grad()
@@ -67,26 +60,11 @@ def seen_from_outside(model):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("method", [*TRAINED.values()][:2] + [Method(pruning, dict(keep=(1, 1)))])
+@pytest.mark.parametrize("method", [*METHODS.values()][:2])
 def test_before_it_has_learnt_the_outputs_are_the_bases_bit_for_bit(method, dtype, model):
-    before = logits(model.to(dtype), use_cache=False)  # as pruning computes: with a cache the last bit may differ
+    before = logits(model.to(dtype), use_cache=False)
     after = logits(method.attach(model), use_cache=False)
     assert torch.equal(after, before) and after.dtype == dtype
-
-
-def test_pruning_taken_off_leaves_no_trace(model):
-    method = ALL["pruning"]
-    list(model.parameters())[1].requires_grad_(False)
-    model.get_submodule("lm_head").train()
-    seen, before = seen_from_outside(model), logits(model)
-    for _ in range(2):
-        method.learnt(model)
-        assert seen_from_outside(model) != seen
-        logits(model)
-        pruning.detach(model)
-        assert seen_from_outside(model) == seen and torch.equal(logits(model), before)
-    with pytest.raises(lk.LoRAError, match="no token pruning"):
-        pruning.detach(model)
 
 
 @every
@@ -97,7 +75,7 @@ def test_twice_is_refused_and_changes_nothing(method, model):
     assert seen_from_outside(model) == seen
 
 
-@every_trained
+@every
 def test_what_was_learnt_is_carried_by_the_state_dict(method, model):
     fresh = copy.deepcopy(model)
     learnt = {key: value for key, value in method.learnt(model).state_dict().items() if method.part in key}
@@ -106,7 +84,7 @@ def test_what_was_learnt_is_carried_by_the_state_dict(method, model):
     assert torch.equal(logits(fresh), logits(model))
 
 
-@every_trained
+@every
 def test_the_seed_decides_and_the_global_generator_is_left_alone(method, model):
     def drawn(seed):
         twin = method.attach(copy.deepcopy(model), seed=seed)
@@ -118,7 +96,7 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone(method, model):
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@every_trained
+@every
 def test_it_generates_with_a_cache_and_left_padding(method, model):
     method.learnt(model)
     options = dict(max_new_tokens=8, do_sample=False, pad_token_id=256, eos_token_id=None)
@@ -132,7 +110,7 @@ def test_it_generates_with_a_cache_and_left_padding(method, model):
     assert torch.equal(together[0, 3:], alone[0][0]) and torch.equal(together[1], alone[1][0])
 
 
-@every_trained
+@every
 def test_a_half_precision_base_is_adapted_in_float32(method, model):
     exact = logits(method.learnt(copy.deepcopy(model)))
     model.to(torch.bfloat16)
@@ -144,7 +122,7 @@ def test_a_half_precision_base_is_adapted_in_float32(method, model):
     assert all(p.grad.dtype == torch.float32 and p.grad.any() for p in trained)
 
 
-@every_trained
+@every
 def test_it_works_under_autocast(method, model):
     exact = logits(method.learnt(model))
     with torch.autocast("cpu", torch.bfloat16):

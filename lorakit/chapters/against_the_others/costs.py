@@ -1,6 +1,6 @@
 """What each way to adapt a base costs, measured: memory of a step, time of an answer, context, the base's bits.
 
-    python -m lorakit.chapters.against_the_others.costs [--repeats 200] [--questions 100]
+    python -m lorakit.chapters.against_the_others.costs [--repeats 200]
 
 measures it again (about ten minutes on two cores) and writes data/results/rivals_costs.json. Every method is prepared
 as a sweep prepares it (`lab.methods`), so what is measured is what was trained.
@@ -16,24 +16,18 @@ from lorakit.chapters.against_the_others.table import page, rivals_table
 from lorakit.core.errors import LoRAError
 from lorakit.core.merge import merge
 from lorakit.files.note import checksum_of
-from lorakit.files.save_load import load_adapter
 from lorakit.lab.bases.load import load_base
-from lorakit.lab.evaluate import evaluate
 from lorakit.lab.kinds import COSTS, KINDS
-from lorakit.lab.methods import TEACHERS, Prepared, prepare
-from lorakit.lab.places import ADAPTERS
+from lorakit.lab.methods import Prepared, prepare
 from lorakit.lab.record import write
 from lorakit.lab.sweep import Run
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.task import Task, collate, encode_all
-from lorakit.rivals import pruning
 from lorakit.rivals.prefix import usable_context
 from lorakit.study.latency import compare, decode, prefill
 from lorakit.study.memory_measured import Measured, count_bytes, make_optimizer, measure_step, step_once
 
 ROWS, LENGTH = 32, 64  # questions in a step of training, tokens that stand before an answer
-# The share of the prompt's tokens that each of nano's four blocks computes, where tokens are pruned.
-SCHEDULES = ((1, 1, 1, 1), (1, 1, 1, 0.9), (1, 1, 1, 0.7), (1, 1, 0.9, 0.7), (1, 0.9, 0.8, 0.7), (1, 0.7, 0.5, 0.3))
 Batch = Mapping[str, torch.Tensor]
 
 
@@ -158,34 +152,13 @@ def measure_costs(repeats: int, device=None) -> dict:
     }
 
 
-def pruned_scores(questions: int, device=None) -> list[dict]:
-    """For each of SCHEDULES: "keep", "work" (the mean share of tokens computed) and "execution", over `questions`.
-
-    Of nano with the recorded text-to-SQL adapter merged: token pruning itself learns nothing.
-    """
-    model, tokenizer = load_base("nano", device=device)
-    load_adapter(model, ADAPTERS / TEACHERS["text_to_sql"], name="sql")
-    merge(model)
-    model.set_attn_implementation("eager")  # the one that can be looked at
-    rows = []
-    for keep in SCHEDULES:
-        pruning.attach(model, keep)
-        score = evaluate(model, tokenizer, TASKS["text_to_sql"](), limit=questions)["execution"]
-        pruning.detach(model)
-        rows.append({"keep": keep, "work": sum(keep) / len(keep), "execution": score})
-    return rows
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200, help="rounds of the timing")
-    parser.add_argument("--questions", type=int, default=100, help="that a pruned model answers")
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = measure_costs(options.repeats, device)
-    found["pruning"] = {"questions": options.questions, "rows": pruned_scores(options.questions, device)}
-    command = f"python -m {__spec__.name} --repeats {options.repeats} --questions {options.questions}"
-    write(COSTS, found, command, device)
+    write(COSTS, found, f"python -m {__spec__.name} --repeats {options.repeats}", device)
     print(page(rivals_table(found=found)).to_string())
 
 

@@ -99,9 +99,3 @@ def test_what_is_deployed_computes_with_no_zeros_on_the_bases_memory(batch):
     costs.share_weights(model, base)
     assert torch.equal(model(batch["input_ids"]).logits, before)
     assert model.get_parameter("transformer.wte.weight").data_ptr() == base.transformer.wte.weight.data_ptr()
-
-
-def test_pruning_costs_answers(monkeypatch):
-    monkeypatch.setattr(costs, "SCHEDULES", ((1, 1, 1, 1), (1, 0.5, 0.3, 0.2)))
-    whole, cut = costs.pruned_scores(questions=3)
-    assert whole["work"] == 1 and cut["work"] == pytest.approx(0.5) and whole["execution"] > cut["execution"]
