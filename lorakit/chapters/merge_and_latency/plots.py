@@ -3,13 +3,12 @@
 The times are a grid as `grid.recorded` gives it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from lorakit.chapters.merge_and_latency.grid import KEY, PAPER
 from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, CourseFigure, figure
-from lorakit.study.merge_error import Drift, LayerError
 
 MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
 LOOKS = {
@@ -30,33 +29,30 @@ NAMES = {
 ADAPTER_L, ADAPTER_H = (2.2, 5.0, 20.7), (3.0, 8.4, 30.3)
 
 
-def drift_figure(drifts: Mapping[str, Sequence[Drift]], title: str, typical: float) -> CourseFigure:
+def drift_figure(drifts: Mapping[str, pd.DataFrame], title: str, typical: float) -> CourseFigure:
     """How far the worst weight is off, over merges that were taken back by subtraction; `typical`: a weight's size."""
     fig, ax = figure(title, size=(10, 4))
     for (name, rows), (colour, marker) in zip(drifts.items(), MARKS, strict=False):
-        ax.plot([d.rounds for d in rows], [d.largest for d in rows], f"{marker}-", color=colour, label=name)
+        ax.plot(rows["rounds"], rows["largest"], f"{marker}-", color=colour, label=name)
     ax.axhline(typical, color=GREY, linestyle="--", label="a typical weight")
     ax.set(xscale="log", yscale="log", xlabel="rounds of + ΔW − ΔW", ylabel="largest error of a weight")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
-def bounds_figure(errors: Mapping[str, Sequence[LayerError]]) -> CourseFigure:
-    """By dtype: the measured error of every merged weight and of its layer's output, below the bound derived for it."""
-    tables = {dtype: pd.DataFrame(rows) for dtype, rows in errors.items()}
-    tightest = max((t[what] / t[f"{what}_bound"]).max() for t in tables.values() for what in ("weight", "output"))
+def bounds_figure(errors: Mapping[str, pd.DataFrame]) -> CourseFigure:
+    """By dtype: the measured error of every merged weight, below the bound derived for it (`weight_errors`)."""
+    tightest = max((table["error"] / table["bound"]).max() for table in errors.values())
     word = f"no error exceeds its bound (the nearest comes to {tightest:.0%} of it)"
     if tightest > 1:
         word = "an error exceeds its bound"
-    fig, axes = figure(f"Merged against exact: {word}", columns=2, size=(10, 3.8), sharey=True)
-    for ax, what in zip(axes, ("weight", "output"), strict=True):
-        for (name, table), (colour, marker) in zip(tables.items(), MARKS, strict=False):
-            ax.plot(table.index, table[what], marker, color=colour, label=name)
-            ax.plot(table.index, table[f"{what}_bound"], "_", color=colour, markersize=16)
-        ax.set(yscale="log", xlabel="layer", xticks=table.index)
-        ax.set_title(f"the {what}")
-    axes[0].set(ylabel="relative error")
-    axes[1].legend(title="dots: measured\nbars: bound", loc="center left", bbox_to_anchor=(1, 0.5))
+    fig, ax = figure(f"Merged against exact weights: {word}", size=(10, 3.8))
+    for (name, table), (colour, marker) in zip(errors.items(), MARKS, strict=False):
+        places = range(len(table))
+        ax.plot(places, table["error"], marker, color=colour, label=name)
+        ax.plot(places, table["bound"], "_", color=colour, markersize=16)
+    ax.set(yscale="log", xlabel="layer", ylabel="relative error", xticks=places)
+    ax.legend(title="dots: measured\nbars: bound", loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 

@@ -2,6 +2,7 @@
 
 import copy
 
+import pandas as pd
 import pytest
 import torch
 
@@ -12,7 +13,6 @@ from lorakit.chapters.merge_and_latency.contenders import METHODS, adapted, cont
 from lorakit.core.errors import LoRAError
 from lorakit.show.style import png
 from lorakit.study.latency import Comparison, Latency
-from lorakit.study.merge_error import Drift, LayerError
 
 
 def cell(phase="prefill", batch=1, length=16, size="124M", houlsby=1.2):
@@ -103,9 +103,9 @@ def test_cells_are_measured_as_they_are_recorded(make_tiny, monkeypatch):
 
 
 def test_merge_pictures_say_what_was_found():
-    drifts = {"float32": [Drift(1, 0.1, 1e-8), Drift(100, 0.25, 1e-7)]}
+    drifts = {"float32": pd.DataFrame({"rounds": [1, 100], "largest": [1e-8, 1e-7]})}
     figure = plots.drift_figure(drifts, "It grows", typical=0.05)
     assert figure.describe() == "Figure: It grows" and len(figure.axes[0].lines) == 2
-    fine, over = LayerError("a", 1e-8, 2e-8, 1e-7, 1e-8, 4e-8), LayerError("a", 3e-8, 2e-8, 1e-7, 1e-8, 4e-8)
-    assert "the nearest comes to 50%" in plots.bounds_figure({"float32": [fine, fine]}).describe()
-    assert "an error exceeds its bound" in plots.bounds_figure({"float32": [fine, over]}).describe()
+    fine, over = (pd.DataFrame({"error": [1e-8, error], "bound": [2e-8, 2e-8]}) for error in (1e-9, 3e-8))
+    assert "the nearest comes to 50%" in plots.bounds_figure({"float32": fine}).describe()
+    assert "an error exceeds its bound" in plots.bounds_figure({"float32": over}).describe()
