@@ -50,11 +50,11 @@ def attach(model: nn.Module, length: int, hidden: int | None = None, seed: int =
     in `generate`. Raises LoRAError, with the model as it was, for a prefix that leaves no room in the context or a
     model without such a cache.
     """
-    config = getattr(model, "config", None)
     if getattr(model, NAME, None) is not None:
         raise LoRAError("the model has a prefix already: load the base anew")
-    if config is None or "past_key_values" not in inspect.signature(model.forward).parameters:
+    if "past_key_values" not in inspect.signature(model.forward).parameters:
         raise LoRAError(f"{type(model).__name__} takes no past_key_values, so it cannot have a prefix")
+    config = model.config
     context = config.max_position_embeddings
     if not 1 <= length < context:
         raise LoRAError(f"length must be from 1 to below the context of {context} tokens, got {length}")
@@ -84,14 +84,6 @@ def usable_context(model: nn.Module) -> int:
     """How many tokens of prompt and answer together the model can take: its context less the prefix, if it has one."""
     prefix = getattr(model, NAME, None)
     return model.config.max_position_embeddings - (prefix.length if isinstance(prefix, Prefix) else 0)
-
-
-def prefix_parameters(length: int, layers: int, kv_width: int, width: int = 0, hidden: int | None = None) -> int:
-    """How many parameters are trained. kv_width: heads × head size of the keys (GPT-2: the model's width)."""
-    numbers = layers * 2 * kv_width
-    if hidden is None:
-        return length * numbers
-    return length * width + (width + 1) * hidden + (hidden + 1) * numbers
 
 
 def kv_shape(config) -> tuple[int, int, int]:

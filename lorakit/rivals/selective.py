@@ -11,10 +11,7 @@ from lorakit.study.head import head_modules
 
 
 def train_all(model: nn.Module) -> list[str]:
-    """Full fine-tuning: every parameter trains, in place. Returns their names.
-
-    Raises LoRAError, with the model as it was, where one cannot have gradients (quantized weights).
-    """
+    """Full fine-tuning: every parameter trains, in place. Returns their names."""
     return _train(model, [name for name, _ in model.named_parameters()])
 
 
@@ -60,10 +57,6 @@ def _head(model: nn.Module) -> list[str]:
 
 
 def _train(model: nn.Module, names: list[str]) -> list[str]:
-    parameters = dict(model.named_parameters())
-    for name in names:
-        if not (kind := parameters[name]).is_floating_point():
-            raise LoRAError(f"{name} is {kind.dtype}, which cannot have gradients: load the model without quantization")
-    for name, parameter in parameters.items():
+    for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in names)
     return names

@@ -8,25 +8,20 @@ here: GELU, attention and the norms need their inputs whoever trains. Checked ag
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lorakit.study.parameters import TARGETS, Decoder
+from lorakit.study.parameters import Decoder
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 SLICES = ("q", "k", "v")
-KNOWN = {
-    "method": ("full", "lora"),
-    "optimizer": ("adamw", "sgd", "momentum"),
-    "dtype": tuple(BYTES),
-}
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a step is done, with fused attention. Raises ValueError for what it does not know.
+    """How a step is done, with fused attention.
 
     batch, length  rows, and tokens in each, padding included
     method, r, targets   "full", or "lora" of rank r on targets among q, k, v, c_attn, o, mlp
     optimizer      "adamw", "sgd" or "momentum"; its states have the dtype of what they belong to
-    dtype          of the base's weights and of the computation; adapters are float32 always
+    dtype          of the base's weights and of the computation, one of BYTES; adapters are float32 always
     kept, answers  positions per row that get logits, and positions in all that count in the loss; None: all of them
     padded         whether rows have padding, so that attention needs a mask
     recompute      keep only each block's input, and do its forward pass again on the way back (gradient checkpointing)
@@ -45,13 +40,6 @@ class Training:
     padded: bool = False
     recompute: bool = False
     device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        for name, allowed in KNOWN.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if not self.targets or set(self.targets) - set(TARGETS):
-            raise ValueError(f"targets must be at least one of {', '.join(TARGETS)}, got {self.targets}")
 
     @classmethod
     def on(cls, batch: Mapping, **how) -> "Training":
@@ -121,7 +109,7 @@ def kept_by_block(model: Decoder, step: Training, first: bool = False) -> dict[t
     product("c_attn", d, *SLICES, "c_attn", adapters=slices)
     in_slices = not step.full and "c_attn" not in step.targets
     keep("c_attn", "B, block-diagonal", 3 * d * slices * step.r, in_slices, max(4, item))
-    keep("attention", "q, k and v", (d + 2 * (model.key_width or d)) * tokens, flows)
+    keep("attention", "q, k and v", 3 * d * tokens, flows)
     keep("attention", "its output", d * tokens, flows)
     keep("attention", "log of the sums", model.heads * tokens, flows, 4)
     keep("attention", "the mask as numbers", tokens * step.length, flows and step.padded)

@@ -11,8 +11,6 @@ from statistics import median, quantiles
 import torch
 from torch import nn
 
-from lorakit.core.errors import LoRAError
-
 MOST_ROUNDS = 200
 
 
@@ -174,11 +172,8 @@ def _seconds(job: Job, device: torch.device, clock: Callable[[], float]) -> floa
 
 
 def prefill(model: nn.Module, batch: int, length: int) -> Job:
-    """Read `batch` rows of `length` random tokens and give the logits of the last, with a cache: the first token.
-
-    Raises LoRAError where the model's context is too short.
-    """
-    ids = _tokens(model, batch, length, length)  # (batch, length)
+    """Read `batch` rows of `length` random tokens and give the logits of the last, with a cache: the first token."""
+    ids = _tokens(model, batch, length)  # (batch, length)
 
     @torch.no_grad()
     def run():
@@ -190,10 +185,9 @@ def prefill(model: nn.Module, batch: int, length: int) -> Job:
 def decode(model: nn.Module, batch: int, length: int, tokens: int = 8) -> Job:
     """Write `tokens` tokens, one after the other, behind `length` that are in the cache already; seconds per token.
 
-    After each run the cache is cropped to where it was, so that every run does the same. Raises LoRAError where the
-    model's context is too short.
+    After each run the cache is cropped to where it was, so that every run does the same.
     """
-    ids = _tokens(model, batch, length, length + tokens)
+    ids = _tokens(model, batch, length)  # (batch, length)
     with torch.no_grad():
         cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
     one = ids[:, -1:]  # (batch, 1)
@@ -206,10 +200,7 @@ def decode(model: nn.Module, batch: int, length: int, tokens: int = 8) -> Job:
     return Job(run, after=lambda: cache.crop(-tokens), units=tokens)
 
 
-def _tokens(model: nn.Module, batch: int, length: int, needed: int) -> torch.Tensor:
-    context = getattr(model.config, "max_position_embeddings", None)
-    if context is not None and needed > context:
-        raise LoRAError(f"{needed} tokens do not fit into the model's context of {context}: take a shorter length")
+def _tokens(model: nn.Module, batch: int, length: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(model.config.vocab_size, (batch, length), generator=generator)
     return ids.to(next(model.parameters()).device)

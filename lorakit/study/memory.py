@@ -91,10 +91,8 @@ def _in_forward_and_loss(model: Decoder, step: Training, kept: int) -> dict[str,
 def _in_blocks(model: Decoder, step: Training, gradients: int) -> dict[str, tuple[int, int]]:
     item, d, m, table = step.item, model.width, model.inner, _table(model, step)
     stream, wide = step.tokens * d * item, step.tokens * m * item  # one tensor as wide as the model, as the MLP
-    mask = step.tokens * step.length * step.padded
     gelu = 0 if step.trains("mlp") else wide  # what is made and not kept
-    found = {"forward of the last MLP": (0, kept_in_blocks(model, step, model.layers) + 4 * stream + mask + gelu)}
-
+    found = {}
     one_block = model.block_parameters * item if step.full else gradients // model.layers
     product = d * m * item if step.full else 0  # the gradient of one matrix of the MLP
     # The gradient by way of A comes first and lets go of the input: with that by way of W0 it takes no more than one.

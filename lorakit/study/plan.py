@@ -41,11 +41,8 @@ def plan(model: Decoder, base: str = "bf16", **how) -> Plan:
     """The plan for LoRA on `model` whose frozen weights are held as `base`: "fp32", "bf16", "8-bit" or "4-bit".
 
     `how` says the rest, as `Training` does: batch, length, r, targets, optimizer, recompute, kept, answers. All but an
-    fp32 base computes in bf16; embeddings, norms and biases are never quantized. Raises ValueError for what it does
-    not know.
+    fp32 base computes in bf16; embeddings, norms and biases are never quantized.
     """
-    if base not in BASES:
-        raise ValueError(f"base must be one of {', '.join(BASES)}, got {base!r}")
     step = Training(dtype=_computes_in(base), **how)
     found = predict(model, step)
     trainable = count_lora_parameters(model, step.targets, step.r)
@@ -74,6 +71,6 @@ def base_bytes(model: Decoder, base: str) -> int:
     """Bytes of the frozen weights."""
     packed = model.layers * model.block_matrices
     whole = 4 if base == "fp32" else 2
-    rows = sum(out for _, out in model.block_sizes)
-    scales = 4 * model.layers * rows if base == "8-bit" else 0  # one for each output of a matrix
+    outputs = 5 * model.width + model.inner  # of a block's matrices, each with a scale of its own in 8 bits
+    scales = 4 * model.layers * outputs if base == "8-bit" else 0
     return int(packed * BASES[base]) + scales + whole * (model.parameters - packed)

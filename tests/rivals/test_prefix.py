@@ -57,14 +57,6 @@ def test_the_same_numbers_give_what_peft_gives(model, hidden):
     assert torch.allclose(logits(model), logits(theirs), atol=1e-5)
 
 
-@pytest.mark.parametrize("hidden", [None, 8])
-def test_its_size_is_the_formulas(model, hidden):
-    prefix.attach(model, P, hidden=hidden)
-    layers, heads, size = prefix.kv_shape(model.config)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert trained == prefix.prefix_parameters(P, layers, heads * size, 32, hidden)
-
-
 def test_fold_keeps_the_outputs_and_throws_the_mlp_away(model):
     prefix.attach(model, P, hidden=8)
     before = logits(model)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from lorakit.core.errors import LoRAError
 from lorakit.study.latency import Comparison, Job, Latency, compare, decode, prefill
 
 
@@ -122,10 +121,3 @@ def test_every_repeat_of_decode_starts_from_the_same_cache(tiny_model):
         job.after()
     assert lengths == [6, 7, 8] * 3
     assert all(torch.equal(outputs[i], outputs[i % 3]) for i in range(9))
-
-
-def test_what_does_not_fit_the_context_is_refused(tiny_model):
-    prefill(tiny_model, 1, 128)
-    for make in (lambda: prefill(tiny_model, 1, 129), lambda: decode(tiny_model, 1, 126, tokens=3)):
-        with pytest.raises(LoRAError, match="129 tokens do not fit into the model's context of 128"):
-            make()

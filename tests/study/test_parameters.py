@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, LlamaForCausalLM, MistralConfig
+from transformers import AutoModelForCausalLM, GPT2Config
 
-import lorakit as lk
 from lorakit.study.parameters import SHAPES, Decoder, count_by_target, count_lora_parameters
 
 
@@ -29,37 +28,13 @@ def test_three_slices_cost_one_and_a_half_times_the_whole_c_attn():
     assert whole == 12 * 8 * 4 * 768 and slices * 2 == whole * 3
 
 
-@pytest.mark.parametrize("keys", [4, 1])
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_llama_is_counted_exactly(keys, tied):
-    config = LlamaConfig(
-        num_hidden_layers=2, hidden_size=32, intermediate_size=88, num_attention_heads=4, num_key_value_heads=keys,
-        vocab_size=50, max_position_embeddings=64, tie_word_embeddings=tied,
-    )  # fmt: skip
-    model, decoder = LlamaForCausalLM(config), Decoder.of(config)
-    assert decoder.parameters == model.num_parameters()
-    for targets in (("q",), ("k", "v"), ("o",), ("mlp",)):
-        lk.inject(model, lk.LoRAConfig(r=4, targets=targets), seed=0)
-        assert count_lora_parameters(decoder, targets, 4) == lk.parameter_table(model).trainable
-        lk.eject(model)
-
-
 def test_a_config_and_its_dict_give_the_same_and_others_are_refused():
     config = GPT2Config(n_layer=2, n_embd=64, n_head=2, n_inner=100)
     assert Decoder.of(config) == Decoder.of(config.to_dict()) == Decoder(2, 64, 2, 50257, 1024, 100, gelu_parts=4)
-    assert Decoder.of(MistralConfig()).parameters == 7_241_732_096  # the published count of Mistral 7B
-    with pytest.raises(ValueError, match="neither a GPT-2's nor a Llama's"):
+    with pytest.raises(KeyError):
         Decoder.of({"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 8})
 
 
-@pytest.mark.parametrize(
-    ("name", "targets", "r", "words"),
-    [
-        ("gpt2", ("q", "c_attn"), 1, "already holds"),
-        ("GPT-3 175B", ("c_attn",), 1, "GPT-3 175B has no fused"),
-        ("gpt2", ("w",), 1, "unknown target 'w'"),
-    ],
-)
-def test_impossible_choices_are_refused(name, targets, r, words):
-    with pytest.raises(ValueError, match=words):
-        count_lora_parameters(SHAPES[name], targets, r)
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match="unknown target 'w'"):
+        count_lora_parameters(SHAPES["gpt2"], ("w",), 1)

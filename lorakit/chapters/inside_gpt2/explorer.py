@@ -13,7 +13,7 @@ ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
 class TargetPicker(Explorer):
     """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes.
 
-    The fused choice replaces whichever of q, k, v are ticked by one adapter over the whole c_attn, where there is one.
+    The fused choice replaces whichever of q, k, v are ticked by one adapter over the whole c_attn.
     """
 
     size = (9, 3.9)
@@ -29,12 +29,12 @@ class TargetPicker(Explorer):
     def compute(self, model: str, r: int, fused: bool, **chosen) -> dict:
         """Counts by target, their total, the share of the model in %, bytes in fp16 and fp32."""
         shape, targets = self.shapes[model], [t for t in TARGETS if chosen[t]]
-        if fused and shape.fused_qkv and {"q", "k", "v"} & set(targets):
+        if fused and {"q", "k", "v"} & set(targets):
             targets = ["c_attn"] + [t for t in targets if t in ("o", "mlp")]
         counts = count_by_target(shape, targets, r)
         total = sum(counts.values())
         found = {"shape": shape, "r": r, "counts": counts, "total": total, "percent": 100 * total / shape.parameters}
-        return found | {"fp16": 2 * total, "fp32": 4 * total, "no c_attn": fused and not shape.fused_qkv}
+        return found | {"fp16": 2 * total, "fp32": 4 * total}
 
     def draw(self, figure, data):
         ax = figure.subplots()
@@ -61,9 +61,8 @@ class TargetPicker(Explorer):
         if not data["total"]:
             return f"{shape.name}: {readable(shape.parameters)} parameters. Nothing is adapted: tick a target."
         what = " + ".join(data["counts"])
-        note = f"\n{shape.name} keeps q, k and v apart: there is no c_attn to adapt as one" if data["no c_attn"] else ""
         return (
             f"{shape.name}, r = {data['r']} on {what}: {data['total']:,} trainable of {readable(shape.parameters)} "
             f"({data['percent']:.3g} %), {shape.parameters / data['total']:,.0f} × fewer\n"
-            f"adapter file: {readable(data['fp16'], 'B')} in fp16, {readable(data['fp32'], 'B')} in fp32" + note
+            f"adapter file: {readable(data['fp16'], 'B')} in fp16, {readable(data['fp32'], 'B')} in fp32"
         )
