@@ -33,8 +33,6 @@ def make_student(base: nn.Module, layers: int) -> nn.Module:
     parent, _, name = path.rpartition(".")
     setattr(student.get_submodule(parent), name, kept)
     student.config.num_hidden_layers = layers
-    if getattr(student.config, "layer_types", None):  # which kind of attention each block has, where blocks differ
-        student.config.layer_types = [student.config.layer_types[index] for index in chosen]
     for number, block in enumerate(kept):
         for module in block.modules():  # where its keys and values lie in the cache
             if hasattr(module, "layer_idx"):

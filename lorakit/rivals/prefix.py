@@ -72,8 +72,6 @@ def attach(model: nn.Module, length: int, hidden: int | None = None, seed: int =
 def fold(model: nn.Module) -> None:
     """Compute the MLP's prefix once and throw the MLP away: the same outputs, the parameters of a plain prefix."""
     prefix = getattr(model, NAME)
-    if prefix.mlp is None:
-        raise LoRAError("the prefix has no MLP: there is nothing to fold")
     with torch.no_grad():
         numbers = prefix.mlp(prefix.embedding)
     prefix.embedding = prefix.mlp = None
@@ -115,9 +113,6 @@ def _in_front(model: nn.Module, args, kwargs):
         kwargs["attention_mask"] = torch.cat([mask.new_ones(len(mask), prefix.length), mask], dim=1)
     if kwargs.get("position_ids") is not None:
         kwargs["position_ids"] = kwargs["position_ids"] + prefix.length
-    tokens, limit = cache.get_seq_length() + ids.shape[1] - prefix.length, usable_context(model)
-    if tokens > limit:
-        raise LoRAError(f"{tokens} tokens exceed the {limit} that a prefix of {prefix.length} leaves: shorten the text")
     return (), {**kwargs, "past_key_values": cache}
 
 

@@ -7,7 +7,7 @@ import pandas
 
 from lorakit.show.diagrams import lora_diagram
 from lorakit.show.exercises import Wrong, check, check_examples, expect, same
-from lorakit.show.explorer import Choice, Explorer, Slider, Steps, Toggle
+from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.my_lora import my_lora
 from lorakit.show.progress import progress
 from lorakit.show.quiz import Question, Quiz
@@ -20,7 +20,6 @@ __all__ = [
     "Explorer",
     "Question",
     "Quiz",
-    "Slider",
     "Steps",
     "Toggle",
     "Wrong",

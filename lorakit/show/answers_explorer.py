@@ -11,7 +11,7 @@ from torch import nn
 
 from lorakit.lab.evaluate import evaluate
 from lorakit.lab.tasks.task import Example, Task
-from lorakit.show.explorer import Choice, Explorer, Slider, Steps
+from lorakit.show.explorer import Choice, Explorer, Steps
 from lorakit.show.sql_view import mark, question_of, result_lines, shorten
 from lorakit.show.style import BLUE, GREEN, GREY, MARKS, ORANGE, PURPLE, RED
 
@@ -65,7 +65,7 @@ class AnswersExplorer(Explorer):
         controls = {knob[0]: Steps(knob[0], self.settings, start)}
         if others:
             controls["keep"] = Choice("keep", tuple(curves), next(iter(curves)))
-        super().__init__(title, controls | {"question": Slider("question", 1, len(self.questions), 1)})
+        super().__init__(title, controls | {"question": Steps("question", range(1, len(self.questions) + 1), 1)})
 
     def compute(self, question: int, keep: str | None = None, **knob) -> dict:
         (setting,) = knob.values()

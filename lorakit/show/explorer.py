@@ -21,7 +21,7 @@ from lorakit.show.style import DPI, STYLE, small_png, use_style
 
 @dataclass(frozen=True)
 class Steps:
-    """A slider over listed values, such as the powers of two."""
+    """A slider over listed values, such as the powers of two or range(1, 9)."""
 
     label: str
     options: Sequence
@@ -40,23 +40,6 @@ class Choice(Steps):
 
 
 @dataclass(frozen=True)
-class Slider:
-    """Whole numbers from `low` to `high`."""
-
-    label: str
-    low: int
-    high: int
-    value: int
-
-    @property
-    def options(self) -> range:
-        return range(self.low, self.high + 1)
-
-    def widget(self, w, **common):
-        return w.IntSlider(value=self.value, min=self.low, max=self.high, **common)
-
-
-@dataclass(frozen=True)
 class Toggle:
     """On or off."""
 
@@ -72,7 +55,7 @@ class Toggle:
 class Explorer:
     """A widget made of four parts that a subclass fills in.
 
-    `controls`           name → Slider, Steps, Choice or Toggle (set in `__init__`, before calling this one)
+    `controls`           name → Steps, Choice or Toggle (set in `__init__`, before calling this one)
     `compute(**values)`  the numbers, from the controls' values alone; tested without any widget
     `draw(figure, data)` makes the axes and returns the artists that move
     `move(data)`         moves them; limits and ticks stay as they are. Left out, every change draws all anew: for menus
@@ -162,7 +145,7 @@ class Explorer:
 
     @property
     def widget(self):
-        """The ipywidget: controls, picture, numbers. ImportError says how to install ipywidgets if it is missing."""
+        """The ipywidget: controls, picture, numbers. Raises ImportError without ipywidgets."""
         if self._widgets is None:
             self._widgets = self._build()
             self._show()
@@ -174,10 +157,8 @@ class Explorer:
         return self._widgets["controls"][name]
 
     def _build(self) -> dict:
-        try:
-            import ipywidgets as w
-        except ImportError as error:
-            raise ImportError("the live widget needs ipywidgets: pip install ipywidgets, then restart") from error
+        import ipywidgets as w
+
         toggles = {name for name, c in self.controls.items() if isinstance(c, Toggle)}
         wide = 8 * max((len(c.label) for name, c in self.controls.items() if name not in toggles), default=0)
         look = dict(style={"description_width": f"{wide + 8}px"}, layout=w.Layout(width=f"{wide + 340}px"))
@@ -215,8 +196,8 @@ class Explorer:
         bundle = {"text/plain": str(self), "image/png": self.png()}
         try:
             return self.widget._repr_mimebundle_() | bundle
-        except ImportError as error:
-            return bundle | {"text/plain": f"{self}\n({error})"}
+        except ImportError:
+            return bundle
 
 
 def _strip(text: str, width: float, size: float = STYLE["font.size"], weight: str = "normal") -> np.ndarray:

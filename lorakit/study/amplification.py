@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorakit.core.errors import LoRAError
 from lorakit.study.rank import Factors
 
 
@@ -38,37 +37,22 @@ PAPER = (
 )
 
 
-def coupling(W: Tensor, U: Tensor, V: Tensor) -> float:
-    """‖UᵀWV‖_F: how strongly W (d, k) leads from the inputs V (k, r) to the outputs U (d, r), orthonormal columns.
-
-    The paper writes UᵀWVᵀ, its V holding the right-singular vectors as rows.
-    """
-    return float(torch.linalg.norm(U.double().T @ W.detach().double() @ V.double()))
-
-
-def random_coupling(norm: float, shape: tuple[int, int], r: int) -> float:
-    """Root mean square of ‖UᵀWV‖_F over random U and V: ‖W‖_F · r / √(d k).
-
-    Each of W's d k squared entries, in any basis, holds 1 / (d k) of ‖W‖²_F on average, and r² of them are counted.
-    """
-    return norm * r / (shape[0] * shape[1]) ** 0.5
-
-
 def amplification(W: Tensor, delta: Factors, r: int) -> Amplification:
     """Table 7's numbers for W (d, k) and the SVD of its update, both (out, in).
 
     r   how many of ΔW's directions count, at most its rank; for a LoRA update of rank r the paper takes all r.
-    Raises LoRAError where ΔW has fewer than r directions.
+
+    Chance needs no sampling: each of W's d k squared entries, in any basis, holds 1 / (d k) of ‖W‖²_F on average, and
+    r² of them are counted.
     """
-    if not 1 <= r <= len(delta.s) or float(delta.s[r - 1]) <= 1e-9 * float(delta.s[0]):
-        raise LoRAError(f"ΔW has no {r} directions: its singular values are {delta.s[:8].tolist()}")
-    s = torch.linalg.svdvals(W.detach().double())
-    norm = float(torch.linalg.norm(s))
+    W, U, V = W.detach().double(), delta.U[:, :r].double(), delta.Vh[:r].T.double()  # (d, k), (d, r), (k, r)
+    s, (d, k) = torch.linalg.svdvals(W), W.shape
+    norm = float(s.norm())
     return Amplification(
         r=r,
         W=norm,
-        delta=float(torch.linalg.norm(delta.s.double())),
-        along_delta=coupling(W, delta.U[:, :r], delta.Vh[:r].T),
-        along_W=float(torch.linalg.norm(s[:r])),
-        along_random=random_coupling(norm, delta.shape, r),
+        delta=float(delta.s.double().norm()),
+        along_delta=float((U.T @ W @ V).norm()),
+        along_W=float(s[:r].norm()),
+        along_random=norm * r / (d * k) ** 0.5,
     )

@@ -45,9 +45,7 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
 
 def fold(model: nn.Module) -> None:
     """Write θ₀ + P θ_d into the weights and take the subspace off: an ordinary model again, at its old speed."""
-    space = getattr(model, NAME, None)
-    if space is None:
-        raise LoRAError("the model has no random subspace attached")
+    space = getattr(model, NAME)
     for module, name in space.places:
         parametrize.remove_parametrizations(module, name)
     delattr(model, NAME)

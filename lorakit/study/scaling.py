@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,28 +12,16 @@ def scaling(alpha: float, r: int, use_rslora: bool = False) -> float:
     return alpha / math.sqrt(r) if use_rslora else alpha / r
 
 
-@dataclass(frozen=True)
-class UpdateSize:
-    """The size of one scaled update s B A."""
+def unit_size(draws: Sequence[tuple[Tensor, Tensor, Tensor]], r: int) -> tuple[float, float]:
+    """‖B_r A_r‖_F, and how far B_r A_r x moves the output, as root mean squares over `draws`, each (B, A, x).
 
-    scaling: float
-    norm: float  # ‖s B A‖_F
-    output_change: float  # root mean square of s B A x, for the inputs x given
-
-    def scaled(self, s: float) -> "UpdateSize":
-        """The size of the same update with its scaling multiplied by `s`, to which all of it is proportional."""
-        return UpdateSize(self.scaling * s, self.norm * s, self.output_change * s)
-
-
-def unit_size(draws: Sequence[tuple[Tensor, Tensor, Tensor]], r: int) -> UpdateSize:
-    """The size of B_r A_r at scaling 1, as root mean squares over `draws`, each (B, A, x).
-
-    B_r (d, r) and A_r (r, k) are the first r columns and rows of B (d, R) and A (R, k); x (n, k) are inputs.
+    B_r (d, r) and A_r (r, k) are the first r columns and rows of B (d, R) and A (R, k); x (n, k) are inputs. Scaled by
+    s, both sizes are s times as large.
     """
     deltas = [(B[:, :r] @ A[:r], x) for B, A, x in draws]  # (d, k), (n, k)
     norm = torch.stack([delta.square().sum() for delta, _ in deltas]).mean().sqrt()
     change = torch.stack([(x @ delta.T).square().mean() for delta, x in deltas]).mean().sqrt()
-    return UpdateSize(1.0, float(norm), float(change))
+    return float(norm), float(change)
 
 
 def example_factors(kind: str, d: int = 128, R: int = 64, step: float = 0.01, n: int = 16, seed: int = 0):

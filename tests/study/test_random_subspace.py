@@ -117,8 +117,6 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(tiny_model):
     for d in (0, BLOCKS + 1):
         with pytest.raises(LoRAError, match=f"between 1 and {BLOCKS:,}"):
             random_subspace.attach(tiny_model, d)
-    with pytest.raises(LoRAError, match="no random subspace"):
-        random_subspace.fold(tiny_model)
     with pytest.raises(LoRAError, match="no list of blocks"):
         random_subspace.attach(torch.nn.Linear(2, 2), 1)
     assert torch.equal(logits(tiny_model), before)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from torch import Tensor
 
-from lorakit.show.explorer import Choice, Explorer, Slider
+from lorakit.show.explorer import Choice, Explorer, Steps
 from lorakit.show.style import BLUE, GREY, ORANGE
 from lorakit.study.adapter_factors import Update
 from lorakit.study.subspace import floor, left_directions, right_directions, similarity
@@ -41,8 +41,8 @@ class SimilarityExplorer(Explorer):
             "pair": Choice("which two", tuple(self.pairs), next(iter(self.pairs))),
             "place": Choice("layer", tuple(self.places), next(iter(self.places))),
             "matrix": Choice("matrix", tuple(SIDES), next(iter(SIDES))),
-            "i": Slider("i: directions of the first", 1, max(2, self.rows), 1),
-            "j": Slider("j: directions of the second", 1, self.columns, 1),
+            "i": Steps("i: directions of the first", range(1, self.rows + 1), 1),
+            "j": Steps("j: directions of the second", range(1, self.columns + 1), 1),
         }
         self.directions = cache(self._directions)  # an SVD
         super().__init__(title, controls)
@@ -56,7 +56,6 @@ class SimilarityExplorer(Explorer):
         """φ (rows, columns), its value at i and j, and the floor (mean, standard deviation) at this i for every j."""
         U, V = (self.directions(name, place, matrix) for name in self.pairs[pair])
         phi, n = similarity(U[:, : self.rows], V[:, : self.columns]).numpy(), len(U)
-        i = min(i, self.rows)
         floors = [floor(i, column, n) for column in range(1, self.columns + 1)]
         value, at = float(phi[i - 1, j - 1]), floors[j - 1]
         return {"phi": phi, "n": n, "i": i, "j": j, "value": value, "floor": at, "floors": floors}

@@ -31,25 +31,22 @@ class AlphaRankExplorer(Explorer):
         super().__init__("What alpha and r do to the size of the update", controls)
 
     def compute(self, r: int, alpha: float, use_rslora: bool, directions: str) -> dict:
-        """The update's size now ("now"), and its curves over every rank for both rules ("curves")."""
-        units = self.units[directions]
-        curves = {rule: [units[q].scaled(scaling(alpha, q, rule)) for q in RANKS] for rule in (False, True)}
-        now = units[r].scaled(scaling(alpha, r, use_rslora))
-        return {"r": r, "alpha": alpha, "use_rslora": use_rslora, "now": now, "curves": curves}
+        """The update's size now, and by rule its "curves" over every rank: the scalings, the output's changes."""
+        units, curves = self.units[directions], {}
+        for rule in (False, True):
+            scalings = [scaling(alpha, q, rule) for q in RANKS]
+            curves[rule] = scalings, [s * units[q][1] for s, q in zip(scalings, RANKS, strict=True)]
+        now = scaling(alpha, r, use_rslora)
+        norm, change = (now * size for size in units[r])
+        settings = {"r": r, "alpha": alpha, "use_rslora": use_rslora}
+        return settings | {"scaling": now, "norm": norm, "change": change, "curves": curves}
 
     def draw(self, figure, data):
         left, right = figure.subplots(1, 2)
         ticks = dict(xticks=RANKS, xticklabels=RANKS, xlabel="rank r", xlim=(0.85, RANKS[-1] / 0.85))
         top = ALPHAS[-1] * 1.5
         left.set(xscale="log", yscale="log", ylim=(1 / RANKS[-1] / 1.5, top), **ticks)
-        moves = [
-            size.output_change * scaling(a, r, rule)
-            for units in self.units.values()
-            for r, size in units.items()
-            for a in (ALPHAS[0], ALPHAS[-1])
-            for rule in (False, True)
-        ]
-        right.set(xscale="log", yscale="log", ylim=(min(moves) / 2, max(moves) * 2), **ticks)
+        right.set(xscale="log", yscale="log", ylim=(6e-4, 8), **ticks)  # all that the controls can choose
         left.set_title("the factor in front of B A", weight="normal", fontsize=13)
         right.set_title("how far the output moves (RMS)", weight="normal", fontsize=13)
         self.lines, self.dots = {}, []
@@ -65,24 +62,21 @@ class AlphaRankExplorer(Explorer):
         return [*self.lines.values(), *self.dots]
 
     def move(self, data):
-        for rule, sizes in data["curves"].items():
-            left, right = (self.lines[ax, rule] for ax in self.axes)
-            left.set_data(RANKS, [size.scaling for size in sizes])
-            right.set_data(RANKS, [size.output_change for size in sizes])
+        for rule, curves in data["curves"].items():
             chosen = rule == data["use_rslora"]
-            for line in (left, right):
-                line.set(linewidth=3.2 if chosen else 1.8, linestyle="-" if chosen else "--")
-        for dot, y in zip(self.dots, (data["now"].scaling, data["now"].output_change), strict=True):
+            for ax, curve in zip(self.axes, curves, strict=True):
+                self.lines[ax, rule].set_data(RANKS, curve)
+                self.lines[ax, rule].set(linewidth=3.2 if chosen else 1.8, linestyle="-" if chosen else "--")
+        for dot, y in zip(self.dots, (data["scaling"], data["change"]), strict=True):
             dot.set_data([data["r"]], [y])
             dot.set_color(ORANGE if data["use_rslora"] else BLUE)
 
     def describe(self, data):
-        now, r, alpha = data["now"], data["r"], data["alpha"]
         root = "√" if data["use_rslora"] else ""
-        first, last = data["curves"][data["use_rslora"]][0], data["curves"][data["use_rslora"]][-1]
-        change = last.output_change / first.output_change
+        _, changes = data["curves"][data["use_rslora"]]
         return (
-            f"scaling = {alpha} / {root}{r} = {now.scaling:.4g} · ‖ΔW‖ = {now.norm:.3g} · output moves by "
-            f"{now.output_change:.3g} (inputs have size 1)\n"
-            f"from r = {RANKS[0]} to r = {RANKS[-1]} this rule multiplies the output's move by {change:.2g}"
+            f"scaling = {data['alpha']} / {root}{data['r']} = {data['scaling']:.4g} · ‖ΔW‖ = {data['norm']:.3g} · "
+            f"output moves by {data['change']:.3g} (inputs have size 1)\n"
+            f"from r = {RANKS[0]} to r = {RANKS[-1]} this rule multiplies the output's move by "
+            f"{changes[-1] / changes[0]:.2g}"
         )

@@ -45,4 +45,3 @@ def test_an_adapter_of_one_direction_can_be_shown():
     one = {"mine": adapter(1, 7), "r = 16": ADAPTERS["r = 16"]}
     explorer = SimilarityExplorer(one, [("mine", "r = 16")], "Shared")
     assert explorer.data["phi"].shape == (1, 16)
-    assert explorer.set(i=2).data["i"] == 1
