@@ -59,6 +59,8 @@ def attach(model: nn.Module, size: int, placement: str = "houlsby", seed: int = 
     Only the bottlenecks train. The outputs are the base's bit for bit until they do. Raises LoRAError, with the model
     as it was, where there are bottlenecks or LoRA adapters already, or no blocks with these sublayers.
     """
+    if size < 1:
+        raise LoRAError(f"size must be at least 1, got {size}")
     if any(isinstance(module, Bottleneck) for module in model.modules()):
         raise LoRAError("the model has bottleneck adapters already: load the base anew")
     refuse_lora(model)

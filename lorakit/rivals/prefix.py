@@ -66,7 +66,6 @@ def attach(model: nn.Module, length: int, hidden: int | None = None, seed: int =
     model.requires_grad_(False)
     model.add_module(NAME, prefix.to(like.device, dtype).train(model.training))
     model.register_forward_pre_hook(_in_front, with_kwargs=True)
-    model.register_forward_hook(_behind, with_kwargs=True)
 
 
 def fold(model: nn.Module) -> None:
@@ -114,11 +113,3 @@ def _in_front(model: nn.Module, args, kwargs):
     if kwargs.get("position_ids") is not None:
         kwargs["position_ids"] = kwargs["position_ids"] + prefix.length
     return (), {**kwargs, "past_key_values": cache}
-
-
-def _behind(model: nn.Module, args, kwargs, output):
-    """Whoever asked for no cache gets none back, or `generate(use_cache=False)` would take it for what was read."""
-    use_cache = kwargs.get("use_cache")
-    if not (model.config.use_cache if use_cache is None else use_cache) and hasattr(output, "past_key_values"):
-        output.past_key_values = None
-    return output

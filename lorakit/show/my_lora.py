@@ -24,7 +24,8 @@ def my_lora(quiet: bool = False) -> ModuleType:
     """The student's LoRA as a module; prints which parts are theirs. A file that cannot be run is said and left out."""
     made = _reference()
     try:
-        own = finished(read_file())
+        # Without what is still a stub.
+        own = [node for node in read_file() if "raise NotImplementedError" not in ast.unparse(node)]
         # By_hand's helpers and imports are there already: what is the student's joins them, and goes first.
         exec(compile(ast.Module(own, []), str(workbook() / FILE), "exec"), vars(made))
         made.yours = tuple(node.name for node in own if getattr(node, "name", None) in PARTS)
@@ -52,7 +53,8 @@ def keep_part(part) -> None:
         warnings.warn(f"{workbook() / FILE} is not Python ({error}): mend it, then run this cell again", stacklevel=2)
         return
     kept = {name: _segment(text(), node) for name, node in tree.items()} | {part.__name__: source_of(part)}
-    imports = "\n".join(ast.unparse(node) for node in ast.parse(inspect.getsource(by_hand)).body if _is_import(node))
+    statements = ast.parse(inspect.getsource(by_hand)).body
+    imports = "\n".join(ast.unparse(node) for node in statements if isinstance(node, ast.Import | ast.ImportFrom))
     head = f'"""My LoRA, written in the lorakit course. `lorakit.show.my_lora()` runs it."""\n\n{imports}\n'
     written = "\n\n".join([head, *(kept[name] + "\n" for name in PARTS if name in kept)])
     try:
@@ -73,11 +75,6 @@ def read_file() -> list[ast.stmt]:
     return ast.parse(text(), str(workbook() / FILE)).body
 
 
-def finished(statements: list[ast.stmt]) -> list[ast.stmt]:
-    """The statements without those functions and classes that still raise NotImplementedError."""
-    return [node for node in statements if "raise NotImplementedError" not in ast.unparse(node)]
-
-
 def source_of(part) -> str:
     """The source of a function or class, one that was defined in a notebook's cell too."""
     code = inspect.unwrap(part if inspect.isfunction(part) else part.__init__).__code__
@@ -90,7 +87,3 @@ def _segment(lines: str, node) -> str:
     """The source of a top-level function or class, decorators included."""
     first = min(each.lineno for each in [node, *node.decorator_list])
     return "\n".join(lines.splitlines()[first - 1 : node.end_lineno])
-
-
-def _is_import(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom)

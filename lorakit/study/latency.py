@@ -135,7 +135,8 @@ def compare(
     try:
         spent, done = 0.0, 0
         while done < repeats or done % 2 or (seconds is not None and spent < seconds and done < MOST_ROUNDS):
-            for name in turn(names, done):
+            order = random.Random(done // 2).sample(names, len(names))
+            for name in order[::-1] if done % 2 else order:
                 took = _seconds(every[name], device, clock)
                 spent += took
                 times[name].append(took / every[name].units)
@@ -144,12 +145,6 @@ def compare(
         gc.enable()
     ratios = {name: tuple(a / b for a, b in zip(times[name], times[base], strict=True)) for name in names}
     return Comparison(base, {name: Latency(tuple(times[name]), ratios[name]) for name in names}, str(device))
-
-
-def turn(names: list[str], number: int) -> list[str]:
-    """The order of round `number`: shuffled, and in the next round backwards."""
-    order = random.Random(number // 2).sample(names, len(names))
-    return order[::-1] if number % 2 else order
 
 
 def _seconds(job: Job, device: torch.device, clock: Callable[[], float]) -> float:

@@ -33,8 +33,7 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
     D = sum(getattr(module, name).numel() for module, name in places)
     if not 1 <= d <= D:
         raise LoRAError(f"d must be between 1 and {D:,}, the number of parameters in the blocks, got {d:,}")
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    space = Subspace(Fastfood(d, D, seed), places, trained).to(next(model.parameters()).device)
+    space = Subspace(Fastfood(d, D, seed), places).to(next(model.parameters()).device)
     model.requires_grad_(False)
     model.add_module(NAME, space)
     for index, (module, name) in enumerate(places):
@@ -44,13 +43,11 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
 
 
 def fold(model: nn.Module) -> None:
-    """Write θ₀ + P θ_d into the weights and take the subspace off: an ordinary model again, at its old speed."""
+    """Write θ₀ + P θ_d into the weights and take the subspace off: an ordinary frozen model, at its old speed."""
     space = getattr(model, NAME)
     for module, name in space.places:
         parametrize.remove_parametrizations(module, name)
     delattr(model, NAME)
-    for parameter in space.trained:
-        parameter.requires_grad_(True)
 
 
 def intrinsic_dimension(accuracy: dict[int, float], full: float, share: float = 0.9) -> int | None:
@@ -64,9 +61,9 @@ def intrinsic_dimension(accuracy: dict[int, float], full: float, share: float = 
 class Subspace(nn.Module):
     """θ_d, P, and the pieces of P θ_d that belong to each tensor: `places` are (module, name) of all that move."""
 
-    def __init__(self, projection: Fastfood, places: list[tuple[nn.Module, str]], trained: list[Tensor]) -> None:
+    def __init__(self, projection: Fastfood, places: list[tuple[nn.Module, str]]) -> None:
         super().__init__()
-        self.projection, self.places, self.trained = projection, places, trained
+        self.projection, self.places = projection, places
         self.shapes = [getattr(module, name).shape for module, name in places]
         self.theta = nn.Parameter(torch.zeros(projection.d))
         self._key, self._pieces = None, ()

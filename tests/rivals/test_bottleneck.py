@@ -60,6 +60,8 @@ def changed(state, place, module, inputs, output):
 
 def test_what_makes_no_sense_is_refused_and_changes_nothing(gpt2):
     before = {name: p.requires_grad for name, p in gpt2.named_parameters()}
+    with pytest.raises(LoRAError, match="size must be at least 1, got 0"):
+        attach(gpt2, 0)
     with pytest.raises(LoRAError, match="Linear has no list of blocks"):
         attach(torch.nn.Linear(2, 2), 5)
     gpt2.transformer.h[1].feed = gpt2.transformer.h[1].mlp  # a last block of another kind
