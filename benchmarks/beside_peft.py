@@ -117,7 +117,7 @@ def mixed_jobs(base, ours, theirs, batch: torch.Tensor, per_row: list[str], cach
                 for _ in range(STEPS if cached else 1):
                     model(input_ids=batch, past_key_values=cache, use_cache=bool(cached), logits_to_keep=1, **more)
 
-        return Job(run, after=(lambda: cache.crop(-STEPS)) if cached else None)
+        return Job(run, after=lambda: cache.crop(-STEPS), units=STEPS) if cached else Job(run)
 
     jobs = {
         "base": job(base),

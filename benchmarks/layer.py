@@ -11,11 +11,7 @@ import argparse
 import copy
 import itertools
 import math
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -199,45 +195,6 @@ def quick(dtype: torch.dtype, device: str) -> bool:
     return compare(jobs, device=device).jobs[str(dtype)].ratio < 2
 
 
-def calls_of(name: str) -> None:
-    """For valgrind's child: one token through one contestant, as often as each line of the input says."""
-    torch.set_num_threads(1)
-    layers, _ = contestants(TINY, torch.float32, "cpu")
-    x, layer = torch.randn(1, 1, TINY[0]), layers[name].eval()
-    forward(layer, x, 50).run()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        forward(layer, x, int(line)).run()
-        print("done", flush=True)
-
-
-def instructions(name: str) -> int:
-    """Instructions of one forward of a tiny layer at one token, as callgrind counts them: Python and dispatch.
-
-    They repeat where times do not. What surrounds the calls drops out as the difference of two numbers of calls.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/out"]
-        child = subprocess.Popen(
-            [*valgrind, sys.executable, "-m", "benchmarks.layer", "--calls", name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        control = ["callgrind_control", str(child.pid)]
-        while child.stdout.readline() != "ready\n":  # some libraries print while they are imported
-            assert child.poll() is None, f"{name} did not start under valgrind"
-        subprocess.run([*control, "-i", "on"], check=True, capture_output=True)
-        for calls in (20, 120):
-            print(calls, file=child.stdin, flush=True)
-            child.stdout.readline()
-            subprocess.run([*control, "-d"], check=True, capture_output=True)
-        child.kill()
-        few, many = (
-            int(re.search(r"^(?:summary|totals): (\d+)", Path(f"{folder}/out.{n}").read_text(), re.M)[1])
-            for n in (1, 2)
-        )
-    return (many - few) // 100
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -246,17 +203,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=3, help="at least, for each row")
     parser.add_argument("--tiny", action="store_true", help="a tiny shape, to see that everything runs")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--calls", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore")
-    if options.calls:
-        return calls_of(options.calls)
     torch.set_num_threads(options.threads)
     shapes, options.tokens = ((TINY,), (1, 16)) if options.tiny else (SHAPES, TOKENS)
-    present, absent = contestants(shapes[0], torch.float32, options.device)
-    counted = {}
-    if shutil.which("valgrind") and not options.tiny and options.device == "cpu":
-        counted = {name: instructions(name) for name in present}
+    _, absent = contestants(shapes[0], torch.float32, options.device)
     rows = []
     dtypes = [torch.float32, *([torch.bfloat16] if quick(torch.bfloat16, options.device) else [])]
     for shape in shapes:
@@ -269,7 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
             )
     result = {
         "versions": record.versions(*(name for name in PACKAGES if name not in absent)),
-        "absent": absent, "rows": rows, "instructions": counted,
+        "absent": absent, "rows": rows,
     }  # fmt: skip
     name = f"bench_layer_{torch.device(options.device).type}"
     command = " ".join(["python -m benchmarks.layer", *(sys.argv[1:] if arguments is None else arguments)])

@@ -1,6 +1,7 @@
 """Measure on a GPU what a laptop cannot: python3 -m benchmarks.gpu [part ...], ten minutes on an H100.
 
-Each part writes data/results/gpu_<part>.json, row by row, so that a run cut off keeps what it has measured.
+Each part prints a table and writes data/results/gpu_<part>.json, both row by row, so that a run cut off keeps what it
+has measured.
 """
 
 import argparse
@@ -36,20 +37,16 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning)
     torch.manual_seed(0)
     names = [name for name in PARTS if name in (options.parts or PARTS)]
-    end, tables, failed = time.monotonic() + options.seconds, {}, False
+    end, failed = time.monotonic() + options.seconds, False
     for number, name in enumerate(names):
-        part, share = PARTS[name]
         waiting = sum(PARTS[other][1] for other in names[number:])
-        budget = Budget(max(0.0, end - time.monotonic()) * share / waiting)
+        budget = Budget(max(0.0, end - time.monotonic()) * PARTS[name][1] / waiting)
         try:
             rows = run(name, device, tiny, budget, out)
         except KeyboardInterrupt:
             print("stopped: what was measured is kept", file=sys.stderr)
             return 130
-        tables[f"{name}: {part.WHAT}"] = report.table(rows, part.COLUMNS)
         failed = failed or any(row.get("not_done", "").startswith("failed") for row in rows)
-    for what, shown in tables.items():
-        print(f"\n{what}\n\n{shown}")
     print(f"\nwritten to {out}: {', '.join(f'gpu_{name}.json' for name in names)}")
     return int(failed)
 
@@ -72,29 +69,23 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def run(name: str, device: str, tiny: bool, budget: Budget, out: Path) -> list[dict]:
-    """All rows of a part, written after each; a part that fails keeps what it had and says why."""
+    """All rows of a part, printed and written as they come; a part that fails keeps what it had and says why."""
     part, done = PARTS[name][0], []
     rows = part.rows(device, TINY if tiny else PAPER, budget, **({"folder": out} if part is sweep else {}))
     write = partial(report.write, out / f"gpu_{name}.json", name, part.WHAT, device, tiny, budget_s=budget.seconds)
     write(done)  # now, so that a folder that cannot be written costs no measurement
+    print(f"\n{name}: {part.WHAT}\n\n{report.line(part.COLUMNS)}", flush=True)
     try:
         for row in rows:
             done.append(row)
             write(done, seconds=budget.spent)
-            print(f"{name} {budget.spent:6.1f} s  {short(row)}", flush=True)
+            print(report.line(row.get(column) for column in part.COLUMNS), row.get("not_done", ""), flush=True)
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
         done.append({"not_done": failure(error)})
     write(done, seconds=budget.spent)
     let_go()
     return done
-
-
-def short(row: dict) -> str:
-    """A row on one line, for who watches."""
-    shown = ("ms", "mib", "ratio", "tokens_per_s", "metrics", "not_done")
-    where = [str(value) for key, value in row.items() if key not in shown and isinstance(value, (str, bool, int))]
-    return " ".join(where[:7] + [f"{key} {report.cell(row[key])}" for key in shown if key in row])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """The peak memory of a training step, full fine-tuning beside LoRA: where does LoRA take at most a third?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import lorakit as lk
 from benchmarks.gpu.cells import Budget, measured
@@ -13,7 +13,7 @@ from lorakit.lab.bases.shapes import config_of, random_gpt2
 from lorakit.lab.evaluate import answer_loss
 from lorakit.study.activations import Training
 from lorakit.study.memory import predict
-from lorakit.study.memory_measured import count_bytes, make_optimizer, measure_step, step_once
+from lorakit.study.memory_measured import measure_step
 
 WHAT = (
     "peak memory of a training step with AdamW (weights, optimizer, gradients, activations; max_memory_allocated), "
@@ -62,27 +62,8 @@ def peak_of_step(cell: dict, device: str, sizes: Sizes) -> tuple[int, int]:
             return answer_loss(model, batch)[0]
 
     with products(precision):
-        peak = cuda_peak(model, loss) if torch.device(device).type == "cuda" else measure_step(model, loss).peak
+        peak = measure_step(model, loss).peak
     return peak, sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
-def cuda_peak(model: nn.Module, loss: Callable[[], Tensor]) -> int:
-    """Bytes at the worst moment of the second step by CUDA's own count, without the libraries' work space.
-
-    measure_step's profiler would say what lives at that moment as well; here the peak is enough.
-    """
-    device = next(model.parameters()).device
-    optimizer = make_optimizer(model, "adamw")
-    step_once(loss, optimizer)  # makes the optimizer's states, and the libraries' work space
-    states = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
-    on_it = [value for value in states if value.device == device]  # AdamW's step counts stay on the CPU
-    held = count_bytes([*model.parameters(), *model.buffers(), *on_it])
-    torch.cuda.synchronize(device)
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    step_once(loss, optimizer)
-    torch.cuda.synchronize(device)
-    return held + torch.cuda.max_memory_allocated(device) - before
 
 
 def batch_of(cell: dict, vocabulary: int, device: str) -> dict[str, Tensor]:

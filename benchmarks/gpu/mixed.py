@@ -1,12 +1,11 @@
 """One batch over several adapters: lorakit's `using` with names beside PEFT's adapter_names and a single adapter."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 
 import lorakit as lk
-from benchmarks.beside_peft import STEPS, mixed_jobs, our_config, peft_config, peft_here, with_peft
+from benchmarks.beside_peft import mixed_jobs, our_config, peft_config, peft_here, with_peft
 from benchmarks.gpu.cells import Budget, as_rows, measured
 from benchmarks.gpu.precision import products, weights_in
 from benchmarks.gpu.sizes import Sizes
@@ -63,8 +62,6 @@ def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[
     ).to(device)
     per_row = [names[row % len(names)] for row in range(cell["batch"])]
     jobs = mixed_jobs(base, ours, theirs, tokens, per_row, cached=cell["length"] if decoding else 0)
-    if decoding:
-        jobs = {name: replace(job, units=STEPS) for name, job in jobs.items()}
     found = compare(jobs, repeats=sizes.rounds, warmup=1, device=device, seconds=0.6 * seconds)
     ratio = {name: job.ratio for name, job in found.jobs.items()}
     more = {"over_one_adapter": ratio["mixed"] / ratio["one adapter"]}

@@ -1,4 +1,10 @@
-"""The ways to compute that are compared, by name: the dtype of the weights, and what the forward pass runs under."""
+"""The ways to compute that are compared, by name: the dtype of the weights, and what the forward pass runs under.
+
+fp32      weights and products in float32, TF32 off
+tf32      weights in float32, their products rounded to TF32
+autocast  weights in float32, products in bfloat16
+bf16      the base's weights in bfloat16; adapters while they train in float32
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,13 +12,6 @@ from contextlib import contextmanager
 import torch
 
 from lorakit.lab.step import autocast
-
-PRECISIONS = {
-    "fp32": "weights and products in float32, TF32 off",
-    "tf32": "weights in float32, their products rounded to TF32",
-    "autocast": "weights in float32, products in bfloat16",
-    "bf16": "the base's weights in bfloat16; adapters while they train in float32",
-}
 
 
 def weights_in(precision: str) -> torch.dtype:

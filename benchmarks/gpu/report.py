@@ -24,12 +24,9 @@ def write(file: Path, part: str, what: str, device: str, tiny: bool, rows: Seque
     record.write(file, short, " ".join(command), device)
 
 
-def table(rows: Iterable[dict], columns: Sequence[str]) -> str:
-    """The rows below one another; a row that was not measured has its reason at the end. In text: without pandas."""
-    lines = [[*columns, ""]]
-    lines += [[*(cell(row.get(name)) for name in columns), row.get("not_done", "")] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+def line(values: Iterable) -> str:
+    """A table's line, printed before the next ones are known: every column as wide as most values. Without pandas."""
+    return "  ".join(f"{cell(value):>14}" for value in values)
 
 
 def cell(value) -> str:

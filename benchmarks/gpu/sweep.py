@@ -13,10 +13,6 @@ from lorakit.lab.sweep import Run, sweep
 
 WHAT = "fine-tuning SmolLM2: the runs of the sweeps smollm2_*, each scored on validation and test"
 COLUMNS = ("sweep", "task", "method", "r", "lr", "steps", "seed", "seconds", "metrics")
-FOLDER_ADVICE = (
-    "Or copy its folder from another machine's LORAKIT_CACHE (~/.cache/lorakit) to models/smollm2 and set "
-    "LORAKIT_MODELS=models."
-)
 
 
 def rows(device: str, sizes: Sizes, budget: Budget, folder: Path) -> Iterator[dict]:
@@ -49,7 +45,7 @@ def missing_base(experiment) -> str:
         try:
             find_base(base)
         except LoRAError as error:
-            return f"{error} {FOLDER_ADVICE}" if base == "smollm2" else str(error)
+            return str(error)
     return ""
 
 
@@ -57,14 +53,13 @@ def of_experiment(experiment, device: str, budget: Budget, folder: Path) -> Iter
     """The runs that the sweep wants, and, once these are there, those that it wants then."""
     file = folder / f"{experiment.name}_gpu.jsonl"
 
-    def do(runs: list[Run]) -> Iterator[dict]:
-        cells = {str(run): run for run in runs}
-        fields = [{"sweep": experiment.name, "run": name} for name in cells]
-        yield from measured(fields, budget, lambda cell, seconds: [run_row(cells[cell["run"]], file, device)])
+    def run_cell(cell: dict, seconds: float) -> list[dict]:
+        return [run_row(named[cell["run"]], file, device)]
 
     runs: list[Run] = []
     while new := [run for run in experiment.wanted(list(read(file))) if run not in runs]:
-        yield from do(new)
+        named = {str(run): run for run in new}
+        yield from measured([{"sweep": experiment.name, "run": name} for name in named], budget, run_cell)
         runs += new
         if not {Run.of(row) for row in read(file)} >= set(runs):
             yield {"sweep": experiment.name, "not_done": "the reported runs wait for the grid: give the command again"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.beside_peft import agree, peft_here, training_step, with_lorakit, with_peft
 from benchmarks.gpu.cells import Budget, as_rows, measured
@@ -24,7 +24,7 @@ WHAT = (
 )
 COLUMNS = ("shape", "precision", "compiled", "job", "tokens_per_s", "ms", "ratio", "interval", "noise",
            "over_peft", "compile_s")  # fmt: skip
-LEAST = {True: 60.0, False: 3.0}  # seconds that must be left for a cell: a compilation cannot be stopped half-way
+LEAST = {True: 90.0, False: 3.0}  # seconds that must be left for a cell: compiling cannot be stopped half-way
 
 
 def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
@@ -37,7 +37,7 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
 
     def cell_rows(cell: dict, seconds: float) -> list[dict]:
         with products(cell["precision"]):
-            return measure_cell(cell, seconds, device, sizes, budget)
+            return measure_cell(cell, seconds, device, sizes)
 
     def least(cell: dict) -> float:
         return 1.0 if sizes.tiny else LEAST[cell["compiled"]]
@@ -45,7 +45,7 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     yield from measured(cells, budget, cell_rows, least, sizes.longest)
 
 
-def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes, budget: Budget) -> list[dict]:
+def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[dict]:
     shape, precision = sizes.shapes[cell["shape"]], cell["precision"]
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(shape.vocabulary, (cell["batch"], cell["length"]), generator=generator).to(device)
@@ -60,7 +60,7 @@ def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes, budget: 
     made: dict[str, dict] = {}
     if cell["compiled"]:
         eager = jobs["lorakit"]
-        jobs, made = compiled_jobs(models, step, sizes.compiler, budget)
+        jobs, made = compiled_jobs(models, step, sizes.compiler)
         jobs["lorakit, not compiled"] = eager
     else:
         for name in [name for name in models if name != "base"]:
@@ -72,8 +72,7 @@ def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes, budget: 
         rows = [{**row, "over_peft": over} if row["job"] == "lorakit" else row for row in rows]
     if apart is not None:
         rows = [{**row, "same_logits_within": apart} for row in rows]
-    left_out = [{"job": name, "not_done": said["not_done"]} for name, said in made.items() if "not_done" in said]
-    return [{**row, **made.get(row["job"], {})} for row in rows] + left_out
+    return [{**row, **made.get(row["job"], {})} for row in rows]
 
 
 def contestants(base: nn.Module) -> dict[str, nn.Module]:
@@ -88,39 +87,24 @@ def contestants(base: nn.Module) -> dict[str, nn.Module]:
     return models | {"full": sharing_copy(base).requires_grad_(True)}
 
 
-def compiled_jobs(
-    models: dict[str, nn.Module], step: Callable, backend: str, budget: Budget
-) -> tuple[dict[str, Callable], dict[str, dict]]:
-    """Each model's step, compiled and run once; and for each seconds of that first step, graphs, and graph breaks.
-
-    A model that there is no time left to compile is left out, and said so; the base is always there.
-    """
+def compiled_jobs(models: dict[str, nn.Module], step: Callable, backend: str) -> tuple[dict, dict[str, dict]]:
+    """Each model's step, compiled and run once; and for each seconds of that first step, graphs, and graph breaks."""
     import torch._dynamo
     from torch._dynamo.utils import counters
 
     torch._dynamo.reset()  # or earlier cells count towards the number of times one forward may be compiled
-    jobs, said, longest = {}, {}, 0.0
+    jobs, said = {}, {}
     for name, model in models.items():
-        if jobs and budget.left < longest:
-            said[name] = {"not_done": f"no time left of the part's {budget.seconds:.0f} s to compile it"}
-            continue
         counters.clear()
         inner = model.get_base_model() if name == "peft" else model
-        compiled = torch.compile(inner, backend=backend, dynamic=False)
-        jobs[name] = step(model, base=name == "base", call=compiled)
+        jobs[name] = step(model, base=name == "base", call=torch.compile(inner, backend=backend, dynamic=False))
         began = time.perf_counter()
         jobs[name]()
-        wait_for(next(model.parameters()))
-        longest = max(longest, time.perf_counter() - began)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         said[name] = {
             "compile_s": time.perf_counter() - began,
             "graphs": counters["stats"]["unique_graphs"],
             "graph_breaks": sum(counters["graph_break"].values()),
         }
     return jobs, said
-
-
-def wait_for(tensor: Tensor) -> None:
-    """Until the device has done all it was asked for."""
-    if tensor.device.type == "cuda":
-        torch.cuda.synchronize(tensor.device)
