@@ -1,12 +1,11 @@
-"""Run the chapters as students do: cells twice, all again, after Ctrl-C, and back up. Prints what goes wrong.
+"""Run the chapters as students do: cells twice, all again, back up, and after Ctrl-C. Prints what goes wrong.
 
     python tools/cell_order.py [NAME …]         a NAME is a path or the start of a file name; none: all
 
-    twice      every cell twice in a row, then all of them once more in the same kernel
-    back       after that: every quick cell that changes no model, as if it alone were run again after all the others;
-               then, bottom up, those that do
+    twice      every cell twice in a row
+    again      then all of them once more in the same kernel
+    back       then, bottom up, each quick cell by itself: first those that change no model, then those that do
     interrupt  in a fresh kernel: every cell that trains is stopped by Ctrl-C halfway, run again, and so to the end
-    go on      in a fresh kernel: the same, but no stopped cell is run again: what follows works with what is there
 
 A cell that is compared by nbval must give its saved outputs each time, compared as nbval compares them. A cell that
 trains must give the same losses each time. Going back up, a cell may also stop and say which cells to run first.
@@ -21,9 +20,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -34,17 +32,16 @@ from nbformat import NotebookNode
 
 from notebooks import ROOT, chosen, client, environment, merged_streams
 
-MODES = ("twice", "back", "interrupt", "go on")
-IGNORED = "nbval-ignore-output"
 # What nbval leaves out as well: pictures and widget ids differ without meaning anything.
 SKIPPED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}
 TRAINS = re.compile(r"\b(fit|run_one|optimizer\.step|(?<!def )train)\(")
 CHANGES = re.compile(
     r"\b(load_base|\w+_at_hand|inject|eject|\w+_adapter|set_scale|merge|unmerge|attach|fold|fit|train_\w+|copy_|look|add_up|step)\("
 )
-LOSS = re.compile(r"^.*\b(?:loss|bits per byte)\b.*$", re.MULTILINE)
+LOSS = re.compile(r"\b(?:loss|bits per byte)\b")
 SAYS_WHICH = re.compile(r"[Rr]un the cells? under")
 QUICK = 2.0  # seconds: a slower cell is not run again on the way back up
+LONG = 0.3  # seconds: a quicker cell is not interrupted
 
 
 class Finding(NamedTuple):
@@ -53,23 +50,6 @@ class Finding(NamedTuple):
     cell: int
     turn: str
     what: str
-
-
-@dataclass
-class Report:
-    """What happened in one notebook."""
-
-    notebook: str
-    cells: int = 0
-    runs: Counter[str] = field(default_factory=Counter)  # mode -> times a cell was run
-    interrupts: int = 0
-    told: int = 0  # times a cell, out of order, said which ones to run first
-    seconds: float = 0
-    findings: list[Finding] = field(default_factory=list, repr=False)
-
-    def note(self, cell: int, turn: str, what: str) -> None:
-        self.findings.append(Finding(cell, turn, what))
-        print(f"  ✗ cell {cell}, {turn}: {what}", flush=True)
 
 
 def sanitizers() -> list[tuple[re.Pattern, str]]:
@@ -83,47 +63,33 @@ def sanitizers() -> list[tuple[re.Pattern, str]]:
 SANITIZERS = sanitizers()
 
 
-def plain(outputs: list) -> dict[str, list]:
-    """Outputs by kind, without what may differ: the way nbval compares them."""
-    found: dict[str, list] = defaultdict(list)
+def lines_of(outputs: list) -> list[str]:
+    """What nbval compares of a cell's outputs, as lines, kind by kind: without what may differ."""
+    found = []
     for output in merged_streams(outputs):
         kinds = {output.name: output.text} if output.output_type == "stream" else output.get("data", {})
-        for kind, value in kinds.items():
-            if kind in SKIPPED:
-                continue
-            for regex, replacement in SANITIZERS if isinstance(value, str) else ():
-                value = regex.sub(replacement, value)
-            found[kind].append(value)
-    return dict(found)
-
-
-def losses(outputs: list) -> list[str]:
-    """The lines of a training cell that name a loss."""
-    return LOSS.findall("".join(plain(outputs).get("stdout", [])))
-
-
-def first_difference(saved: dict, got: dict) -> str:
-    for kind in saved.keys() | got.keys():
-        old, new = ("\n".join(map(str, side.get(kind, ["nothing"]))).splitlines() for side in (saved, got))
-        for a, b in zip_longest(old, new, fillvalue=""):
-            if a != b:
-                return f"{kind}: {a[:100]!r} became {b[:100]!r}"
-    return ""
+        for kind in kinds.keys() - SKIPPED:
+            text = str(kinds[kind])
+            for regex, replacement in SANITIZERS:
+                text = regex.sub(replacement, text)
+            found += [(kind, line) for line in text.splitlines()]
+    return [f"{kind}: {line}" for kind, line in sorted(found, key=lambda pair: pair[0])]
 
 
 class Chapter:
     """One notebook in one kernel, whose cells can be run in any order and each as often as wanted."""
 
-    def __init__(self, notebook: NotebookNode, folder: Path, report: Report):
-        self.notebook, self.report = notebook, report
-        self.saved = {i: plain(cell.outputs) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"}
-        self.numbers = list(self.saved)
-        self.losses: dict[int, list[str]] = {}
+    def __init__(self, notebook: NotebookNode, folder: Path):
+        self.notebook, self.client = notebook, client(notebook, folder)
+        self.numbers = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        # What a cell must show: what was saved; where that is not compared, the losses of its first run.
+        self.expected = {i: self.shown(i) for i in self.numbers if self.compared(i)}
         self.seconds: dict[int, float] = {}  # the quickest run of each cell: the first one imports
-        self.client = client(notebook, folder)
+        self.counts: Counter[str] = Counter()  # turn -> times a cell was run in it; "told": said what to run first
+        self.findings: list[Finding] = []
 
     def compared(self, number: int) -> bool:
-        return IGNORED not in self.notebook.cells[number].metadata.get("tags", [])
+        return "nbval-ignore-output" not in self.notebook.cells[number].metadata.get("tags", [])
 
     def trains(self, number: int) -> bool:
         return not self.compared(number) and bool(TRAINS.search(self.notebook.cells[number].source))
@@ -131,87 +97,67 @@ class Chapter:
     def changes(self, number: int) -> bool:
         return bool(CHANGES.search(self.notebook.cells[number].source))
 
-    async def execute(self, number: int, stop: Callable[[float], bool] | None = None) -> CellExecutionError | None:
-        """Run a cell; if it still runs when `stop(seconds so far)` holds, press Ctrl-C. Returns what it raised."""
+    def shown(self, number: int) -> list[str]:
+        """What is compared of a cell's outputs."""
+        lines = lines_of(self.notebook.cells[number].outputs)
+        if self.compared(number):
+            return lines
+        return [line for line in lines if LOSS.search(line)] if self.trains(number) else []
+
+    async def execute(self, number: int, at_most: float | None = None) -> CellExecutionError | None:
+        """Run a cell, with Ctrl-C where it still runs after so many seconds. Returns what it raised."""
         cell = self.notebook.cells[number]
         cell.outputs = []
         self.client._display_id_map.clear()  # an earlier run's displays are no longer there to be updated
-        started = time.perf_counter()
         running = asyncio.ensure_future(self.client.async_execute_cell(cell, number))
-        while stop is not None and not running.done():
-            await asyncio.wait([running], timeout=0.02)
-            if not running.done() and stop(time.perf_counter() - started):
-                await self.client.km.interrupt_kernel()
-                self.report.interrupts += 1
-                stop = None
+        done, _ = await asyncio.wait([running], timeout=at_most)
+        if not done:
+            await self.client.km.interrupt_kernel()
+            self.counts["interrupts"] += 1
         try:
             await running
         except CellExecutionError as error:
             return error
-        finally:
-            self.took = time.perf_counter() - started
         return None
 
-    async def check(self, number: int, turn: str, mode: str, told: bool = False) -> None:
-        """Run a cell and note what differs from its saved outputs, or from its first losses; to go on, errors alone."""
+    async def check(self, number: int, turn: str) -> None:
+        """Run a cell and note what differs from what it must show."""
+        started = time.perf_counter()
         error = await self.execute(number)
-        self.report.runs[mode] += 1
-        self.seconds[number] = min(self.took, self.seconds.get(number, self.took))
-        outputs = self.notebook.cells[number].outputs
-        what = ""
-        if error is not None:
-            if told and SAYS_WHICH.search(str(error)):
-                self.report.told += 1
-                return
-            what = f"{error.ename}: {error.evalue[:300]}"
-        elif mode == "go on":
-            pass
-        elif self.compared(number):
-            what = first_difference(self.saved[number], plain(outputs))
-        elif self.trains(number):
-            first = self.losses.setdefault(number, losses(outputs))
-            if losses(outputs) != first:
-                what = f"other losses: {first} became {losses(outputs)}"
-        if what:
-            self.report.note(number, turn, what)
+        took = time.perf_counter() - started
+        self.seconds[number] = min(took, self.seconds.get(number, took))
+        self.counts[turn] += 1
+        got = self.shown(number)
+        expected = self.expected.setdefault(number, got)
+        if error is not None and turn == "back" and SAYS_WHICH.search(str(error)):
+            self.counts["told"] += 1
+        elif error is not None:
+            self.note(number, turn, f"{error.ename}: {error.evalue[:300]}")
+        elif got != expected:
+            old, new = next(pair for pair in zip_longest(expected, got, fillvalue="") if pair[0] != pair[1])
+            self.note(number, turn, f"{old[:100]!r} became {new[:100]!r}")
 
+    def note(self, number: int, turn: str, what: str) -> None:
+        self.findings.append(Finding(number, turn, what))
+        print(f"  ✗ cell {number}, {turn}: {what}", flush=True)
 
-async def twice(chapter: Chapter) -> None:
-    for number in chapter.numbers:
-        for turn in ("first", "at once again"):
-            await chapter.check(number, turn, "twice")
-    for number in chapter.numbers:
-        await chapter.check(number, "all again", "again")
+    async def twice_again_and_back(self) -> None:
+        for number in self.numbers:
+            for _ in range(2):
+                await self.check(number, "twice")
+        for number in self.numbers:
+            await self.check(number, "again")
+        quick = [number for number in reversed(self.numbers) if self.seconds[number] < QUICK]
+        for number in sorted(quick, key=self.changes):  # the sort keeps the order within each kind
+            await self.check(number, "back")
 
-
-async def back(chapter: Chapter) -> None:
-    quick = [number for number in reversed(chapter.numbers) if chapter.seconds[number] < QUICK]
-    for number in sorted(quick, key=chapter.changes):  # the sort keeps the order within each kind
-        await chapter.check(number, "back up", "back", told=True)
-
-
-async def press_ctrl_c(chapter: Chapter, number: int, seconds: float) -> None:
-    """Stop the cell halfway; where it was over by then, sooner."""
-    pressed = chapter.report.interrupts
-    what = "it was always over before Ctrl-C was pressed"
-    for share in (0.5, 0.25, 0.12, 0.06):
-        error = await chapter.execute(number, stop=lambda so_far, after=share * seconds: so_far > after)
-        if error is not None and error.ename != "KeyboardInterrupt":
-            what = f"{error.ename}: {error.evalue[:300]}"
-            break
-        if chapter.report.interrupts > pressed:
-            return
-    chapter.report.note(number, "stopped by Ctrl-C", what)
-
-
-async def interrupted(chapter: Chapter, first: Chapter, mode: str) -> None:
-    chapter.losses.update(first.losses)
-    for number in chapter.numbers:
-        stops = chapter.trains(number) and first.seconds.get(number, 0) > 0.3
-        if stops:
-            await press_ctrl_c(chapter, number, first.seconds[number])
-        if mode == "interrupt" or not stops:
-            await chapter.check(number, "with Ctrl-C on the way", mode, told=mode == "go on")
+    async def interrupted(self, seconds: dict[int, float]) -> None:
+        for number in self.numbers:
+            if self.trains(number) and seconds.get(number, 0) > LONG:
+                error = await self.execute(number, at_most=seconds[number] / 2)
+                if error is not None and error.ename != "KeyboardInterrupt":
+                    self.note(number, "stopped by Ctrl-C", f"{error.ename}: {error.evalue[:300]}")
+            await self.check(number, "interrupt")
 
 
 @contextlib.contextmanager
@@ -224,36 +170,33 @@ def own_place() -> Iterator[Path]:
         yield Path(place)
 
 
-async def run(path: Path, modes: tuple[str, ...] = MODES) -> Report:
-    """Put one notebook through the modes, "twice" always; prints findings as they come."""
-    report, started, first = Report(path.name), time.perf_counter(), None
+async def run(path: Path, ctrl_c: bool = True) -> tuple[Counter[str], list[Finding]]:
+    """Put one notebook through all of this, Ctrl-C where it is wanted: how often what was done, and the findings."""
     with own_place() as place:
         settings = {"LORAKIT_WORKBOOK": f"{place}/workbook", "LORAKIT_BUDGET": "fast", "HF_HUB_OFFLINE": "1"}
-        for mode in ("twice", *(mode for mode in ("interrupt", "go on") if mode in modes)):
-            chapter = Chapter(nbformat.read(path, as_version=4), place / "notebooks", report)
-            report.cells = len(chapter.numbers)
+        chapters = [Chapter(nbformat.read(path, as_version=4), place / "notebooks") for _ in range(1 + ctrl_c)]
+        for chapter in chapters:
             try:
                 async with chapter.client.async_setup_kernel(env=environment(**settings)):
-                    if mode != "twice":
-                        await interrupted(chapter, first, mode)
+                    if chapter is chapters[0]:
+                        await chapter.twice_again_and_back()
                     else:
-                        await twice(chapter)
-                        if "back" in modes:
-                            await back(chapter)
+                        chapter.expected = chapters[0].expected
+                        await chapter.interrupted(chapters[0].seconds)
             except (DeadKernelError, AssertionError) as error:  # nbclient's own clean-up asserts that one lives
-                report.note(-1, "", f"the kernel died: {error}")
-            first = first or chapter
-    report.seconds = round(time.perf_counter() - started, 1)
-    return report
+                chapter.note(-1, "", f"the kernel died: {error}")
+    counts = sum((chapter.counts for chapter in chapters), Counter(cells=len(chapters[0].numbers)))
+    return counts, [finding for chapter in chapters for finding in chapter.findings]
 
 
 def main() -> int:
-    reports = []
+    broken = 0
     for path in chosen(sys.argv[1:]):
         print(path.name, flush=True)
-        reports.append(asyncio.run(run(path)))
-        print(f"  {reports[-1]}", flush=True)
-    return int(any(report.findings for report in reports))
+        counts, findings = asyncio.run(run(path))
+        print(f"  {dict(counts)}", flush=True)
+        broken += len(findings)
+    return int(broken > 0)
 
 
 if __name__ == "__main__":
