@@ -28,7 +28,6 @@ from nbformat import NotebookNode
 LARGEST = 300_000  # bytes of a saved notebook
 LONGEST_CELL = 25  # lines of code
 LONGEST_SETUP = 5
-MOST_WORDS = 80  # in a text cell, folded parts and formulas not counted
 SOLUTION = re.compile(r"<details>\s*<summary>[^<]*Solution[^<]*</summary>(.*?)</details>", re.DOTALL | re.IGNORECASE)
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -81,28 +80,10 @@ def is_stub(cell: str) -> bool:
 
 
 def solved(exercise: Exercise) -> str:
-    """The exercise's cell with the stub replaced by the solution: what a student who is done would have in it."""
-    solution = ast.parse(exercise.solution)
-    names = {name for statement in solution.body for name in defined(statement)}
-    kept, place = [], None
-    for statement in ast.parse(exercise.cell).body:
-        if defined(statement) & names:
-            place = len(kept) if place is None else place
-        else:
-            kept.append(statement)
-    if place is None:
-        raise ValueError(f"the solution defines {sorted(names)}, none of which exercise {exercise.number} asks for")
-    kept[place:place] = solution.body
-    return ast.unparse(ast.Module(kept, type_ignores=[]))
-
-
-def defined(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement defines."""
-    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Assign):
-        return {node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)}
-    return set()
+    """The exercise's cell with the solution in the place of its stubs: what a student who is done would have in it."""
+    *body, check = ast.parse(exercise.cell).body
+    sources = [ast.unparse(each) for each in body if not isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    return "\n".join([*(given for given in sources if not is_stub(given)), exercise.solution, ast.unparse(check)])
 
 
 def problems(notebook: NotebookNode, path: Path) -> list[str]:
@@ -152,15 +133,3 @@ def is_compared(cell: NotebookNode) -> bool:
 
 def is_quiz(cell: NotebookNode) -> bool:
     return any("".join(o.get("data", {}).get("text/plain", "")).startswith("Quiz ") for o in cell.outputs)
-
-
-def remarks(notebook: NotebookNode) -> list[str]:
-    """Text cells that are worth a look, though they break no rule."""
-    found = []
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            open_text = re.sub(r"<details>.*?</details>|\$\$.*?\$\$|```.*?```", "", cell.source, flags=re.DOTALL)
-            prose = [line for line in open_text.splitlines() if not line.lstrip().startswith("|")]
-            if (words := len(" ".join(prose).split())) > MOST_WORDS:
-                found.append(f"a text cell of {words} words ({cell.source.splitlines()[0][:40]}): split it?")
-    return found

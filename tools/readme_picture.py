@@ -8,8 +8,9 @@ Every number in it is measured by this run: the share of parameters, the loss, t
 import textwrap
 from pathlib import Path
 
+import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 import lorakit as lk
 from lorakit import lab, show
@@ -47,16 +48,13 @@ def draw(run: dict) -> Figure:
 
 def _share(ax, table) -> None:
     """1,000 squares for all parameters, the trained ones orange."""
-    columns, rows = 25, 40
-    trained = round(columns * rows * table.percent / 100)
-    for i in range(columns * rows):
-        x, y = i % columns, rows - 1 - i // columns
-        ax.add_patch(Rectangle((x, y), 0.82, 0.82, color=ORANGE if i < trained else FROZEN, linewidth=0))
-    ax.set(xlim=(0, columns), ylim=(0, rows), aspect="equal")
+    trained = np.arange(1000).reshape(40, 25) < 10 * table.percent
+    ax.pcolormesh(trained, cmap=ListedColormap([FROZEN, ORANGE]), edgecolors="white", linewidth=1)
+    ax.invert_yaxis()
+    ax.set_aspect("equal")
     ax.set_axis_off()
     ax.set_title(f"{table.percent:.2f} % is trained")
-    text = f"{table.trainable:,} of {table.total / 1e6:.1f} million"
-    ax.text(0, -1, text, va="top", fontsize=12, color=GREY)
+    ax.text(0, 41, f"{table.trainable:,} of {table.total / 1e6:.1f} million", va="top", fontsize=12, color=GREY)
 
 
 def _answers(ax, run: dict) -> None:

@@ -123,9 +123,6 @@ def layers() -> str:
         ]
         shape = " → ".join(map(str, row["shape"]))
         rows.append([f"{shape}, {row['what']}", f"{row['frozen']:,.0f}", f"{row['limit']:,.0f}", *added])
-    if counted := found["instructions"]:
-        more = [f"{(counted[name] - counted['frozen']) / 1000:,.0f}" for name in names]
-        rows.append(["a tiny layer's call, thousand instructions", f"{counted['frozen'] / 1000:,.0f}", "", *more])
     return markdown_table(["", "frozen layer, µs", "limit", *(f"{name} adds" for name in names)], rows, numbers=True)
 
 
