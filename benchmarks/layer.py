@@ -26,6 +26,7 @@ from benchmarks.chart import draw_layers
 from lorakit import by_hand
 from lorakit.lab import record
 from lorakit.lab.places import RESULTS
+from lorakit.lab.step import quick_precision
 from lorakit.study.latency import Job, compare
 
 R, ALPHA = 8, 16
@@ -188,13 +189,6 @@ def rows_of_adapters(shape: tuple[int, int], options):
         yield row(f"{ROWS} rows, {count} adapters", shape, jobs, options, count * R * sum(shape) / math.prod(shape))
 
 
-def quick(dtype: torch.dtype, device: str) -> bool:
-    """Whether a product in this type takes at most twice float32's time: not on every CPU."""
-    x = {kind: torch.randn(768, 768, device=device).to(kind) for kind in (torch.float32, dtype)}
-    jobs = {str(kind): Job(lambda each=each: each @ each) for kind, each in x.items()}
-    return compare(jobs, device=device).jobs[str(dtype)].ratio < 2
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -209,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
     shapes, options.tokens = ((TINY,), (1, 16)) if options.tiny else (SHAPES, TOKENS)
     _, absent = contestants(shapes[0], torch.float32, options.device)
     rows = []
-    dtypes = [torch.float32, *([torch.bfloat16] if quick(torch.bfloat16, options.device) else [])]
+    dtypes = [torch.float32, *([torch.bfloat16] if quick_precision(options.device) == "bf16" else [])]
     for shape in shapes:
         parts = [one_adapter(shape, dtype, options) for dtype in dtypes] + [rows_of_adapters(shape, options)]
         for found in itertools.chain(*parts):

@@ -25,46 +25,27 @@ from peft import PeftModel  # noqa: E402
 
 import lorakit as lk  # noqa: E402
 from lorakit.lab import record  # noqa: E402
-from lorakit.lab.places import RESULTS  # noqa: E402
+from lorakit.lab.places import DATA, RESULTS  # noqa: E402
+from tests.support.llama import IDS, adapted, llama, logits  # noqa: E402
 
-IDS = torch.tensor([[5, 6, 7, 8], [11, 12, 13, 14]])
 HERE = Path(tempfile.mkdtemp())
 TEXTS = ["one two three", "four five six", "seven eight nine", "ten eleven twelve"]
+TOKENIZER = transformers.AutoTokenizer.from_pretrained(DATA / "nano")
 
 
 def base(**how):
     """The same tiny Llama each time; read from its folder where it is to be quantized."""
     if not (HERE / "base").is_dir():
-        torch.manual_seed(0)
-        config = transformers.LlamaConfig(
-            vocab_size=260, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, pad_token_id=0, eos_token_id=1, bos_token_id=2,
-        )  # fmt: skip
-        transformers.LlamaForCausalLM(config).save_pretrained(HERE / "base")
+        end = TOKENIZER.eos_token_id
+        llama(vocab_size=len(TOKENIZER), pad_token_id=end, eos_token_id=end).save_pretrained(HERE / "base")
     return transformers.AutoModelForCausalLM.from_pretrained(HERE / "base", **how)
 
 
 def pair(make: Callable = base):
     """The base with the same adapter by lorakit and by PEFT, both trainable; B is not zero, so that it matters."""
-    ours = lk.inject(make(), lk.LoRAConfig(r=4, alpha=8, targets=("q", "v")))
-    generator = torch.Generator().manual_seed(1)
-    for parameter in ours.parameters():
-        if parameter.requires_grad:
-            parameter.data.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+    ours = adapted(make(), alpha=8)
     lk.save_adapter(ours, HERE / "adapter")
     return ours, PeftModel.from_pretrained(make(), HERE / "adapter", is_trainable=True)
-
-
-def tokenizer():
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    letters = {"<pad>": 0, "<eos>": 1, "<bos>": 2}
-    letters |= {letter: 3 + n for n, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    made = Tokenizer(models.BPE(vocab=letters, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>"
-    )
 
 
 HOW = dict(max_steps=5, logging_steps=1, learning_rate=1e-2, report_to=[], use_cpu=True, disable_tqdm=True, seed=0)
@@ -94,7 +75,7 @@ def sft(model):
 
     data = dataset([{"text": text} for text in TEXTS])
     args = trl.SFTConfig(str(HERE / "sft"), per_device_train_batch_size=2, bf16=False, **HOW)
-    return losses(trl.SFTTrainer(model, args, train_dataset=data, processing_class=tokenizer()))
+    return losses(trl.SFTTrainer(model, args, train_dataset=data, processing_class=TOKENIZER))
 
 
 def dpo(model):
@@ -102,7 +83,7 @@ def dpo(model):
 
     data = dataset([{"prompt": t, "chosen": " yes", "rejected": " no"} for t in TEXTS])
     args = trl.DPOConfig(str(HERE / "dpo"), per_device_train_batch_size=2, bf16=False, **HOW)
-    return losses(trl.DPOTrainer(model, base(), args=args, train_dataset=data, processing_class=tokenizer()))
+    return losses(trl.DPOTrainer(model, base(), args=args, train_dataset=data, processing_class=TOKENIZER))
 
 
 def accelerate(model):
@@ -119,18 +100,17 @@ def accelerate(model):
     return loss.detach()
 
 
-@torch.no_grad()
-def logits(model):
-    return model.eval()(input_ids=IDS).logits
+def computed(model):
+    return logits(model.eval())
 
 
 def compiled(model):
-    return logits(torch.compile(model, fullgraph=True))
+    return logits(torch.compile(model.eval(), fullgraph=True))
 
 
 def pipeline(model):
     """The bytes of the text, since texts have no difference."""
-    write = transformers.pipeline("text-generation", model=model.eval(), tokenizer=tokenizer())
+    write = transformers.pipeline("text-generation", model=model.eval(), tokenizer=TOKENIZER)
     text = write("one", max_new_tokens=8, do_sample=False)[0]["generated_text"]
     return torch.tensor(list(text.encode()))
 
@@ -162,9 +142,9 @@ ROWS: dict[str, tuple[str, str, Callable, Callable]] = {
     "TRL SFTTrainer": ("trl", "SFT, 5 steps, losses", sft, base),
     "TRL DPOTrainer": ("trl", "DPO with a reference model of its own, 5 steps, losses", dpo, base),
     "Accelerate": ("accelerate", "prepare, 5 steps, last loss", accelerate, base),
-    "bitsandbytes 4 bit": ("bitsandbytes", "NF4, logits", logits, bitsandbytes(**NF4)),
-    "bitsandbytes 8 bit": ("bitsandbytes", "logits", logits, bitsandbytes(load_in_8bit=True)),
-    "torchao": ("torchao", "int8 weights, logits", logits, torchao),
+    "bitsandbytes 4 bit": ("bitsandbytes", "NF4, logits", computed, bitsandbytes(**NF4)),
+    "bitsandbytes 8 bit": ("bitsandbytes", "logits", computed, bitsandbytes(load_in_8bit=True)),
+    "torchao": ("torchao", "int8 weights, logits", computed, torchao),
     "torch.compile": ("torch", "fullgraph, logits", compiled, base),
     "pipeline": ("transformers", "text-generation, text", pipeline, base),
     "beam search": ("transformers", "4 beams, tokens", beams, base),

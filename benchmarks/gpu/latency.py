@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from benchmarks.gpu.cells import Budget, as_rows, measured
-from benchmarks.gpu.precision import products, weights_in
+from benchmarks.gpu.precision import weights_in
 from benchmarks.gpu.sizes import Sizes
 from lorakit.chapters.merge_and_latency.contenders import contenders, measure
 from lorakit.lab.bases.shapes import random_gpt2
@@ -29,8 +29,7 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         shape, dtype = sizes.shapes[cell["shape"]], weights_in(cell["precision"])
         models = contenders(random_gpt2(shape, device=device, dtype=dtype).requires_grad_(False))
         where = (cell["phase"], cell["batch"], cell["length"])
-        with products(cell["precision"]):
-            found = measure(models, *where, repeats=sizes.rounds, seconds=0.8 * seconds)  # the rest: making the models
+        found = measure(models, *where, repeats=sizes.rounds, seconds=0.8 * seconds)  # the rest: making the models
         return as_rows(found)
 
     yield from measured(cells, budget, cell_rows, longest=sizes.longest)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 import lorakit as lk
 from benchmarks.gpu.cells import Budget, measured
-from benchmarks.gpu.precision import forward_under, products, weights_in
+from benchmarks.gpu.precision import forward_under, weights_in
 from benchmarks.gpu.sizes import Sizes
 from lorakit.lab.bases.shapes import config_of, random_gpt2
 from lorakit.lab.evaluate import answer_loss
@@ -61,9 +61,7 @@ def peak_of_step(cell: dict, device: str, sizes: Sizes) -> tuple[int, int]:
         with forward_under(device, precision):
             return answer_loss(model, batch)[0]
 
-    with products(precision):
-        peak = measure_step(model, loss).peak
-    return peak, sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return measure_step(model, loss).peak, sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def batch_of(cell: dict, vocabulary: int, device: str) -> dict[str, Tensor]:

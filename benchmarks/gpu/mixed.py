@@ -1,13 +1,14 @@
 """One batch over several adapters: lorakit's `using` with names beside PEFT's adapter_names and a single adapter."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
 import lorakit as lk
 from benchmarks.beside_peft import mixed_jobs, our_config, peft_config, peft_here, with_peft
 from benchmarks.gpu.cells import Budget, as_rows, measured
-from benchmarks.gpu.precision import products, weights_in
+from benchmarks.gpu.precision import weights_in
 from benchmarks.gpu.sizes import Sizes
 from lorakit.chapters.merge_and_latency.contenders import sharing_copy
 from lorakit.lab.bases.shapes import random_gpt2
@@ -32,11 +33,7 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         for phase in ("prefill", "decode")
     ]
 
-    def cell_rows(cell: dict, seconds: float) -> list[dict]:
-        with products(cell["precision"]):
-            return measure_cell(cell, seconds, device, sizes)
-
-    yield from measured(cells, budget, cell_rows, longest=sizes.longest)
+    yield from measured(cells, budget, partial(measure_cell, device=device, sizes=sizes), longest=sizes.longest)
 
 
 def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[dict]:

@@ -46,8 +46,7 @@ PAPER = Sizes(
     training=(
         ("gpt2", "fp32", False), ("gpt2", "bf16", False), ("gpt2", "bf16", True),
         ("gpt2-medium", "fp32", False), ("gpt2-medium", "bf16", False), ("gpt2", "fp32", True),
-        ("gpt2", "tf32", False), ("gpt2-medium", "tf32", False), ("gpt2", "autocast", False),
-        ("gpt2-medium", "autocast", False), ("gpt2-medium", "bf16", True), ("gpt2", "tf32", True),
+        ("gpt2", "autocast", False), ("gpt2-medium", "autocast", False), ("gpt2-medium", "bf16", True),
     ),
     adapters=(1, 8, 16),
     mixed=(16, 32),

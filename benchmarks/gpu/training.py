@@ -9,7 +9,7 @@ from torch import nn
 
 from benchmarks.beside_peft import agree, peft_here, training_step, with_lorakit, with_peft
 from benchmarks.gpu.cells import Budget, as_rows, measured
-from benchmarks.gpu.precision import forward_under, products, weights_in
+from benchmarks.gpu.precision import forward_under, weights_in
 from benchmarks.gpu.sizes import Sizes
 from lorakit.chapters.merge_and_latency.contenders import sharing_copy
 from lorakit.lab.bases.shapes import random_gpt2
@@ -35,14 +35,10 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         for shape, precision, compiled in sizes.training
     ]
 
-    def cell_rows(cell: dict, seconds: float) -> list[dict]:
-        with products(cell["precision"]):
-            return measure_cell(cell, seconds, device, sizes)
-
     def least(cell: dict) -> float:
         return 1.0 if sizes.tiny else LEAST[cell["compiled"]]
 
-    yield from measured(cells, budget, cell_rows, least, sizes.longest)
+    yield from measured(cells, budget, partial(measure_cell, device=device, sizes=sizes), least, sizes.longest)
 
 
 def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[dict]:
