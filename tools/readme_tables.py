@@ -78,15 +78,8 @@ def against() -> str:
     rows = []
     for key, row in found.drop(index="distill").iterrows():
         bits = f"{python['test'][key]:.2f}" if key in python.index else ""
-        rows.append(
-            [
-                row["method"],
-                f"{int(row['trained']):,}",
-                f"{rivals.percent(row, 'test')} %",
-                bits,
-                f"{row['decode']:.2f}",
-            ]
-        )
+        right = f"{rivals.percent(row, 'test')} %"
+        rows.append([row["method"], f"{int(row['trained']):,}", right, bits, f"{row['decode']:.2f}"])
     head = ["", "trained parameters", "text-to-SQL, right", "Python, bits per byte", "time for a token"]
     return markdown_table(head, rows, numbers=True)
 
@@ -109,20 +102,17 @@ def layers() -> str:
     """
     found = json.loads((RESULTS / "bench_layer_cpu.json").read_text(encoding="utf-8"))
     names = list(found["rows"][0]["added"])
+
+    def shown(row: dict, name: str) -> str:
+        added, noise = row["added"].get(name), row["noise"]
+        return "" if added is None else f"{added:,.0f}" if added > noise else f"< {noise:,.0f}"
+
     rows = []
     for row in found["rows"]:
-        if row["added"]["peft"] < row["noise"]:  # nothing to compare with
-            continue
-        added = [
-            ""
-            if name not in row["added"]
-            else f"{row['added'][name]:,.0f}"
-            if row["added"][name] > row["noise"]
-            else f"< {row['noise']:,.0f}"
-            for name in names
-        ]
-        shape = " → ".join(map(str, row["shape"]))
-        rows.append([f"{shape}, {row['what']}", f"{row['frozen']:,.0f}", f"{row['limit']:,.0f}", *added])
+        if row["added"]["peft"] >= row["noise"]:  # else there is nothing to compare with
+            shape = " → ".join(map(str, row["shape"]))
+            times = [f"{row['frozen']:,.0f}", f"{row['limit']:,.0f}"]
+            rows.append([f"{shape}, {row['what']}", *times, *(shown(row, name) for name in names)])
     return markdown_table(["", "frozen layer, µs", "limit", *(f"{name} adds" for name in names)], rows, numbers=True)
 
 
