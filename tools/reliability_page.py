@@ -30,12 +30,10 @@ def tables(found: dict) -> dict[str, str]:
         for name, row in found["leaks"]["cycles"].items()
     ]
     worst = [(name, f"{value:.2g}") for name, value in found["conformance"]["worst"].items()]
-    drift = [(count, *(f"{value:.1g}" for value in row.values())) for count, row in found["numbers"]["drift"].items()]
     shown = {
         "kills": ("SIGKILL while saving; kills; inside a save; left the old; left the new; between two saves", kills),
         "leaks": ("cycle; times; objects more; MiB more", leaks),
         "conformance": ("worst over all models; measured", worst),
-        "numbers": ("threads; logits; logits after training; losses", drift),
     }
     return {name: markdown_table(head.split("; "), rows, numbers=True) for name, (head, rows) in shown.items()}
 
