@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def right_outputs(model) -> dict[tuple, set[bytes]]:
 
 def storm(model, outputs: int, seconds: float) -> dict:
     """Readers answer, each inside `using`, and writers switch and scale, until so many were checked."""
-    right, seen = right_outputs(model), {"outputs": 0, "switches": 0, "wrong": 0, "errors": []}
+    right, seen = right_outputs(model), {"outputs": 0, "switches": 0, "wrong": 0}
     counted, stop = threading.Lock(), threading.Event()
 
     def read(chance):
@@ -83,24 +84,16 @@ def storm(model, outputs: int, seconds: float) -> dict:
 
     def work(action, number):
         chance = random.Random(number)
-        try:
-            while not stop.is_set():
-                action(chance)
-        except BaseException as error:
-            seen["errors"].append(f"{type(error).__name__}: {error}")
-            stop.set()
+        while not stop.is_set():
+            action(chance)
 
-    roles = [read] * READERS + [write] * WRITERS
-    workers = [threading.Thread(target=work, args=(role, i), daemon=True) for i, role in enumerate(roles)]
-    deadline = time.monotonic() + seconds
-    for worker in workers:
-        worker.start()
-    while seen["outputs"] < outputs and time.monotonic() < deadline and not stop.is_set():
-        time.sleep(0.02)
-    stop.set()
-    for worker in workers:
-        worker.join(60)
-    assert not any(worker.is_alive() for worker in workers), "a thread hangs"
+    roles, deadline = [read] * READERS + [write] * WRITERS, time.monotonic() + seconds
+    with ThreadPoolExecutor(len(roles)) as pool:
+        workers = [pool.submit(work, role, number) for number, role in enumerate(roles)]
+        while seen["outputs"] < outputs and time.monotonic() < deadline and not any(map(Future.done, workers)):
+            time.sleep(0.02)
+        stop.set()
+    seen["errors"] = [repr(worker.exception()) for worker in workers if worker.exception()]
     return seen
 
 

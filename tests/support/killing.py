@@ -7,6 +7,7 @@ process without threads can be forked safely.
 
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -14,11 +15,11 @@ import signal
 import statistics
 import sys
 import time
-import traceback
+import timeit
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from multiprocessing import RawArray
+from multiprocessing import Process, RawArray
 from pathlib import Path
 
 import torch
@@ -34,32 +35,22 @@ PATIENCE = 60  # seconds for a child that should have begun long ago
 BEGUN, ENDED = 0, 1  # what a child has counted in the memory that it shares, for whoever kills it
 
 
-def fork(work: Callable[[], object]) -> int:
-    """The process id of a child that does this work and then ends, without any of its parent's clean-up."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+def started(work: Callable[[], object]) -> Process:
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    return child
 
 
-def killed(work: Callable[[], object], begun: Callable[[], bool], delay: float) -> int:
-    """Do the work in a child and kill it so many seconds after `begun()`; returns its exit status."""
-    child, patience = fork(work), time.monotonic() + PATIENCE
+def killed(work: Callable[[], object], begun: Callable[[], bool], delay: float) -> None:
+    """Do the work in a child and kill it so many seconds after `begun()`."""
+    child, patience = started(work), time.monotonic() + PATIENCE
     while not begun():
-        if time.monotonic() > patience or os.waitpid(child, os.WNOHANG)[0]:
-            raise AssertionError("the child never began")
+        assert child.is_alive() and time.monotonic() < patience, "the child never began"
         time.sleep(1e-4)
     time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    child.kill()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL, "the child ended before it was killed"
 
 
 class Adapters:
@@ -89,7 +80,7 @@ class Adapters:
 
 def one_save(home: Path, kills: int, first: bool) -> dict:
     """A save over the old adapter, or the first of its folder: killed at random instants, and before each change."""
-    adapters, place, counts, times = Adapters(home), home / "place", RawArray("q", 2), []
+    adapters, place, counts = Adapters(home), home / "place", RawArray("q", 2)
     folder, step = place / "adapter", home / "step"
     save = partial(adapters.save, folder, "new")
 
@@ -105,27 +96,17 @@ def one_save(home: Path, kills: int, first: bool) -> dict:
         counts[ENDED] = 1
         signal.pause()
 
-    def left() -> int:
-        return sum(path.suffix == ".tmp" for path in folder.glob("*"))
-
-    for _ in range(11):
-        prepare()
-        started = time.perf_counter()
-        save()
-        times.append(time.perf_counter() - started)
-    duration, found = statistics.median(times), Counter()
+    duration, found = statistics.median(timeit.repeat(save, prepare, number=1, repeat=11)), Counter()
     for _ in range(kills):
         prepare()
-        status = killed(work, lambda: counts[BEGUN], random.uniform(0, 1.5 * duration))
-        assert os.WIFSIGNALED(status), "the child ended before it was killed"
+        killed(work, lambda: counts[BEGUN], random.uniform(0, 1.5 * duration))
         name = adapters.which(folder)
         assert name == "new" or not counts[ENDED]
         found[name] += 1
         found["inside"] += 1 - counts[ENDED]
-        found["left"] += left()
         found["between renames"] += adapters.between_renames(folder)
         save()
-        assert not left(), "the next save cleans up"
+        assert not list(folder.glob("*.tmp")), "the next save cleans up"
 
     def watched_save(n: int) -> None:
         at = At(n, lambda: (step.write_text(at.done[-1]), os.kill(os.getpid(), signal.SIGKILL)))
@@ -135,9 +116,10 @@ def one_save(home: Path, kills: int, first: bool) -> dict:
     steps, states = [], Counter()
     for n in itertools.count(1):
         prepare()
-        _, status = os.waitpid(fork(partial(watched_save, n)), 0)
-        if not os.WIFSIGNALED(status):
-            assert os.WEXITSTATUS(status) == 0, "the save itself failed"
+        child = started(partial(watched_save, n))
+        child.join()
+        assert child.exitcode in (0, -signal.SIGKILL), "the save itself failed"
+        if child.exitcode == 0:
             return {"random": found, "milliseconds": 1e3 * duration, "steps": steps, "states": states}
         steps.append(step.read_text())
         states["between renames"] += adapters.between_renames(folder)
@@ -178,17 +160,14 @@ def checkpoint(home: Path, kills: int) -> dict:
     whole = run(fresh(), **options)
     files.save_checkpoint = marked
     reset()
-    started = time.perf_counter()
-    run(fresh(), **options)
-    duration, found, step = (time.perf_counter() - started) / 14, Counter(), 16
+    duration, found, step = timeit.timeit(lambda: run(fresh(), **options), number=1) / 14, Counter(), 16
     for _ in range(kills):
         if step > 9:
             reset()
             step = 2
         counts[BEGUN] = counts[ENDED] = step
         begun, pause = lambda: counts[BEGUN] > step, random.uniform(0, 3 * duration)  # noqa: B023
-        status = killed(lambda: (run(fresh(), **options), signal.pause()), begun, pause)
-        assert os.WIFSIGNALED(status), "the child ended before it was killed"
+        killed(lambda: (run(fresh(), **options), signal.pause()), begun, pause)
         step, inside = look(), counts[BEGUN] != counts[ENDED]
         assert step in counts[:], (step, counts[:])
         found["inside"] += inside
@@ -208,12 +187,10 @@ def crowd(home: Path, saves: int) -> dict:
         for _ in range(saves):
             adapters.save(folder, name)
 
-    children = {fork(partial(saver, name)) for name in adapters.models}
-    while children:
-        child, status = os.waitpid(-1, os.WNOHANG)
-        assert status == 0, "a save failed"
-        children.discard(child)
+    children = [started(partial(saver, name)) for name in adapters.models]
+    while any(child.is_alive() for child in children):
         seen[adapters.which(folder)] += 1
+    assert not any(child.exitcode for child in children), "a save failed"
     return {"seen": seen, "files": sorted(path.name for path in folder.iterdir())}
 
 
