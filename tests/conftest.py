@@ -30,18 +30,10 @@ def own_workbook(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def tiny_tokenizer():
-    """A byte-level tokenizer without merges: 256 bytes and an end-of-text token, which also pads."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    """The tokenizer behind tests.support.tiny_models.make_tiny_model: 256 bytes, and an end of text that also pads."""
+    from tests.support.tiny_models import byte_tokenizer
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: number for number, letter in enumerate([*letters, "<eos>"])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<eos>", padding_side="left"
-    )
+    return byte_tokenizer()
 
 
 @pytest.fixture

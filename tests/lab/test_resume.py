@@ -12,7 +12,7 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab.checkpoint import FILE
 from lorakit.lab.interrupt import PatientInterrupt
 from tests.support.tiny_models import same_tensors
-from tests.support.training_runs import Bytes, base, fresh, run, trained
+from tests.support.training_runs import TOKENIZER, base, fresh, run, trained
 
 
 class Stop:
@@ -149,7 +149,7 @@ def test_ctrl_c_ends_after_the_step_says_so_and_the_run_can_go_on(tmp_path, pyth
     handle.remove()
     assert history.interrupted and len(history.rows) == 4 and "4 of 10 steps" in repr(history)
     assert "stopped after 4 of 10 steps" in capsys.readouterr().out
-    assert not model.training and lab.generate_answers(model, Bytes(), ["say a:"], 3)
+    assert not model.training and lab.generate_answers(model, TOKENIZER, ["say a:"], 3)
     lk.save_adapter(model, tmp_path / "adapter", name="a")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed = run(fresh(), checkpoint=tmp_path, resume=True)

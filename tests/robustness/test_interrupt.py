@@ -22,7 +22,7 @@ from lorakit import lab
 from lorakit.core.state import THREAD
 from tests.support.figures import record, size
 from tests.support.tiny_models import build, fill, logits, same_tensors, snapshot
-from tests.support.training_runs import Bytes, fresh, frozen, run, trained
+from tests.support.training_runs import TOKENIZER, fresh, frozen, run, trained
 
 CONFIGS = {
     "a": lk.LoRAConfig(r=2, alpha=4, targets=("q", "v")),
@@ -142,7 +142,7 @@ def usable(model, folder: Path) -> None:
     modules = list(model.modules())
     assert not any(module.training for module in modules) and all(p.grad is None for p in model.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
-    assert lab.generate_answers(model, Bytes(), ["say a:"], 3)
+    assert lab.generate_answers(model, TOKENIZER, ["say a:"], 3)
     lk.save_adapter(model, folder / "adapter")
     lk.merge(model)
     lk.unmerge(model)

@@ -4,6 +4,7 @@ from functools import cache
 
 import torch
 import transformers as tf
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -144,6 +145,15 @@ def make_tiny_model(seed: int = 0, dropout: float = 0.1, context: int = 128) -> 
         torch.manual_seed(seed)
         config = tf.GPT2Config(vocab_size=257, n_positions=context, n_embd=32, n_layer=2, n_head=2, **off)
         return tf.GPT2LMHeadModel(config).eval()
+
+
+def byte_tokenizer() -> tf.PreTrainedTokenizerFast:
+    """A byte-level tokenizer without merges: 256 bytes and an end-of-text token, which also pads."""
+    vocabulary = {letter: n for n, letter in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), "<eos>"])}
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    return tf.PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<eos>", pad_token="<eos>", padding_side="left")
 
 
 def build(kind: str, seed: int = 0, **changes) -> nn.Module:

@@ -4,24 +4,12 @@ import torch
 
 import lorakit as lk
 from lorakit import lab
-from tests.support.tiny_models import build
+from tests.support.tiny_models import build, byte_tokenizer
 
 EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefghijk"]
 TASK = lab.Task("repeat", EXAMPLES, EXAMPLES[:3], EXAMPLES[3:5], "share", lambda a, e: {"share": 0.5}, 4)
-END = 256
-
-
-class Bytes:
-    """A tokenizer: every byte is a token, and 256 ends a text."""
-
-    eos_token_id = pad_token_id = END
-    bos_token_id = None
-
-    def __call__(self, texts, **options) -> dict:
-        return {"input_ids": [list(text.encode()) for text in texts]}
-
-    def decode(self, tokens, **options) -> str:
-        return bytes(token for token in tokens if token < END).decode(errors="replace")
+TOKENIZER = byte_tokenizer()
+END = TOKENIZER.eos_token_id
 
 
 def base():
@@ -41,7 +29,7 @@ def fresh(full: bool = False):
 
 def run(model, **options):
     given = {"steps": 10, "batch_size": 4, "warmup": 3, "progress": False, **options}
-    return lab.fit(model, Bytes(), TASK, **given)
+    return lab.fit(model, TOKENIZER, TASK, **given)
 
 
 def trained(model) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from lorakit.core.errors import LoRAError
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
 from tests.support.tiny_sweep import letters
-from tests.support.training_runs import Bytes
+from tests.support.training_runs import TOKENIZER
 
 BITS = {"pissa": 2.6, "dora": 2.4, "lora": 2.5}  # at the best rate, the one that each search begins with
 
@@ -61,7 +61,7 @@ def test_the_widget_names_who_wins_at_a_rate(runs):
 
 
 def test_the_steps_that_are_timed_train(monkeypatch, make_tiny):
-    monkeypatch.setattr(step_time, "load_base", lambda name, device: (make_tiny(seed=1, dropout=0.0), Bytes()))
+    monkeypatch.setattr(step_time, "load_base", lambda name, device: (make_tiny(seed=1, dropout=0.0), TOKENIZER))
     monkeypatch.setitem(step_time.TASKS, "python", letters)
     small = [replace(run, r=min(run.r, 16)) for run in variants()]  # VeRA's 1,024 would take a wider model
     monkeypatch.setattr(step_time, "variants", lambda: small)
