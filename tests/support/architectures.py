@@ -12,8 +12,6 @@ import lorakit as lk
 from lorakit import LoRAConfig
 from tests.support.tiny_models import build, fill, logits
 
-MIXED = ("q", "v", "mlp")
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -26,63 +24,48 @@ class Architecture:
 
     kind: str
     title: str
-    targets: tuple[str, ...]
-    one: str
-    peft: tuple[str, ...]
+    targets: tuple[str, ...] = ("q", "v", "mlp")
+    one: str = ""
+    peft: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
     generates: bool = False
     mixed: tuple[str, ...] = ()
 
 
-DECODER_NAMES = ("q_proj", "v_proj", "down_proj")
+DECODER = dict(one="layers.0.self_attn.q_proj", peft=("q_proj", "v_proj", "down_proj"), generates=True)
+# fmt: off
 ARCHITECTURES = {
     a.kind: a
     for a in (
-        Architecture("gpt2", "GPT-2", MIXED, "h.0.attn.c_attn", ("c_attn", "c_fc"), generates=True),
-        Architecture("llama", "Llama", MIXED, "layers.0.self_attn.q_proj", DECODER_NAMES, ("lm_head",), True),
-        Architecture("mistral", "Mistral", MIXED, "layers.0.self_attn.q_proj", DECODER_NAMES, ("lm_head",), True),
-        Architecture("qwen2", "Qwen2", MIXED, "layers.0.self_attn.q_proj", DECODER_NAMES, (), True),
-        Architecture("phi", "Phi", ("q", "v", "o", "mlp"), "layers.0.self_attn.dense", ("dense", "fc1"), (), True),
-        Architecture(
-            *("opt", "OPT", ("v", "o", "mlp"), "layers.0.self_attn.out_proj", ("out_proj", "fc2")),
-            generates=True,
-            mixed=("q", "v", "o"),  # its fc1 and fc2 see rows and tokens as one
-        ),
-        Architecture(
-            *("neox", "GPT-NeoX", ("query_key_value", "o", "mlp"), "layers.0.attention.query_key_value"),
-            ("query_key_value", "dense"),
-            generates=True,
-        ),
-        Architecture("bert", "BERT", MIXED, "layer.0.attention.self.query", ("query", "output.dense")),
-        Architecture(
-            "bert_classifier",
-            "BERT, classifier",
-            MIXED,
-            "layer.0.output.dense",
-            ("value", "output.dense"),
-            ("classifier",),
-        ),
-        Architecture(
-            *("roberta", "RoBERTa, classifier", ("q", "o", "mlp"), "layer.0.attention.self.query"),
-            *(("query", "intermediate.dense"), ("classifier",)),
-        ),
-        Architecture(
-            *("deberta", "DeBERTa-v2, classifier", MIXED, "layer.0.attention.self.query_proj"),
-            *(("query_proj", "attention.output.dense"), ("pooler", "classifier")),
-        ),
-        Architecture(
-            "gpt2_classifier",
-            "GPT-2, classifier",
-            ("k", "o", "mlp"),
-            "h.0.mlp.c_fc",
-            ("attn.c_proj", "c_fc"),
-            ("score",),
-        ),
-        Architecture("vit", "ViT, classifier", MIXED, "layers.0.attention.q_proj", ("q_proj", "fc2"), ("classifier",)),
-        Architecture("plain", "nn.Module: an MLP", ("q", "mlp"), "q_proj", ("q_proj", "fc1"), ("norm", "head")),
-        Architecture("nested", "nn.Module: nested, shared", ("q", "to_out.0"), "in-0.q", ("q", "to_out.2"), ("score",)),
+        Architecture("gpt2", "GPT-2", one="h.0.attn.c_attn", peft=("c_attn", "c_fc"), generates=True),
+        Architecture("llama", "Llama", **DECODER, head=("lm_head",)),
+        Architecture("mistral", "Mistral", **DECODER, head=("lm_head",)),
+        Architecture("qwen2", "Qwen2", **DECODER),
+        Architecture("phi", "Phi", ("q", "v", "o", "mlp"), one="layers.0.self_attn.dense", peft=("dense", "fc1"),
+                     generates=True),
+        # Its fc1 and fc2 see rows and tokens as one.
+        Architecture("opt", "OPT", ("v", "o", "mlp"), one="layers.0.self_attn.out_proj", peft=("out_proj", "fc2"),
+                     generates=True, mixed=("q", "v", "o")),
+        Architecture("neox", "GPT-NeoX", ("query_key_value", "o", "mlp"), one="layers.0.attention.query_key_value",
+                     peft=("query_key_value", "dense"), generates=True),
+        Architecture("bert", "BERT", one="layer.0.attention.self.query", peft=("query", "output.dense")),
+        Architecture("bert_classifier", "BERT, classifier", one="layer.0.output.dense",
+                     peft=("value", "output.dense"), head=("classifier",)),
+        Architecture("roberta", "RoBERTa, classifier", ("q", "o", "mlp"), one="layer.0.attention.self.query",
+                     peft=("query", "intermediate.dense"), head=("classifier",)),
+        Architecture("deberta", "DeBERTa-v2, classifier", one="layer.0.attention.self.query_proj",
+                     peft=("query_proj", "attention.output.dense"), head=("pooler", "classifier")),
+        Architecture("gpt2_classifier", "GPT-2, classifier", ("k", "o", "mlp"), one="h.0.mlp.c_fc",
+                     peft=("attn.c_proj", "c_fc"), head=("score",)),
+        Architecture("vit", "ViT, classifier", one="layers.0.attention.q_proj", peft=("q_proj", "fc2"),
+                     head=("classifier",)),
+        Architecture("plain", "nn.Module: an MLP", ("q", "mlp"), one="q_proj", peft=("q_proj", "fc1"),
+                     head=("norm", "head")),
+        Architecture("nested", "nn.Module: nested, shared", ("q", "to_out.0"), one="in-0.q", peft=("q", "to_out.2"),
+                     head=("score",)),
     )
 }
+# fmt: on
 KINDS = list(ARCHITECTURES)
 WITH_HEAD = [kind for kind, a in ARCHITECTURES.items() if a.head]
 DECODERS = [kind for kind, a in ARCHITECTURES.items() if a.generates]

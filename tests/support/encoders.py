@@ -4,23 +4,14 @@ from pathlib import Path
 
 import transformers as tf
 
-from tests.support.tiny_models import tiny
+from tests.support import tiny_models
+from tests.support.tiny_models import WIDTH, tiny
 
 WORDS = ["good", "bad", "fine", "poor", "film", "plot", "a", "the", "is", "was"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 FAR_APART = dict(initializer_range=0.3)  # no more trained for it, but words can be told apart
-BERT_LIKE = dict(
-    vocab_size=len(SPECIAL) + len(WORDS),
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=24,
-    max_position_embeddings=32,
-    pad_token_id=0,
-    hidden_dropout_prob=0.0,
-    attention_probs_dropout_prob=0.0,
-    **FAR_APART,
-)
+BERT_LIKE = {name: value for name, value in tiny_models.BERT_LIKE.items() if name != "num_labels"} | FAR_APART
+BERT_LIKE |= dict(vocab_size=len(SPECIAL) + len(WORDS), max_position_embeddings=32, pad_token_id=0)
 
 
 def tokenizer() -> tf.PreTrainedTokenizerFast:
@@ -36,7 +27,7 @@ def tokenizer() -> tf.PreTrainedTokenizerFast:
     return tf.PreTrainedTokenizerFast(tokenizer_object=made, **names)
 
 
-RELATIVE = dict(relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True, position_buckets=8)
+RELATIVE = tiny_models.RELATIVE | dict(share_att_key=True)
 DISTILLED = dict(vocab_size=BERT_LIKE["vocab_size"], dim=16, n_layers=2, n_heads=2, hidden_dim=24, dropout=0.0)
 DISTILLED |= dict(max_position_embeddings=32, pad_token_id=0, attention_dropout=0.0, seq_classif_dropout=0.0)
 CAUSAL = dict(vocab_size=BERT_LIKE["vocab_size"], n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=3)
@@ -48,7 +39,7 @@ roberta = tiny("RobertaForMaskedLM", "RobertaConfig", **BERT_LIKE)
 BUILDERS = {
     "bert": bert,
     "roberta": roberta,
-    "deberta": tiny("DebertaV2Model", "DebertaV2Config", **BERT_LIKE, **RELATIVE, pooler_hidden_size=16),
+    "deberta": tiny("DebertaV2Model", "DebertaV2Config", **BERT_LIKE, **RELATIVE, pooler_hidden_size=WIDTH),
     "distilbert": tiny("DistilBertModel", "DistilBertConfig", **DISTILLED, **FAR_APART),
     "gpt2": tiny("GPT2LMHeadModel", "GPT2Config", **CAUSAL, **FAR_APART),
 }
