@@ -55,7 +55,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def lab_server(folder: Path, budget: str = "fast") -> Iterator[Server]:
+def lab_server(folder: Path) -> Iterator[Server]:
     """A Lab that serves copies of the notebooks from `folder`. RuntimeError with its log if it does not start."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
     for name in ("data", "docs"):  # what the chapters name by a relative path
@@ -65,17 +65,16 @@ def lab_server(folder: Path, budget: str = "fast") -> Iterator[Server]:
         file = settings / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(value))
-    if budget == "fast":
-        startup = folder / ".ipython" / "profile_default" / "startup"
-        startup.mkdir(parents=True)
-        (startup / "few_steps.py").write_text(FEW_STEPS)
+    startup = folder / ".ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "few_steps.py").write_text(FEW_STEPS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token, log = secrets.token_hex(16), folder / "lab.log"
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     own = {
-        "PYTHONPATH": paths, "LORAKIT_WORKBOOK": str(folder / "workbook"), "LORAKIT_BUDGET": budget,
+        "PYTHONPATH": paths, "LORAKIT_WORKBOOK": str(folder / "workbook"), "LORAKIT_BUDGET": "fast",
         "HF_HUB_OFFLINE": "1", "JUPYTERLAB_SETTINGS_DIR": str(settings), "OMP_NUM_THREADS": "1",
         "IPYTHONDIR": str(folder / ".ipython"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / ".work"), "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),

@@ -45,21 +45,22 @@ print(lk.adapter_names(model))
 """
 
 
-def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_found(tmp_path):
+def test_cells_that_start_from_what_they_need_pass_and_those_that_do_not_are_found(tmp_path, monkeypatch):
     """Found: a draw that goes on, training that goes on from its own result, and the same adapter put in twice."""
     notebook, path = from_percent(PAGE), tmp_path / "page.ipynb"
     compared = [cell for cell in notebook.cells[1:] if not cell.metadata.get("tags")]
     for cell, words in zip(compared, ("0.8444218515250481", "put in", "[]"), strict=True):  # as it printed them
         cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=words + "\n")]
     write(notebook, path)
-    counts, findings = asyncio.run(cell_order.run(path, ctrl_c=False))
+    monkeypatch.setattr(cell_order, "LONG", 0)  # seconds: also so short a training is interrupted
+    counts, findings = asyncio.run(cell_order.run(path))
     draw, training, injecting = 1, 2, 3
     assert {finding.cell for finding in findings} == {draw, training, injecting}, findings
     found = {(finding.cell, finding.turn): finding.what for finding in findings}
     assert "0.8444218515250481' became" in found[draw, "twice"]
     assert "loss" in found[training, "twice"] and "became" in found[training, "twice"]
     assert "already has an adapter named 'other'" in found[injecting, "twice"]
-    assert (counts["cells"], counts["twice"], counts["again"]) == (5, 10, 5)
+    assert [counts[turn] for turn in ("cells", "twice", "again", "interrupt", "interrupts")] == [5, 10, 5, 5, 1]
 
 
 def test_chapter_00s_merge_is_undone_where_its_cell_stops_half_way():

@@ -5,15 +5,11 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from outside import OutsideRefused
 
-from tests.support.figures import SOAK
-
-ROOT = Path(__file__).resolve().parents[2]
 ELSEWHERE = "198.51.100.7"  # set aside for documentation (RFC 5737): nobody answers there
 
 REACH_OUT = f"""
@@ -108,24 +104,3 @@ def test_writes_outside_the_project_are_refused_where_they_are_watched(tmp_path)
     now = (there / "old").stat()
     assert [path.name for path in there.iterdir()] == ["old"] and (here / "new").exists()
     assert (now.st_mode, now.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
-
-
-@pytest.mark.skipif(not SOAK, reason="make soak: it runs a whole chapter")
-def test_a_chapter_that_saves_adapters_leaves_nothing_in_the_home_folder(tmp_path):
-    """Nor through torch or safetensors, whose writing no audit event tells: that is seen by what lies there after."""
-    from cell_order import own_place
-    from nbclient import NotebookClient
-
-    chapter = nbformat.read(ROOT / "notebooks" / "04_inside_gpt2.ipynb", as_version=4)
-    seen = "import torch, pathlib\ntorch.save(torch.ones(1), pathlib.Path.home() / 'seen.pt')"
-    chapter.cells.append(nbformat.v4.new_code_cell(seen))
-    places = ("HF_", "TORCH", "XDG_", "JUPYTER_", "IPYTHON", "MPLCONFIG", "TRANSFORMERS_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(places)}
-    environment |= {"HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "LORAKIT_TEST_WRITES": str(ROOT)}
-    with own_place() as place:
-        environment |= {"LORAKIT_BUDGET": "fast", "LORAKIT_WORKBOOK": str(place / "workbook")}
-        resources = {"metadata": {"path": str(place / "notebooks")}}
-        NotebookClient(chapter, kernel_name="python3", timeout=300, resources=resources).execute(env=environment)
-    own = (".ipython", ".jupyter", ".local/share/jupyter", ".config/matplotlib", ".cache/matplotlib", "Library/Jupyter")
-    files = (path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not path.is_dir())
-    assert [file for file in files if not file.startswith(own)] == ["seen.pt"]

@@ -9,7 +9,7 @@
 Proxy settings are dropped: a proxy on this machine would be a way out. `sitecustomize.py` beside this file guards the
 children too. Python's audit events see what goes through Python's own modules, which is all that lorakit, transformers
 and the Hub's client use; a library that opens sockets in C (zmq, gloo, Ray's core) is not seen, nor is one that writes
-files in C or Rust (torch.save, safetensors): for these the tests look at what a chapter leaves in the home folder.
+files in C or Rust (torch.save, safetensors).
 """
 
 import errno
