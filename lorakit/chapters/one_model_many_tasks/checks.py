@@ -27,8 +27,12 @@ def _outputs(answer):
             expect(hasattr(many, name), f"the layer has no `{name}`: store it as `self.{name}`")
         many.which = which
         found = many(x)
-        work = count_work(lambda: many(x)).count
-        expect(work < 12, f"a loop over the rows: {work} operations for 12 rows. Gather A and B, then two `torch.bmm`")
+        right = by_hand.ManyLoRA(layers)
+        right.which = which
+        work, enough = count_work(lambda: many(x)), count_work(lambda: right(x)).flops
+        steps, flops = work.count, f"{work.flops:,} FLOPs, where {enough:,} do"
+        expect(steps < 12, f"a loop over the rows: {steps} operations for 12 rows. Gather A and B, then two `bmm`")
+        expect(work.flops <= enough, f"that forms B A for every row: {flops}. Multiply x by A first, then by B")
         return found
 
     return outputs
@@ -47,6 +51,7 @@ many = check_examples(
         "that is the update alone: add it to `self.base(x)`": "self.base(x) +  → ",
         "the scaling is missing: fold alpha / r into B": "layer.scaling *  → ",
         "a loop over the rows": "torch.bmm(down, B.mT) → torch.stack([row @ b.T for row, b in zip(down, B)])",
+        "that forms B A for every row": "torch.bmm(down, B.mT) → torch.bmm(x, torch.bmm(B, A).mT)",
         "the layer has no `A`: store it as `self.A`": torch.nn.ModuleList,
     },
     tolerance=1e-4,

@@ -130,7 +130,7 @@ def lab(answer):
     print(f"validation: yours {mine['validation']:.2f}, q and v at r = 8 {rival['validation']:.2f} bits per byte")
     expect(
         mine["validation"] < rival["validation"] - 0.02,
-        "not below q and v on validation: which matrices hold what a model knows, and which only decide where to look?",
+        "not below q and v on validation: which placement did most with its numbers in section 5?",
     )
     print(f"the test, once: yours {mine['test']:.2f}, q and v {rival['test']:.2f}")
 
