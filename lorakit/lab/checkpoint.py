@@ -9,8 +9,6 @@ stored. The file is replaced as a whole: killed at any instant, the folder holds
 import json
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -47,50 +45,33 @@ class Checkpoints:
         frozen = {p: m for p, m in base_modules(model) if is_projection(m) and not m.weight.requires_grad}
         self.base = frozen if self.folder is not None else {}
 
-    @contextmanager
-    def place(self, resume: bool) -> Iterator[int]:
-        """Keep other runs of this machine out of the folder meanwhile; gives the step to go on from, 0 for none.
+    def begin(self, resume: bool) -> int:
+        """The step to go on from, 0 for none.
 
-        Raises LoRAError where another run is in it, or where what lies there cannot be gone on from (see `load`);
-        CheckpointNotSaved where nothing can be written: better found out now than after hours of training.
+        Raises LoRAError where what lies there cannot be gone on from (see `load_checkpoint`); CheckpointNotSaved where
+        nothing can be written: better found out now than after hours of training.
         """
-        if self.folder is None:
-            yield 0
-            return
-        with ExitStack() as held:
-            writes = this_process().is_main_process
+        first = self._resumed() if resume and self.folder is not None else 0
+        if self.folder is not None and this_process().is_main_process and first < self.step.settings.steps:
             try:
-                if writes:
-                    held.enter_context(locked(self.folder, seconds=0))
-                first = self._load() if resume else 0
-                if writes and first < self.step.settings.steps:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    tempfile.TemporaryFile(dir=self.folder).close()
-            except TimeoutError as error:
-                raise LoRAError(
-                    f"another run is writing its checkpoints to {self.folder}: wait for it, stop it, or choose "
-                    "another folder"
-                ) from error
+                self.folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=self.folder).close()
             except OSError as error:
                 raise CheckpointNotSaved(
                     f"no checkpoint can be written to {self.folder}: {error}; choose another folder"
                 ) from error
-            yield first
+        return first
 
     def save_if_due(self, number: int) -> None:
         """After a step; a full disk must not cost the run, so a failure is a warning."""
         if self.every and number % self.every == 0 and number < self.step.settings.steps:
             try:
-                self._save()
+                self.save()
             except CheckpointNotSaved as error:
                 warnings.warn(f"{error}. Training goes on and will try again", stacklevel=3)
 
-    def save_the_last(self, first: int) -> None:
-        """At the end, unless nothing was learnt since step `first`. Raises CheckpointNotSaved."""
-        if len(self.history.rows) > first:
-            self._save()
-
-    def _save(self) -> None:
+    def save(self) -> None:
+        """The run as it stands. Raises CheckpointNotSaved."""
         if self.folder is None or not this_process().is_main_process:
             return
         state = {
@@ -101,14 +82,11 @@ class Checkpoints:
         }
         save_checkpoint(self.folder, self.step.parameters, self.step.optimizer, state)
 
-    def _load(self) -> int:
-        """Put the run's state back; the step it stood at, 0 where nothing lies in the folder.
-
-        Raises LoRAError, and changes nothing, where the file is damaged or is of a run with other settings, another
-        base or other trained tensors. (A constant learning rate is the same however long the run: `steps` may differ.)
-        """
-        settings = self.step.settings
-        may_differ = {"eval_every", "eval_limit"} | ({"steps"} if settings.schedule == "constant" else set())
+    def _resumed(self) -> int:
+        """Put the run's state back; the step it stood at, 0 where nothing lies in the folder."""
+        # A constant learning rate is the same however long the run.
+        constant = self.step.settings.schedule == "constant"
+        may_differ = {"eval_every", "eval_limit"} | ({"steps"} if constant else set())
         wanted = {name: value for name, value in self.history.settings.items() if name not in may_differ}
         state = load_checkpoint(self.folder, self.step.parameters, self.step.optimizer, wanted, self.base)
         if state is None:
@@ -131,7 +109,8 @@ def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer
     text = json.dumps(state)
     metadata = {"format": "pt", "state": text, "sha256": checksum_of(tensors, text)}
     try:
-        replace_files(folder, {FILE: save(tensors, metadata)})
+        with locked(folder):  # one saver at a time
+            replace_files(folder, {FILE: save(tensors, metadata)})
     except OSError as error:
         raise CheckpointNotSaved(
             f"the checkpoint of step {len(state['rows'])} cannot be written to {folder}: {error}. What lay there is "
@@ -150,7 +129,16 @@ def load_checkpoint(
     path = folder / FILE
     if not path.is_file():
         return None
-    state, tensors = _read(path)
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in list(file.keys())}
+        if metadata["sha256"] != checksum_of(tensors, metadata["state"]):
+            raise ValueError("its checksum does not fit")
+        state = json.loads(metadata["state"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise LoRAError(f"the checkpoint {path} is damaged ({error}); delete it to start again") from error
     if different := {name: value for name, value in settings.items() if state["settings"].get(name) != value}:
         said = ", ".join(f"{k} was {state['settings'].get(k)!r} and is now {v!r}" for k, v in different.items())
         raise LoRAError(f"cannot resume from {path}: {said}. Use the same settings, or resume=False to start again.")
@@ -169,17 +157,3 @@ def load_checkpoint(
             else:  # AdamW keeps "step" on the CPU; the moments lie beside their parameter
                 optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
     return state
-
-
-def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
-    """The state and the tensors of a checkpoint, as they were written. Raises LoRAError where they are not."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in list(file.keys())}
-        if metadata["sha256"] != checksum_of(tensors, metadata["state"]):
-            raise ValueError("its checksum does not fit")
-        return json.loads(metadata["state"]), tensors
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise LoRAError(f"the checkpoint {path} is damaged ({error}); delete it to start again") from error

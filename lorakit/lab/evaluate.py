@@ -7,11 +7,10 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.tasks.classification import Classification, class_logits, class_loss
-from lorakit.lab.tasks.task import Example, Task, collate, encode_all, encode_prompts
+from lorakit.lab.tasks.task import Example, Task, collate, encode_all, encode_prompts, pad_rows
 from lorakit.rivals.prefix import usable_context
 from lorakit.study.answer_logits import answer_logits
 
@@ -94,14 +93,10 @@ def generate_answers(
     with evaluating(model), tqdm(total=len(rows), desc="generate", disable=not progress, leave=False) as bar:
         for chosen in longest_first(list(map(len, rows)), batch_size):
             # Padded on the left, so that all answers begin at the same place.
-            left = dict(batch_first=True, padding_side="left")
-            texts = [torch.tensor(rows[index], device=device) for index in chosen]
-            ids = pad_sequence(texts, padding_value=tokenizer.pad_token_id, **left)  # (rows, longest)
-            mask = pad_sequence([torch.ones_like(text) for text in texts], **left)  # (rows, longest)
-            output = model.generate(input_ids=ids, attention_mask=mask, generation_config=greedy)
-            for index, tokens in zip(chosen, output[:, ids.shape[1] :].tolist(), strict=True):
-                if tokenizer.eos_token_id in tokens:
-                    tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
+            batch = pad_rows([rows[index] for index in chosen], tokenizer.pad_token_id, "left")  # (rows, longest)
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            output = model.generate(**batch, generation_config=greedy)
+            for index, tokens in zip(chosen, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
                 # No clean-up of blanks before punctuation: it would rewrite SQL and the spaced-out E2E sentences.
                 text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 answers[index] = text.strip()

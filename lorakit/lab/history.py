@@ -28,11 +28,6 @@ class History:
         """The training loss of every step."""
         return [row["loss"] for row in self.rows]
 
-    def column(self, name: str) -> tuple[list[int], list]:
-        """Steps and values of one recorded quantity, for the steps that have it: ready to plot."""
-        rows = [row for row in self.rows if name in row]
-        return [row["step"] for row in rows], [row[name] for row in rows]
-
     def __repr__(self) -> str:
         if not self.rows:
             return "History(no steps)"

@@ -61,16 +61,15 @@ def fit(
     settings = step.settings  # with the precision that "auto" means here
     history = _new_history(task, settings, step.device)
     saved = Checkpoints(checkpoint, checkpoint_every, model, step, history)
-    with PatientInterrupt() as ctrl_c, left_as_found(model, parameters), saved.place(resume) as first:
+    with PatientInterrupt() as ctrl_c, left_as_found(model, parameters):
+        first = saved.begin(resume)
         try:
             if history.rows:  # resumed, maybe from a Ctrl-C that came before the validation
                 _validate(history.rows[-1], model, tokenizer, task, settings)
             model.train()
             for number in _steps(first, settings, task, progress):
                 started = time.perf_counter()
-                chosen = batch_indices(len(examples), settings.batch_size, settings.seed, number)
-                parts = [task.collate(part, tokenizer.pad_token_id) for part in _mine(examples, chosen, settings)]
-                row, stop = step(number, parts, ctrl_c)
+                row, stop = step(number, _parts(number, examples, task, tokenizer, settings), ctrl_c)
                 history.rows.append(row)
                 history.interrupted = stop and number < settings.steps
                 if not history.interrupted:
@@ -79,7 +78,8 @@ def fit(
                 if history.interrupted:
                     break
                 saved.save_if_due(number)
-            saved.save_the_last(first)
+            if len(history.rows) > first:  # something was learnt
+                saved.save()
         except (NonFiniteLoss, CheckpointNotSaved) as error:
             error.history = history
             raise
@@ -128,12 +128,13 @@ def _steps(first: int, settings: Settings, task: Task, progress: bool):
     return tqdm(range(first + 1, settings.steps + 1), task.name, settings.steps, initial=first, disable=not shown)
 
 
-def _mine(examples: list, chosen: list[int], settings: Settings) -> list[list]:
-    """This process's share of a batch, cut into `accumulate` parts."""
-    processes = this_process()
+def _parts(number: int, examples: list, task: Task, tokenizer, settings: Settings) -> list[dict]:
+    """This process's share of a step's batch, cut into `accumulate` parts."""
+    processes, count = this_process(), settings.accumulate
+    chosen = batch_indices(len(examples), settings.batch_size, settings.seed, number)
     mine = chosen[processes.process_index :: processes.num_processes]
-    parts = [mine[part :: settings.accumulate] for part in range(settings.accumulate)]
-    return [[examples[index] for index in part] for part in parts if part]
+    parts = [[examples[index] for index in mine[part::count]] for part in range(count)]
+    return [task.collate(part, tokenizer.pad_token_id) for part in parts if part]
 
 
 def _validate(row: dict, model: nn.Module, tokenizer, task: Task, settings: Settings) -> None:

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-from lorakit.core.errors import LoRAError
-
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CHECKOUT = _PACKAGE.parent if (_PACKAGE.parent / "notebooks").is_dir() else None
 
@@ -20,16 +18,8 @@ def workbook() -> Path:
     return Path(named).expanduser() if named else (_CHECKOUT or Path.cwd()) / "workbook"
 
 
-def data_folder(name: str, folder: str | Path | None, advice: str) -> Path | None:
-    """A data set that the project does not ship: `folder` if given, else LORAKIT_DATA/<name>; None if not there.
-
-    Raises LoRAError, with `advice` on where the data comes from, for a given folder that does not exist.
-    """
-    if folder is not None:
-        place = Path(folder).expanduser()
-        if not place.is_dir():
-            raise LoRAError(f"there is no folder {place}. {advice}")
-        return place
+def data_folder(name: str) -> Path | None:
+    """LORAKIT_DATA/<name>: a data set that the project does not ship; None where it is not there."""
     data = os.environ.get("LORAKIT_DATA")
     place = Path(data).expanduser() / name if data else None
     return place if place is not None and place.is_dir() else None

@@ -168,8 +168,8 @@ def sweep(
     processes  runs at a time. With more than one, each has one thread: on a CPU two runs side by side use two cores
                better than one run on both.
     keep       `keep(run)` gives the folder for a run's adapter, or None.
-    cluster    do the runs with Ray (`pip install ray`): "local" on this machine, "auto" or an address on a cluster, a
-               run for each core or GPU there (see lab.many.ray_runs). The file is written here all the same.
+    cluster    the address of a Ray cluster that does the runs, one for each core or GPU there, in the place of
+               `processes` (see lab.many.ray_runs). The file is written here all the same.
     Stopped at any time, every finished run is in the file, and the next call goes on. Raises LoRAError, before the
     first run where it can, if the file cannot be written.
     """
@@ -190,7 +190,7 @@ def sweep(
 def _results(runs: list[Run], processes: int, keep, device, cluster: str | None):
     """(run, record) as they finish."""
     if cluster is not None:
-        yield from ray_results(runs, run_one, cluster=cluster, processes=processes, keep=keep, device=device)
+        yield from ray_results(runs, run_one, cluster=cluster, keep=keep, device=device)
     elif processes <= 1:
         for run in runs:
             yield run, run_one(run, keep=keep(run), device=device, progress=False)
@@ -219,6 +219,6 @@ def _load(run: Run, task, device):
 
 def _curve(history) -> dict[str, list]:
     """Loss of every step, and what was validated at which step."""
-    names = sorted({name for row in history.rows for name in row if name.startswith("validation_")})
-    curve = {"loss": [round(loss, 5) for loss in history.losses], "step": history.column(names[0])[0]}
-    return curve | {name: history.column(name)[1] for name in names}
+    validated = [row for row in history.rows if "validation_loss" in row]
+    names = ["step", *sorted(name for name in validated[0] if name.startswith("validation_"))]
+    return {"loss": [round(loss, 5) for loss in history.losses]} | {n: [row[n] for row in validated] for n in names}

@@ -79,13 +79,7 @@ def run(options: argparse.Namespace) -> int:
     total = sum(p.numel() for p in model.parameters())
     say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})")
     how = {"checkpoint_every": options.checkpoint_every, "resume": options.resume, "progress": not options.quiet}
-    try:
-        history = lab.fit(model, tokenizer, task, settings, checkpoint=options.out / "checkpoint", **how)
-    except lab.CheckpointNotSaved as error:
-        if error.history is None:  # it was found before anything was trained
-            raise
-        history = error.history  # the adapter is far smaller than its checkpoint: there may be room for it
-        print(f"warning: {error}", file=sys.stderr)
+    history = lab.fit(model, tokenizer, task, settings, checkpoint=options.out / "checkpoint", **how)
     say(history)
     if main:  # before it is scored: scoring may take long, and may be stopped
         save(model, tokenizer, history, options)

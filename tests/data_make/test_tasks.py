@@ -17,7 +17,7 @@ from data.make.tickets.write import SIZES, WORDS, lines, make_tickets
 from lorakit.lab.places import DATA
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.text_to_sql import same_result, text_to_sql
-from lorakit.lab.tasks.tickets import KNOWN, read
+from lorakit.lab.tasks.tickets import FIELDS, read
 from tests.support.figures import size
 
 WRITTEN = {
@@ -86,7 +86,8 @@ def tickets():
 def test_no_ticket_stands_twice_and_each_kind_is_there_about_as_often(tickets):
     assert Counter(t["split"] for t in tickets) == SIZES
     assert len({t["text"] for t in tickets}) == len({t["id"] for t in tickets}) == len(tickets)
-    for field, known in (*KNOWN.items(), ("tone", tuple(WORDS["tones"]))):
+    kinds = ("products", "problems", "impacts", "tones")
+    for field, known in zip((*FIELDS, "tone"), map(WORDS.get, kinds), strict=True):
         counts = Counter(t[field] for t in tickets)
         assert set(counts) == set(known)
         assert max(counts.values()) < 1.3 * min(counts.values())

@@ -104,24 +104,6 @@ def test_a_damaged_checkpoint_is_refused_wherever_the_damage_is_and_changes_noth
     assert same_tensors(trained(model), before)
 
 
-def test_two_runs_in_one_folder_at_once_are_refused(tmp_path):
-    pytest.importorskip("fcntl")
-    first, second, refusals = fresh(), fresh(), []
-
-    def start_another(module, inputs):
-        if module.training and not refusals:
-            with pytest.raises(LoRAError, match="another run is writing its checkpoints to") as refused:
-                run(second, checkpoint=tmp_path)
-            refusals.append(refused)
-
-    expected = run(fresh(), steps=4).losses
-    handle = first.register_forward_pre_hook(start_another)
-    history = run(first, steps=4, checkpoint=tmp_path, checkpoint_every=1)
-    handle.remove()
-    assert refusals and history.losses == expected
-    assert run(second, checkpoint=tmp_path).losses, "the folder is free again"
-
-
 @pytest.fixture
 def pythons_own_ctrl_c():
     """Python's own handler, also where the tests run in the background, with SIGINT ignored from the start."""

@@ -122,9 +122,8 @@ def train_tokenizer(texts, vocab_size=4096) -> PreTrainedTokenizerFast:
     )
 
 
-def write_held_out(cache: Path, file: Path, rows: int = 32) -> None:
+def write_held_out(corpus: Corpus, tokenizer, file: Path) -> None:
     """Text of the kinds nano was pretrained on and none that it has read, for measuring what an adaptation forgets."""
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(file.parent)
-    found = Corpus(cache).validation(tokenizer, rows=rows)
+    found = corpus.validation(tokenizer, rows=32)
     texts = {group: [tokenizer.decode(row) for row in ids.tolist()] for group, ids in found.items()}
     file.write_text(json.dumps(texts, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,12 +1,11 @@
-"""`make nano`: corpus, tokenizer, pretraining (goes on where it stopped), the saved models, and their card.
+"""`make nano`: corpus, tokenizer, pretraining (goes on where it stopped), the saved models; working files in runs/nano.
 
-    python -m data.make.nano.pretrain [--work runs/nano]
+    python -m data.make.nano.pretrain
 
 A warm-up / stable / decay schedule: the stable phase has no fixed length, so a run can be extended by decaying later
 (Hu et al. 2024, "MiniCPM").
 """
 
-import argparse
 import copy
 import io
 import json
@@ -18,11 +17,11 @@ import torch
 from tqdm.auto import tqdm
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from data.make.nano import card
-from data.make.nano.corpus import Corpus, train_tokenizer
+from data.make.nano.corpus import Corpus, train_tokenizer, write_held_out
 from lorakit.files.folder import replace_files
-from lorakit.lab.json_lines import append
-from lorakit.lab.places import DATA
+from lorakit.lab import record
+from lorakit.lab.json_lines import append, read
+from lorakit.lab.places import DATA, RESULTS
 from lorakit.lab.step import autocast, quick_precision
 
 
@@ -161,9 +160,7 @@ def save_model(model, tokenizer, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, default=Path("runs/nano"), help="working files (default: %(default)s)")
-    work = parser.parse_args().work
+    work = Path("runs/nano")
     plan, corpus = Plan(), Corpus(work / "cache")
     tokenizer = get_tokenizer(corpus, work / "tokenizer")
     torch.set_float32_matmul_precision("high")
@@ -171,7 +168,8 @@ def main() -> None:
     pretrain(
         model, corpus, tokenizer, plan, work / "run", lambda model, name: save_model(model, tokenizer, DATA / name)
     )
-    card.write(work, plan.early_shards * plan.steps_per_shard)
+    write_held_out(corpus, tokenizer, DATA / "nano" / "held_out.json")
+    record.write(RESULTS / "nano_pretraining.json", {"log": read(work / "run" / "log.jsonl")}, "make nano")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def read_published(*, download: bool = False) -> dict[str, Update]:
     From roberta-mnli-lora/ under LORAKIT_DATA, or with `download` from microsoft/LoRA (3.6 MB, held against its
     SHA-256). Raises LoRAError where it is not there and is not to be fetched.
     """
-    folder = data_folder(FOLDER, None, "")
+    folder = data_folder(FOLDER)
     if folder is None and not download:
         raise LoRAError(f"LORAKIT_DATA has no {FOLDER}/{FILE}: give download=True, or see its spectra, `recorded()`")
     with tempfile.TemporaryDirectory() as fetched:

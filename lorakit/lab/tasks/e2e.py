@@ -1,6 +1,7 @@
 """The E2E NLG Challenge: a restaurant's attributes in, one sentence about it out (the LoRA paper's GPT-2 task)."""
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
@@ -11,8 +12,8 @@ from lorakit.lab.tasks.task import Example, Task
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # a file's name → the split's name on the Hub
 ADVICE = (
     "E2E is read from the folder `e2e` under LORAKIT_DATA (files valid.txt and test.txt, and train.txt if you have it, "
-    "with lines `name : Blue Spice | area : riverside||A place called Blue Spice .`, as in microsoft/LoRA), "
-    "from a folder given as e2e(folder), or with a network from the Hub, for which `pip install datasets`."
+    "with lines `name : Blue Spice | area : riverside||A place called Blue Spice .`, as in microsoft/LoRA), or with a "
+    "network from the Hub, for which `pip install datasets`."
 )
 NO_TRAIN = (
     "E2E's training split was not at hand: trained on nine tenths of its validation split, validated on the rest. "
@@ -20,20 +21,22 @@ NO_TRAIN = (
 )
 
 
-def e2e(folder: str | Path | None = None) -> Task:
+def e2e() -> Task:
     """The E2E task: write a sentence that says what the attributes say (Novikova et al. 2017; CC BY-SA 4.0).
 
-    folder  with train.txt (optional), valid.txt and test.txt; None: LORAKIT_DATA/e2e, else the Hugging Face Hub.
+    It is read from LORAKIT_DATA/e2e (train.txt, which may be absent, valid.txt, test.txt), else the Hugging Face Hub.
 
     Every reference is a training example of its own. In validation and test there is one example per meaning
     representation, with all of its references in `info["references"]`. Where no train.txt is at hand, training is
     on nine tenths of the validation split's meaning representations and validation on the rest; `note` says so.
     The score is sacrebleu's corpus BLEU (0..100) against all references. Raises LoRAError.
     """
-    place = data_folder("e2e", folder, ADVICE)
-    groups = _from_folder(place) if place else _from_hub()
+    place = data_folder("e2e")
+    found: dict[str, dict[str, list[str]]] = {}  # split → meaning representation → its references
+    for split, meaning, text in _from_folder(place) if place else _from_hub():
+        found.setdefault(split, {}).setdefault(meaning, []).append(text)
     shuffle = random.Random(0).sample
-    groups = {name: shuffle(sorted(found.items()), len(found)) for name, found in groups.items()}
+    groups = {name: shuffle(sorted(found[name].items()), len(found[name])) for name in SPLITS if name in found}
     note = "Trained on E2E's training split."
     if "train" not in groups:
         held_out = max(1, len(groups["valid"]) // 10)
@@ -74,29 +77,22 @@ def _grouped(meaning: str, texts: list[str]) -> Example:
     return Example(_prompt(meaning), f" {texts[0]}", {"mr": meaning, "references": texts})
 
 
-def _from_folder(folder: Path) -> dict[str, dict[str, list[str]]]:
-    """For each split that is there: meaning representation -> its references."""
-    groups: dict[str, dict[str, list[str]]] = {}
+def _from_folder(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(split, meaning representation, reference) of every line."""
     for name in SPLITS:
         file = folder / f"{name}.txt"
         if name == "train" and not file.is_file():
             continue
-        groups[name] = {}
         for number, line in numbered_lines(file, ADVICE):
             meaning, _, text = line.partition("||")
             if not text.strip():
                 raise LoRAError(f"{file}, line {number}: expected `attributes||sentence`, got {line[:80]!r}")
             pairs = (pair.partition(" : ") for pair in meaning.split(" | "))
-            meaning = ", ".join(f"{key.strip()}[{value.strip()}]" for key, _, value in pairs)
-            groups[name].setdefault(meaning, []).append(text.strip())
-    return groups
+            yield name, ", ".join(f"{key.strip()}[{value.strip()}]" for key, _, value in pairs), text.strip()
 
 
-def _from_hub() -> dict[str, dict[str, list[str]]]:
+def _from_hub() -> Iterator[tuple[str, str, str]]:
     # The Hub's own conversion to parquet: the data set itself is a script, which datasets no longer runs.
     splits = from_hub("E2E", "tuetschek/e2e_nlg", ADVICE, revision="refs/convert/parquet")
-    groups: dict[str, dict[str, list[str]]] = {name: {} for name in SPLITS}
     for name, split in SPLITS.items():
-        for row in splits[split]:
-            groups[name].setdefault(row["meaning_representation"], []).append(row["human_reference"])
-    return groups
+        yield from ((name, row["meaning_representation"], row["human_reference"]) for row in splits[split])

@@ -31,16 +31,14 @@ MODULES = {
 }
 
 
-def python_source(folder: str | Path | None = None) -> Task:
+def python_source() -> Task:
     """2,400 / 300 / 300 functions, judged by likelihood: "bits_per_byte" of the bodies.
-
-    folder   where the standard library lies; None: this Python's own
 
     The prompt is the signature up to its colon, the answer the body, so that prompt + answer is the source without
     its docstring: that is English, which the base knows. Functions that occur twice are taken once, and what is in
     one split is in no other. Raises LoRAError where there is no source to read.
     """
-    folder = Path(folder or sysconfig.get_path("stdlib"))
+    folder = Path(sysconfig.get_path("stdlib"))
     seen: set[str] = set()
     splits = {}
     for split in ("test", "validation", "train"):  # what occurs in two of them is tested
@@ -53,8 +51,7 @@ def python_source(folder: str | Path | None = None) -> Task:
                     examples.append(example)
         if not examples:
             raise LoRAError(
-                f"no Python source in {folder}: this Python came without it (a zipped or compiled standard library). "
-                "Give python_source(folder=...) the Lib folder of another one."
+                f"no Python source in {folder}: this Python came without it (a zipped or compiled standard library)"
             )
         # By a hash of the text rather than by a shuffle: a function that one version of Python has and another has
         # not then moves no other from its place.
@@ -71,10 +68,7 @@ def read_module(folder: Path, module: str) -> list[Example]:
     for path in files:
         if {"test", "tests"} & set(path.relative_to(folder).parts):
             continue
-        try:
-            examples += functions(path.read_text(encoding="utf-8"))
-        except SyntaxError:  # a folder of a younger Python than the one that reads it
-            continue
+        examples += functions(path.read_text(encoding="utf-8"))
     return examples
 
 

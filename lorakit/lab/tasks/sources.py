@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.bases.hub import hub_answers, why_not
+from lorakit.lab.bases.hub import why_no_hub
 
 
 def bundled(file: Path, module: str) -> list[dict]:
@@ -18,12 +18,10 @@ def bundled(file: Path, module: str) -> list[dict]:
 
 def numbered_lines(file: Path, advice: str) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers from 1. Raises LoRAError, with `advice`, where there is none."""
-    if not file.is_file():
-        raise LoRAError(f"there is no {file}. {advice}")
-    lines = enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
-    found = [(number, line) for number, line in lines if line.strip()]
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    found = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     if not found:
-        raise LoRAError(f"{file} is empty. {advice}")
+        raise LoRAError(f"{file} is not there, or empty. {advice}")
     return found
 
 
@@ -34,8 +32,8 @@ def from_hub(title: str, dataset: str, advice: str, **how):
     except ImportError as error:
         missing = f"LORAKIT_DATA is {os.environ.get('LORAKIT_DATA')!r} and the package datasets is not installed"
         raise LoRAError(f"the {title} data is not here: {missing}. {advice}") from error
-    if not hub_answers():
-        raise LoRAError(f"the {title} data is not here. {why_not()} {advice}")
+    if why := why_no_hub():
+        raise LoRAError(f"the {title} data is not here. {why} {advice}")
     try:
         return load_dataset(dataset, **how)
     except Exception as error:  # the Hub's client raises many kinds: a lost network, a moved data set, a full disk

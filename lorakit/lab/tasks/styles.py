@@ -1,6 +1,5 @@
 """Law, medicine, code: three styles of text, written by the project from templates and word lists of its own."""
 
-from lorakit.core.errors import LoRAError
 from lorakit.lab.places import DATA
 from lorakit.lab.tasks.sources import bundled
 from lorakit.lab.tasks.task import Example, Task
@@ -17,11 +16,8 @@ def style_task(style: str) -> Task:
     Every text says in info["held_out"] what of it training never had: "combinations" (only the text as a whole: its
     words and patterns are those of training), "words" (new words in known patterns), "patterns" (new words in new
     patterns, made of the style's own phrases). The test has a third of each, validation a half of the first two with
-    new words of its own. Openers are divided among the splits too.
-    Raises LoRAError for a style that does not exist.
+    new words of its own. Openers are divided among the splits too. Raises LoRAError for a style that does not exist.
     """
-    if style not in STYLES:
-        raise LoRAError(f"style must be one of {', '.join(STYLES)}, got {style!r}")
     splits: dict[str, list[Example]] = {split: [] for split in SIZES}
     for row in bundled(FOLDER / f"{style}.jsonl", "data.make.styles.write"):
         splits[row["split"]].append(Example(row["opener"], row["text"], {"held_out": row["held_out"]}))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from lorakit.core.errors import LoRAError
 from lorakit.study.answer_logits import IGNORED
@@ -123,14 +124,14 @@ def collate(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     return {**pad_rows([row.ids for row in rows], pad_id), "labels": padded([row.labels for row in rows], IGNORED)}
 
 
-def pad_rows(rows: Sequence[list[int]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Token ids of several lengths as a right-padded batch: input_ids, attention_mask, each (rows, longest)."""
-    return {"input_ids": padded(rows, pad_id), "attention_mask": padded([[1] * len(row) for row in rows], 0)}
+def pad_rows(rows: Sequence[list[int]], pad_id: int, side: str = "right") -> dict[str, torch.Tensor]:
+    """Token ids of several lengths as a batch padded on a side: input_ids, attention_mask, each (rows, longest)."""
+    mask = [[1] * len(row) for row in rows]
+    return {"input_ids": padded(rows, pad_id, side), "attention_mask": padded(mask, 0, side)}
 
 
-def padded(rows: Sequence[list[int]], filler: int) -> torch.Tensor:
-    longest = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows])  # (rows, longest)
+def padded(rows: Sequence[list[int]], filler: int, side: str = "right") -> torch.Tensor:
+    return pad_sequence([torch.tensor(row) for row in rows], True, filler, side)  # (rows, longest)
 
 
 def batch_indices(count: int, batch_size: int, seed: int, step: int) -> list[int]:

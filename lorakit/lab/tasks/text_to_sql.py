@@ -4,7 +4,6 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from pathlib import Path
 
 from lorakit.lab.places import DATA
 from lorakit.lab.tasks.sources import bundled
@@ -19,27 +18,22 @@ FUNCTIONS = {"count", "max", "min", "avg", "sum", "total", "abs", "round", "lowe
 WORDS = "select from where and or not count max min avg sum order by limit group having distinct as like asc desc"
 
 
-def text_to_sql(folder: str | Path | None = None) -> Task:
-    """The bundled task: 4,000 / 500 / 500 questions, metrics "execution" (the headline) and "exact", both 0..1.
+def text_to_sql() -> Task:
+    """The bundled task: 4,000 / 500 / 500 questions, metric "execution", 0..1.
 
     Raises LoRAError where the files are missing or unreadable.
     """
     splits = {}
     for split in ("train", "validation", "test"):
-        rows = bundled(Path(folder or FOLDER, f"{split}.jsonl"), "data.make.text_to_sql")
+        rows = bundled(FOLDER / f"{split}.jsonl", "data.make.text_to_sql")
         splits[split] = [Example(row["prompt"], row["answer"], row["info"]) for row in rows]
     return Task(name="text_to_sql", metric="execution", scorer=score, max_new_tokens=48, **splits)
 
 
 def score(answers: list[str], examples: list[Example]) -> dict[str, float]:
-    """Shares of answers whose result is right ("execution") and whose text is right ("exact")."""
-    if not examples:
-        return {"execution": 0.0, "exact": 0.0}
-    pairs = list(zip(answers, examples, strict=True))
-    return {
-        "execution": sum(same_result(a, e) for a, e in pairs) / len(pairs),
-        "exact": sum(normal(a) == normal(e.answer) for a, e in pairs) / len(pairs),
-    }
+    """The share of answers whose result is right: "execution"."""
+    right = [same_result(answer, example) for answer, example in zip(answers, examples, strict=True)]
+    return {"execution": sum(right) / len(right) if right else 0.0}
 
 
 def normal(sql: str) -> str:

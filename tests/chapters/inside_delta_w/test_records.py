@@ -38,9 +38,7 @@ def test_the_published_adapter_is_recorded_layer_by_layer():
     assert "MIT" in found["licence"] and "microsoft/LoRA" in found["source"]
 
 
-@pytest.mark.skipif(
-    not data_folder(published_adapter.FOLDER, None, ""), reason="LORAKIT_DATA holds no published adapter"
-)
+@pytest.mark.skipif(not data_folder(published_adapter.FOLDER), reason="LORAKIT_DATA holds no published adapter")
 def test_the_record_is_what_the_published_file_gives():
     found = published_adapter.summarise(published_adapter.read_published())
     assert found.items() <= published_adapter.recorded().items()

@@ -35,7 +35,7 @@ def test_a_folder_loads_in_float32_on_the_cpu_ready_to_generate(folder):
     assert len(lab.generate_answers(model, tokenizer, ["a", "bc"], 3)) == 2
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "bf16", torch.bfloat16])
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
 def test_the_dtype_can_be_chosen(folder, dtype):
     model, _ = lk.load_base(str(folder), device="cpu", dtype=dtype)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
@@ -144,13 +144,12 @@ def test_the_real_smollm2_knows_a_capital():
 
 
 def test_the_hub_is_asked_only_where_a_network_is(monkeypatch):
-    assert not hub.hub_answers(), "the tests run offline"
+    assert "HF_HUB_OFFLINE is set" in hub.why_no_hub()
     for key in hub.OFFLINE:
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setattr(hub.urllib.request, "getproxies", dict)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
-    assert not hub.hub_answers(timeout=1)
-    assert "no network" in hub.why_not()
+    assert "no network" in hub.why_no_hub(timeout=1)
 
 
 def test_importing_the_lab_imports_no_heavy_library():

@@ -175,8 +175,8 @@ def test_a_sharded_base_trains_as_a_whole_one(found, alone):
         assert one["norms"] == pytest.approx([row["grad_norm"] for row in history.rows], rel=1e-4)
         assert one["logits"] == pytest.approx(logits_of(model), rel=1e-3, abs=1e-4)
         assert one["plain"], "what trains is whole on every process"
-    steps, losses = history.column("validation_loss")
-    assert found[0]["validation"] == pytest.approx(dict(zip(map(str, steps), losses, strict=True)), rel=1e-5)
+    losses = {str(row["step"]): row["validation_loss"] for row in history.rows if "validation_loss" in row}
+    assert found[0]["validation"] == pytest.approx(losses, rel=1e-5)
     assert "4" not in found[1]["validation"], "only the main process keeps the numbers"
 
 

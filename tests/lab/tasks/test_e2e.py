@@ -13,14 +13,16 @@ TEST = [
 
 
 @pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "valid.txt").write_text("\n".join(VALID) + "\n")
-    (tmp_path / "test.txt").write_text("\n".join(TEST) + "\n")
-    return tmp_path
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAKIT_DATA", str(tmp_path))
+    (tmp_path / "e2e").mkdir()
+    (tmp_path / "e2e" / "valid.txt").write_text("\n".join(VALID) + "\n")
+    (tmp_path / "e2e" / "test.txt").write_text("\n".join(TEST) + "\n")
+    return tmp_path / "e2e"
 
 
 def test_examples_are_grouped_by_meaning_and_keep_all_references(folder):
-    task = lab.e2e(folder)
+    task = lab.e2e()
     assert len(task.test) == 2
     spice = next(example for example in task.test if "Blue Spice" in example.prompt)
     assert spice.prompt == "attributes: name[Blue Spice], Type[pub]\nsentence:"
@@ -29,7 +31,7 @@ def test_examples_are_grouped_by_meaning_and_keep_all_references(folder):
 
 
 def test_without_a_training_file_training_and_validation_share_no_meaning_and_the_note_says_so(folder):
-    task = lab.e2e(folder)
+    task = lab.e2e()
     assert len(task.train) == 36 and len(task.validation) == 2, "nine tenths of 20 meanings, two references each"
     assert not {e.info["mr"] for e in task.train} & {e.info["mr"] for e in task.validation}
     assert "nine tenths of its validation split" in task.note and "test split" in task.note
@@ -37,13 +39,13 @@ def test_without_a_training_file_training_and_validation_share_no_meaning_and_th
 
 def test_a_training_file_is_used_where_there_is_one(folder):
     (folder / "train.txt").write_text("name : A||A .\n")
-    task = lab.e2e(folder)
+    task = lab.e2e()
     assert [example.answer for example in task.train] == [" A ."]
     assert len(task.validation) == 20 and task.note.startswith("Trained on E2E's training split")
 
 
 def test_any_reference_counts_and_silence_counts_for_nothing(folder):
-    task = lab.e2e(folder)
+    task = lab.e2e()
     last = [example.info["references"][-1] for example in task.test]
     assert task.score(last, task.test)["bleu"] == pytest.approx(100.0)
     silent = task.score([""] * len(task.test), task.test)
@@ -53,7 +55,7 @@ def test_any_reference_counts_and_silence_counts_for_nothing(folder):
 def test_bleu_agrees_with_sacrebleu_called_plainly(folder):
     import sacrebleu
 
-    task = lab.e2e(folder)
+    task = lab.e2e()
     answers = [
         "Blue Spice is a cheap pub ." if "Spice" in e.prompt else "Cotto is a place near Ranch ." for e in task.test
     ]
@@ -65,6 +67,6 @@ def test_bleu_agrees_with_sacrebleu_called_plainly(folder):
 
 
 def test_the_real_data_set_has_the_sizes_it_is_known_by(real_data):
-    task = lab.e2e(real_data / "e2e")
+    task = lab.e2e()
     assert len(task.test) == 630 and sum(len(e.info["references"]) for e in task.test) == 4693
     assert len({e.info["mr"] for e in task.train} | {e.info["mr"] for e in task.validation}) == 547

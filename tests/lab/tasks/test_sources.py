@@ -23,21 +23,19 @@ MEANING = "name : A | area : riverside||A is by the river ."
     ],
 )
 def test_a_data_set_that_is_not_here_or_damaged_is_said(task, title, files, bad, expected, tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAKIT_DATA", str(tmp_path))
+    folder = tmp_path / task.__name__
+    folder.mkdir()
     for name, line in files.items():
-        (tmp_path / name).write_text(f"{line}\n")
-    assert task(tmp_path).test
-    last = tmp_path / list(files)[-1]
+        (folder / name).write_text(f"{line}\n")
+    assert task().test
+    last = folder / list(files)[-1]
     last.write_text(f"{files[last.name]}\n{bad}\n")
     with pytest.raises(LoRAError, match=f"{last.name}, line 2: expected `{expected}"):
-        task(tmp_path)
+        task()
     last.write_text("\n")
-    with pytest.raises(LoRAError, match=f"{last.name} is empty. {title} is read from"):
-        task(tmp_path)
-    last.unlink()
-    with pytest.raises(LoRAError, match=f"there is no .*{last.name}. {title} is read from"):
-        task(tmp_path)
-    with pytest.raises(LoRAError, match="there is no folder"):
-        task(tmp_path / "absent")
+    with pytest.raises(LoRAError, match=f"{last.name} is not there, or empty. {title} is read from"):
+        task()
     monkeypatch.delenv("LORAKIT_DATA", raising=False)
     with pytest.raises(LoRAError, match=f"the {title} data is not here.*LORAKIT_DATA"):
         task()
@@ -45,13 +43,13 @@ def test_a_data_set_that_is_not_here_or_damaged_is_said(task, title, files, bad,
 
 @pytest.mark.parametrize("content", [None, "{ half"])
 def test_a_bundled_file_that_is_missing_or_broken_says_what_to_run(tmp_path, monkeypatch, content):
-    monkeypatch.setattr("lorakit.lab.tasks.styles.FOLDER", tmp_path)
-    for read, name, module in (
-        (lambda: text_to_sql(tmp_path), "train.jsonl", "text_to_sql"),
-        (lambda: ticket_triage(tmp_path / "tickets.jsonl"), "tickets.jsonl", "tickets.write"),
-        (lambda: style_task("law"), "law.jsonl", "styles.write"),
+    for read, which, name, file, module in (
+        (text_to_sql, (), "FOLDER", "train.jsonl", "text_to_sql"),
+        (ticket_triage, (), "FILE", "tickets.jsonl", "tickets.write"),
+        (style_task, ("law",), "FOLDER", "law.jsonl", "styles.write"),
     ):
+        monkeypatch.setitem(read.__globals__, name, tmp_path if name == "FOLDER" else tmp_path / file)
         if content:
-            (tmp_path / name).write_text(content)
-        with pytest.raises(LoRAError, match=f"{name} cannot be read .*: python -m data.make.{module} makes it"):
-            read()
+            (tmp_path / file).write_text(content)
+        with pytest.raises(LoRAError, match=f"{file} cannot be read .*: python -m data.make.{module} makes it"):
+            read(*which)
