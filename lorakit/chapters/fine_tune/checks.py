@@ -280,6 +280,7 @@ _SAVES = mistakes(
         "in the config: r": "r=first.r, → ",
         "in the config: lora_alpha": "lora_alpha=first.alpha → lora_alpha=16",
         "in the config: fan_in_fan_out": "not isinstance(first.base, nn.Linear) → False",
+        "for an nn.Linear": "not isinstance(first.base, nn.Linear) → True",
         "in the config: target_modules": "target_modules=sorted(layers), → ",
         "A must be (r, k)": "layer.lora_A.data → layer.lora_A.data.T.contiguous()",
     },
@@ -326,6 +327,9 @@ def files(answer):
         _what_is_in(Path(folder) / "theirs", Path(folder) / "reference")
         got = by_hand.load(_tiny(), Path(folder) / "theirs")(words).logits
         loaded = load(_tiny(), Path(folder) / "reference")
+        save(mine.inject(nn.Sequential(nn.Linear(4, 4)), ("0",)), Path(folder) / "linear")
+        linear = json.loads((Path(folder) / "linear" / "adapter_config.json").read_text())
+    expect(not linear["fan_in_fan_out"], "in the config: fan_in_fan_out must be False for an nn.Linear")
     expect(
         torch.equal(got, wanted), "the file is read, and the model it gives is another: are A and B the layer's own?"
     )
