@@ -14,7 +14,7 @@ COSTS = {
     "time to write a token": "decode",
     "context left": "context",
 }
-SPLITS = {"test (new wordings)": "test", "validation (known wordings)": "validation"}
+SPLITS = {"test": "test", "validation (other wordings)": "validation"}
 BESIDE = {"above": "above LoRA's seeds", "below": "below LoRA's seeds", "level": "within reach of LoRA's seeds"}
 BASE = {"frozen": "keeps every bit", "changed": "is changed", "replaced": "is not what answers"}
 MIXES = {
