@@ -12,6 +12,7 @@ from torch import nn
 
 import lorakit as lk
 from lorakit import by_hand
+from lorakit.core.targets import endings
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.mistakes import mistakes
@@ -68,38 +69,28 @@ def _tiny():
 )
 def collate(answer):
     tokenizer = _tokenizer()
-    got, wanted = answer(QUESTIONS[:3], tokenizer), by_hand.collate(QUESTIONS[:3], tokenizer)
+    got, wanted = answer(QUESTIONS, tokenizer), by_hand.collate(QUESTIONS, tokenizer)
     expect(got is not None, NOTHING)
     expect(isinstance(got, dict) and got.keys() == wanted.keys(), f"return a dictionary of {', '.join(wanted)}")
     ids, mask, labels = (got[name] for name in ("input_ids", "attention_mask", "labels"))
-    longest = wanted["input_ids"].shape[1]
-    expect(ids.shape[1:] != (longest - 1,), "the end-of-text token is missing behind the answers")
-    expect(
-        ids.shape == mask.shape == labels.shape == wanted["input_ids"].shape,
-        f"each of the three must be (n, t) = {tuple(wanted['input_ids'].shape)}, got {tuple(ids.shape)}",
-    )
-    _rows(ids, mask, wanted)
+    n, t = wanted["input_ids"].shape
+    expect(ids.shape != (n, t - 1), "the end-of-text token is missing behind the answers")
+    for name, tensor in got.items():
+        expect(tensor.shape == (n, t), f"`{name}` must be (n, t) = {(n, t)}, got {tuple(tensor.shape)}")
     padding, answers = wanted["attention_mask"] == 0, wanted["labels"] != -100
+    expect(mask[:, 0].all(), "the padding is on the left: put it on the right, or every row has other positions")
+    expect(torch.equal(mask, wanted["attention_mask"]), "the padding counts as text: its `attention_mask` is 0")
+    expect((ids >= 0).all(), "-100 is for labels: as a token it does not exist. Pad with the end-of-text token")
+    right = torch.equal(ids[~padding], wanted["input_ids"][~padding])
+    expect(right, "a row is the prompt's tokens, the answer's, end-of-text")
     expect(not same(labels, wanted["labels"].roll(-1, 1)), "the labels are shifted: the model does that by itself")
     expect((labels[padding] == -100).all(), "the padding counts in the loss: its label is -100")
     expect((labels[~padding & ~answers] == -100).all(), "the prompt counts in the loss: its label is -100")
     last = answers & (wanted["labels"] == tokenizer.eos_token_id)
-    expect(
-        (labels[last] != -100).all(),
-        "the last token of each answer, end-of-text, is masked: the model would never learn to stop. "
-        "(Padding has the same number: tell the two apart by their place.)",
-    )
+    words = "the last token of each answer, end-of-text, is masked: the model would never learn to stop. "
+    words += "(Padding has the same number: tell the two apart by their place.)"
+    expect((labels[last] != -100).all(), words)
     expect(torch.equal(labels, wanted["labels"]), "the labels of the answer are its own tokens and the end-of-text")
-
-
-def _rows(ids, mask, wanted):
-    real = wanted["attention_mask"] == 1
-    expect(
-        not (mask[:, 0] == 0).any(), "the padding is on the left: put it on the right, or every row has other positions"
-    )
-    expect(torch.equal(mask, wanted["attention_mask"]), "the padding counts as text: its `attention_mask` is 0")
-    expect((ids >= 0).all(), "-100 is for labels: as a token it does not exist. Pad with the end-of-text token")
-    expect(torch.equal(ids[real], wanted["input_ids"][real]), "a row is the prompt's tokens, the answer's, end-of-text")
 
 
 # 05.2 -- the loop
@@ -113,22 +104,15 @@ class _Watched:
         self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.rows, self.modes, self.leftover = [], [], []
         self.model.register_forward_pre_hook(self.look, with_kwargs=True)
-        for parameter in by_hand.lora_layers(self.model)["transformer.h.1.attn.c_attn"].parameters():
-            if parameter.requires_grad:
-                self.watch(parameter)
+        # A hook on a parameter runs before its new gradient is added to what is there.
+        watched = self.model.transformer.h[1].attn.c_attn.lora_B
+        watched.register_hook(lambda _: self.leftover.append(watched.grad is not None and watched.grad.any()))
         pairs = [(prompt.replace("?", f" {n}?"), text) for n in range(3) for prompt, text in QUESTIONS]
         self.pairs, self.losses = pairs, train(self.model, _tokenizer(), pairs, steps=steps, batch=4, lr=lr, seed=seed)
 
     def look(self, model, args, kwargs):
-        ids = kwargs.get("input_ids", args[0] if args else None)
-        self.rows.append(ids)
+        self.rows.append(kwargs.get("input_ids", args[0] if args else None))
         self.modes.append(model.training)
-
-    def watch(self, parameter):
-        """Note at every backward pass whether its gradient was added to one that was there."""
-        fresh = []
-        parameter.register_hook(fresh.append)
-        parameter.register_post_accumulate_grad_hook(lambda p: self.leftover.append(not same(p.grad, fresh.pop())))
 
     def moved(self) -> set[str]:
         return {name for name, t in self.model.state_dict().items() if not torch.equal(t, self.before[name])}
@@ -165,49 +149,31 @@ class _Watched:
 )
 def train(answer):
     run = _Watched(answer)
-    _what_it_returns(run)
-    _what_moved(run)
+    losses, moved = run.losses, run.moved()
+    base = sorted(name for name in moved if "lora_" not in name)
+    expect(isinstance(losses, list), "return the list of losses, one for each step")
+    expect(len(losses) == 4, f"{len(losses)} losses for 4 steps")
+    held = isinstance(losses[0], torch.Tensor)
+    expect(not held, "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`")
+    expect(not base, f"the base has moved: {', '.join(base[:2])}. Train what has `requires_grad`, change none")
+    expect(moved, "nothing has moved: `loss.backward()`, then `optimizer.step()`, with no `zero_grad()` in between")
     expect(
-        not any(run.leftover),
-        "gradients of earlier steps are added to the next one's: `optimizer.zero_grad()` before each `backward`",
+        not any(run.leftover), "gradients of earlier steps are added to the next one's: call `optimizer.zero_grad()`"
     )
     sizes = {len(ids) for ids in run.rows}
     expect(sizes == {4}, f"a step must see `batch` = 4 examples, it saw {min(sizes)}")
     expect(any(not same(run.rows[0], ids) for ids in run.rows[1:]), "every step sees the same examples: draw new ones")
     expect(not same(run.rows[0], run.rows[3]), "the second pass repeats the first one's order: draw it anew")
-    prompts = {tuple(_tokenizer()(prompt)["input_ids"]): (prompt, text) for prompt, text in run.pairs}
-    first = [
-        next(pair for ids, pair in prompts.items() if tuple(row[: len(ids)].tolist()) == ids) for row in run.rows[0]
-    ]
-    fresh = _Watched(lambda *args, **how: [0.0])  # the same model, untrained
-    with torch.no_grad():
-        wanted = fresh.model(**by_hand.collate(first, _tokenizer())).loss.item()
-    expect(
-        abs(run.losses[0] - wanted) < 1e-3,
-        "the first loss is not that of the answers: do the prompt or the padding count? Take `collate`'s labels",
-    )
+    texts = _tokenizer().batch_decode(run.rows[0])
+    first = [next(pair for pair in run.pairs if text.startswith(pair[0])) for text in texts]
+    wanted = _tiny()(**by_hand.collate(first, _tokenizer())).loss.item()  # untrained, LoRA changes nothing
+    counted = abs(losses[0] - wanted) < 1e-3
+    expect(counted, "the first loss is not the answers': do the prompt or the padding count? Take `collate`'s labels")
     expect(not _Watched(answer, lr=0.0).moved(), "`lr` has no effect: with lr = 0 nothing may move")
-    expect(
-        run.same_batches(_Watched(answer)), "the same seed gives other batches: seed a `torch.Generator` of your own"
-    )
+    expect(run.same_batches(_Watched(answer)), "the same seed gives other batches: seed a generator of your own")
     expect(not run.same_batches(_Watched(answer, seed=1)), "`seed` has no effect: another seed, another order")
     expect(all(run.modes), "call `model.train()` first: dropout, where there is some, works in training alone")
     expect(not run.model.training, "call `model.eval()` at the end: dropout would spoil the answers")
-
-
-def _what_it_returns(run):
-    losses = run.losses
-    expect(isinstance(losses, list), "return the list of losses, one for each step")
-    expect(len(losses) == 4, f"{len(losses)} losses for 4 steps")
-    held = isinstance(losses[0], torch.Tensor)
-    expect(not held, "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`")
-
-
-def _what_moved(run):
-    moved = run.moved()
-    base = {name for name in moved if "lora_" not in name}
-    expect(not base, f"the base has moved: {', '.join(sorted(base)[:2])}. Train what has `requires_grad`, change none")
-    expect(moved, "nothing has moved: `loss.backward()`, then `optimizer.step()`, with no `zero_grad()` in between")
 
 
 # 05.3 -- decoding
@@ -330,9 +296,7 @@ def files(answer):
         save(mine.inject(nn.Sequential(nn.Linear(4, 4)), ("0",)), Path(folder) / "linear")
         linear = json.loads((Path(folder) / "linear" / "adapter_config.json").read_text())
     expect(not linear["fan_in_fan_out"], "in the config: fan_in_fan_out must be False for an nn.Linear")
-    expect(
-        torch.equal(got, wanted), "the file is read, and the model it gives is another: are A and B the layer's own?"
-    )
+    expect(torch.equal(got, wanted), "the file is read, and gives another model: are A and B the layer's own?")
     _what_was_loaded(loaded, twins[1].state_dict(), words, wanted)
 
 
@@ -349,12 +313,11 @@ def _what_is_in(theirs, reference):
     expect(shapes, "A must be (r, k) and B (d, r) in the file, whatever the layout of the base")
     config, right = (json.loads((folder / "adapter_config.json").read_text()) for folder in (theirs, reference))
     for name in ("peft_type", "r", "lora_alpha", "fan_in_fan_out"):
-        expect(
-            config.get(name) == right[name], f"in the config: {name} must be {right[name]!r}, got {config.get(name)!r}"
-        )
-    targets = config.get("target_modules") or []
-    fits = [any(path == t or path.endswith("." + t) for t in targets) for path in right["target_modules"]]
-    expect(all(fits), "in the config: target_modules must name the adapted modules, by path or by its end")
+        got = config.get(name)
+        expect(got == right[name], f"in the config: {name} must be {right[name]!r}, got {got!r}")
+    targets = set(config.get("target_modules") or [])
+    fits = all(targets & set(endings(path)) for path in right["target_modules"])
+    expect(fits, "in the config: target_modules must name the adapted modules, by path or by its end")
 
 
 def _what_was_loaded(model, tensors, words, wanted):

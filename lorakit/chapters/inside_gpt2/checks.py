@@ -6,7 +6,7 @@ from torch import nn
 from lorakit.by_hand import inject, weight_of
 from lorakit.core.targets import endings, is_projection
 from lorakit.lab.bases.shapes import random_gpt2
-from lorakit.show.exercises import check, check_examples, expect, same
+from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 from lorakit.study.parameters import Decoder
 
@@ -22,10 +22,8 @@ def _layers():
 
 def _is_a_view(answer):
     for (layer,) in _layers():
-        expect(
-            answer(layer).data_ptr() == layer.weight.data_ptr(),
-            "the right numbers, in a copy. Return a view, as `.T` gives it: merging will write into it (chapter 09)",
-        )
+        view = answer(layer).data_ptr() == layer.weight.data_ptr()
+        expect(view, "the right numbers, in a copy. Return a view, as `.T` gives it: chapter 09 will write into it")
 
 
 weight = check_examples(
@@ -34,16 +32,16 @@ weight = check_examples(
     right=weight_of,
     inputs=_layers,
     wrong={
-        "Conv1D is transposed: its weight is (k, d), return (d, k)": lambda layer: layer.weight,
-        "`nn.Linear` is not transposed: its weight is (d, k) already": lambda layer: layer.weight.T,
-        "the shape cannot tell the two kinds apart: ask `isinstance(layer, nn.Linear)`": lambda layer: (
-            layer.weight.T if layer.weight.shape[0] < layer.weight.shape[1] else layer.weight
+        "Conv1D is transposed: its weight is (k, d), return (d, k)": "weight.T → weight",
+        "`nn.Linear` is not transposed: its weight is (d, k) already": "weight if → weight.T if",
+        "the shape cannot tell the two kinds apart: ask `isinstance(layer, nn.Linear)`": (
+            "isinstance(layer, nn.Linear) → layer.weight.shape[0] >= layer.weight.shape[1]"
         ),
-        "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`": lambda layer: (
-            layer.weight if isinstance(layer, nn.Linear) else layer.weight.reshape(layer.weight.shape[::-1])
+        "`reshape` and `view` do not transpose: they keep the numbers in reading order. Use `.T`": (
+            "weight.T → weight.reshape(layer.weight.shape[::-1])"
         ),
-        "in a copy": lambda layer: weight_of(layer).clone(),
-        "your function returns None: is the `return` missing?": lambda layer: None,
+        "in a copy": "weight.T → weight.T.clone()",
+        NOTHING: "return → _ =",
     },
     also=_is_a_view,
     done="right, on square and on rectangular layers. Your LoRALayer of chapter 03 now fits GPT-2",
@@ -70,7 +68,7 @@ def _adapted(model) -> set[str]:
     "inject",
     right=inject,
     wrong={
-        "your function returns None": "return model → return None",
+        NOTHING: "return model → return None",
         "no layer was put in": "put(model → dict(model=model), (path",
         "with dots": "put(model → setattr(model",
         "a whole path": ' or path.endswith("." + name) → ',
@@ -88,7 +86,7 @@ def put_in(answer):
     model, ids = _gpt2(), torch.arange(6)[None]
     before = model(ids).logits
     got = answer(model, ("c_attn",), 2, 6)
-    expect(got is not None, "your function returns None: is the `return model` missing?")
+    expect(got is not None, NOTHING)
     paths = [f"transformer.h.{i}.attn.c_attn" for i in (0, 1)]
     dotted = any("." in name for name, _ in got.named_children())
     expect(not dotted, "a child of the model now has a name with dots: `setattr` belongs to the module's *parent*")
@@ -100,10 +98,7 @@ def put_in(answer):
     frozen = all(".lora_" in name for name in trained)
     expect(frozen, "the base is not frozen: `model.requires_grad_(False)`, embeddings too")
     first = got.get_submodule(paths[0])
-    expect(
-        tuple(first.lora_A.shape) == (2, 8) and tuple(first.lora_B.shape) == (24, 2) and first.scaling == 3,
-        "r and alpha are not passed on to LoRALayer",
-    )
+    expect(first.r == 2 and first.scaling == 3, "r and alpha are not passed on to LoRALayer")
     expect(torch.equal(got(ids).logits, before), "the logits have changed at step 0")
     expect(not _adapted(answer(_gpt2(), ("fc",), 2, 6)), 'a target is a whole name: "fc" must not hit `c_fc`')
     one = _adapted(answer(_gpt2(), ("h.0.attn.c_attn",), 2, 6))
@@ -132,53 +127,57 @@ class SliceLoRA(nn.Module):
         return torch.cat([q, k, v], dim=-1)
 
 
-@check(
+def _outputs(answer):
+    """What a layer adds to c_attn's output at the A and B given, once it has started as it should."""
+
+    def change(base, x, A, B):
+        mine, d = answer(base, 2, 6), 8
+        for name, shape, words in (("lora_A", (2, 2, d), "(2, r, d)"), ("lora_B", (2, d, 2), "(2, d, r)")):
+            got = getattr(mine, name, None)
+            expect(isinstance(got, nn.Parameter), f"the layer has no parameter `{name}`")
+            expect(tuple(got.shape) == shape, f"{name} must be {words} = {shape}, an entry each for q and v")
+        expect(mine.lora_A.any(), "lora_A starts Gaussian, as in chapter 03")
+        expect(not mine.lora_B.any(), "lora_B starts at zero, as in chapter 03")
+        y0 = mine(x)
+        expect(y0.shape[-1] != 16, "k is gone: the output must be q, k and v side by side")
+        expect(same(y0, base(x)), "the output differs from the base at step 0")
+        mine.load_state_dict({"lora_A": A, "lora_B": B}, strict=False)
+        y = mine(x)
+        reached = torch.autograd.grad(y.sum(), (mine.lora_A, mine.lora_B), allow_unused=True)
+        expect(all(g is not None and g.any() for g in reached), "no gradient reaches A and B")
+        return y - y0  # (n, t, 3 d)
+
+    return change
+
+
+def _fused():
+    from transformers.pytorch_utils import Conv1D
+
+    base = Conv1D(24, 8).requires_grad_(False)
+    nn.init.normal_(base.bias)
+    return [(base, torch.randn(2, 5, 8), torch.randn(2, 2, 8), torch.randn(2, 8, 2))]
+
+
+slices = check_examples(
     "04.3",
     "a layer for two slices",
     right=SliceLoRA,
+    inputs=_fused,
+    seen=_outputs,
     wrong={
-        "the update of v landed on k": "v = v + → k = k +",
+        "the update of v landed on k: the order in c_attn is q, k, v": "v = v + → k = k +",
         "q and v have changed places": ("q, k, v = → v, k, q =", "[q, k, v] → [v, k, q]"),
-        "v uses the A of q": "lora_A[1] → lora_A[0]",
-        "the scale is missing": "self.scaling * → 1 *",
-        "missing the / r": "alpha / r → alpha",
-        "k is gone": "[q, k, v] → [q, v]",
-        "lora_A must be (2, r, d)": "torch.randn(2, r, d) → torch.randn(r, d)",
-        "lora_B starts at zero": "torch.zeros → torch.randn",
-        "lora_A Gaussian": "torch.randn → torch.zeros",
+        "v uses the A of q: each slice has its own": "lora_A[1] → lora_A[0]",
+        "the scale is missing: each update is multiplied by alpha / r": "self.scaling * → 1 *",
+        "missing the / r: the scale is alpha / r, here 6 / 2": "alpha / r → alpha",
+        "k is gone: the output must be q, k and v side by side": "[q, k, v] → [q, v]",
+        "lora_A must be (2, r, d), an entry each for q and v": "torch.randn(2, r, d) → torch.randn(r, d)",
+        "lora_B starts at zero, as in chapter 03": "torch.zeros → torch.randn",
+        "lora_A starts Gaussian, as in chapter 03": "torch.randn → torch.zeros",
     },
+    formula="of s B A x on q and on v",
     done="right: this is what loralib's MergedLinear and lorakit's slices compute",
 )
-def slices(answer):
-    from transformers.pytorch_utils import Conv1D
-
-    base, x, d = Conv1D(24, 8).requires_grad_(False), torch.randn(2, 5, 8), 8
-    nn.init.normal_(base.bias)
-    y0, mine = base(x), answer(base, 2, 6)
-    for name, shape, words in (("lora_A", (2, 2, d), "(2, r, d)"), ("lora_B", (2, d, 2), "(2, d, r)")):
-        got = getattr(mine, name, None)
-        expect(isinstance(got, nn.Parameter), f"the layer has no parameter `{name}`")
-        expect(tuple(got.shape) == shape, f"{name} must be {words} = {shape}, an entry each for q and v")
-    expect(mine.lora_A.any() and not mine.lora_B.any(), "lora_B starts at zero, lora_A Gaussian, as in chapter 03")
-    y = mine(x)
-    expect(y.shape[-1] != 16, "k is gone: the output must be q, k and v side by side")
-    expect(same(y, y0), "the output differs from the base at step 0")
-    nn.init.normal_(mine.lora_B)
-    q, v = (x @ mine.lora_A[i].T @ mine.lora_B[i].T for i in (0, 1))
-    y, zero = mine(x) - y0, torch.zeros_like(q)
-
-    def moved(*pieces, scale=3):
-        return same(y, scale * torch.cat(pieces, dim=-1))
-
-    expect(not moved(q, v, zero), "the update of v landed on k: the order in c_attn is q, k, v")
-    expect(not moved(v, zero, q), "q and v have changed places")
-    expect(not moved(q, zero, v, scale=1), "the scale is missing: each update is multiplied by alpha / r")
-    expect(not moved(q, zero, v, scale=6), "missing the / r: the scale is alpha / r, here 6 / 2")
-    expect(not moved(q, zero, x @ mine.lora_A[0].T @ mine.lora_B[1].T), "v uses the A of q: each slice has its own")
-    expect(moved(q, zero, v), "the output is not c_attn's with s B A x added to q and to v")
-    reached = torch.autograd.grad(mine(x).sum(), (mine.lora_A, mine.lora_B))
-    expect(all(g.any() for g in reached), "no gradient reaches A and B")
-
 
 # 04.4 -- names that PEFT understands
 

@@ -75,10 +75,8 @@ def layer(answer):
 
 def _start(mine):
     trained = {name for name, p in mine.named_parameters() if p.requires_grad}
-    expect(
-        trained == {"lora_A", "lora_B"},
-        f"only lora_A and lora_B train: make each an nn.Parameter. Trained now: {sorted(trained)}",
-    )
+    words = f"only lora_A and lora_B train: make each an nn.Parameter. Trained now: {sorted(trained)}"
+    expect(trained == {"lora_A", "lora_B"}, words)
     shapes = tuple(mine.lora_A.shape), tuple(mine.lora_B.shape)
     expect(shapes != ((8, 2), (2, 8)), "A and B are swapped: A is (r, k), it comes first; B is (d, r)")
     expect(shapes == ((2, 8), (8, 2)), f"A must be (r, k) = (2, 8) and B (d, r) = (8, 2), got {shapes}")
@@ -88,17 +86,13 @@ def _start(mine):
 
 def _gradients(mine, x):
     y = mine(x)
-    found = torch.autograd.grad(y.sum(), (mine.lora_A, mine.lora_B), allow_unused=True) if y.requires_grad else [None]
-    expect(
-        all(g is not None for g in found),
-        "no gradient reaches A and B: is there a `.data`, a `.detach()` or a `no_grad` in forward?",
-    )
-    (grad,) = torch.autograd.grad(mine(x).sum(), x)
+    to = (mine.lora_A, mine.lora_B, x)
+    found = torch.autograd.grad(y.sum(), to, allow_unused=True) if y.requires_grad else (None, None, None)
+    reached = found[0] is not None and found[1] is not None
+    expect(reached, "no gradient reaches A and B: is there a `.data`, a `.detach()` or a `no_grad` in forward?")
     wanted = (mine.base.weight + 3 * mine.lora_B @ mine.lora_A).sum(0).expand_as(x)
-    expect(
-        same(grad, wanted),
-        "no gradient passes the base: a frozen weight needs none, but the layers before this one do. No `no_grad` here",
-    )
+    words = "no gradient passes the base: a frozen weight needs none, the layers before this one do. No `no_grad` here"
+    expect(same(found[2], wanted), words)
 
 
 def _shapes_and_size(answer):
@@ -112,15 +106,8 @@ def _shapes_and_size(answer):
     expect(done <= least, f"forward forms the full d × k matrix: {done:,} operations where {least:,} do")
     std = float(mine.lora_A.detach().std()) * 400**0.5
     expect(0.5 < std < 1.2, f"A's standard deviation is {std:.3g} / √k: divide by √k, so that A x is as large as x")
-    known = {name for part in answer.__mro__ if "__init__" in vars(part) for name in _names(vars(part)["__init__"])}
-    expect(
-        "weight_of" in known,
-        "right for nn.Linear. Now ask `weight_of(base)` for the shape, and chapter 04 can use the layer on GPT-2",
-    )
-
-
-def _names(function) -> tuple[str, ...]:
-    return getattr(getattr(function, "__code__", None), "co_names", ())
+    words = "right for nn.Linear. Now ask `weight_of(base)` for the shape, and chapter 04 can use the layer on GPT-2"
+    expect("weight_of" in answer.__init__.__code__.co_names, words)
 
 
 # 03.2 -- rsLoRA is LoRA with another alpha

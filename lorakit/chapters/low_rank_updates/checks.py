@@ -11,22 +11,22 @@ def _tokens():
     return [(torch.randn(3, 5, 4), torch.randn(3, 5, 6)), (torch.randn(2, 3, 4), torch.randn(2, 3, 4))]
 
 
+def _gradient(x, g):
+    return torch.einsum("ntd,ntk->dk", g, x)
+
+
 weight_gradient = check_examples(
     "02.1",
     "the gradient of a weight",
-    right=lambda x, g: torch.einsum("ntd,ntk->dk", g, x),
+    right=_gradient,
     inputs=_tokens,
     wrong={
-        "that is (k, d), the gradient of Wᵀ: g's side comes first": lambda x, g: torch.einsum("ntd,ntk->kd", g, x),
-        "the texts are still apart: sum over them too": lambda x, g: g.mT @ x,
-        "only the first text was counted: sum over the batch": lambda x, g: g[0].T @ x[0],
-        "a mean over the tokens: the loss's own mean is in g already, so add them up": lambda x, g: (
-            torch.einsum("ntd,ntk->dk", g, x) / (x.shape[0] * x.shape[1])
-        ),
-        "that is one outer product, of sums; what is asked for is a sum of outer products": lambda x, g: torch.outer(
-            g.sum((0, 1)), x.sum((0, 1))
-        ),
-        NOTHING: lambda x, g: None,
+        "that is (k, d), the gradient of Wᵀ: g's side comes first": "->dk → ->kd",
+        "the texts are still apart: sum over them too": "->dk → ->ndk",
+        "only the first text was counted: sum over the batch": "g, x) → g[:1], x[:1])",
+        "a mean over the tokens: the loss's mean is in g already: add them up": "g, x) → g, x / x[..., 0].numel())",
+        "that is one outer product, of sums; what is asked for is a sum of outer products": "ntd,ntk → ntd,mlk",
+        NOTHING: "return → _ =",
     },
     tolerance=1e-4,
     formula="the sum over all tokens of g times x, column times row",
@@ -84,21 +84,26 @@ as_adapter = check_examples(
     done="right: a LoRA that was never trained as one. Tools that extract adapters from fine-tuned models do this",
 )
 
+
+def _subspace(A, d):
+    return torch.block_diag(*[A.T] * d)
+
+
 subspace_of = check_examples(
     "02.3",
     "LoRA with A fixed, as a subspace",
-    right=lambda A, d: torch.block_diag(*[A.T] * d),
+    right=_subspace,
     inputs=lambda: [(torch.randn(2, 5), 3), (torch.randn(3, 4), 4)],
     wrong={
-        "the blocks are A, and must be Aᵀ: row i of B A is Aᵀ times row i of B": lambda A, d: torch.block_diag(
-            *[A] * d
+        "the blocks are A, and must be Aᵀ: row i of B A is Aᵀ times row i of B": "A.T → A",
+        "in the other order: `flatten` goes row by row, so row i of B meets row i of B A alone": (
+            "torch.block_diag(*[A.T] * d) → torch.kron(A.T.contiguous(), torch.eye(d))"
         ),
-        "in the other order: `flatten` goes row by row, so row i of B meets row i of B A alone": lambda A, d: (
-            torch.kron(A.T.contiguous(), torch.eye(d))
+        "that is one block: each of the d rows of B needs its own": " * d → ",
+        "every row of B was mapped to every row of B A: off the diagonal are zeros": (
+            "torch.block_diag(*[A.T] * d) → A.T.repeat(d, d)"
         ),
-        "that is one block: each of the d rows of B needs its own": lambda A, d: A.T,
-        "every row of B was mapped to every row of B A: off the diagonal are zeros": lambda A, d: A.T.repeat(d, d),
-        NOTHING: lambda A, d: None,
+        NOTHING: "return → _ =",
     },
     formula="those for which P @ B.flatten() is (B @ A).flatten()",
     done="right: a subspace of d·r dimensions, drawn at random with A, that never leaves rank r",

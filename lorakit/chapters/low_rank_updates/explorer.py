@@ -6,17 +6,14 @@ from lorakit.lab.tasks.task import Task
 from lorakit.show.answers_explorer import Answered, AnswersExplorer
 
 
-def truncation_explorer(
-    cuts: dict[str, dict[int, dict]], task: Task, title: str = "How much of the update does the job need?"
-) -> AnswersExplorer:
+def truncation_explorer(cuts: dict[str, dict[int, dict]], task: Task) -> AnswersExplorer:
     """Widget: a slider for k; `cuts` has, by what is kept, what `lab.evaluate` found on the test split at each k.
 
-    All, at most four, must have the same ranks and numbers of questions (ValueError).
+    All, at most four, have the same ranks, 1 among them, and the same questions.
     """
     answered = {kept: _answered(found, task) for kept, found in cuts.items()}
-    ranks = list(next(iter(cuts.values())))
-    start = 1 if 1 in ranks else ranks[0]
-    return AnswersExplorer(("k", "k", "k = {}"), answered, title, start=start, right=ranks[-1])
+    title, full = "How much of the update does the job need?", max(next(iter(cuts.values())))
+    return AnswersExplorer(("k", "k", "k = {}"), answered, title, start=1, right=full)
 
 
 def _answered(found: dict[int, dict], task: Task) -> Answered:

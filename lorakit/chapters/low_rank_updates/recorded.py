@@ -1,23 +1,10 @@
-"""What chapter 02 takes from the recorded sweeps: the runs to report, cut updates, the ranks that energy asks for."""
-
-from collections.abc import Sequence
+"""What chapter 02 takes from the recorded sweeps: settings compared, cut updates, the ranks that energy asks for."""
 
 import pandas as pd
 import torch
 
 from lorakit.chapters.compare import reported
-from lorakit.lab import records
 from lorakit.study.rank import rank_for_energy
-
-
-def at_best_lr(runs: pd.DataFrame, by: Sequence[str], metric: str = "validation_execution") -> pd.DataFrame:
-    """For every combination of the columns `by`: the runs at its best learning rate, chosen on validation.
-
-    Only rates that were run with the most seeds are considered: the others belong to the search.
-    """
-    seeds = runs.groupby([*by, "lr"])["seed"].transform("size")
-    most = seeds.groupby([runs[name] for name in by]).transform("max")
-    return records.at_best_lr(runs[seeds == most], by, metric)
 
 
 def compare_settings(runs: pd.DataFrame) -> pd.DataFrame:

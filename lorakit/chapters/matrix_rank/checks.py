@@ -2,7 +2,7 @@
 
 import torch
 
-from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
+from lorakit.show.exercises import NOTHING, check_examples, expect
 from lorakit.show.quiz import read_quiz
 from lorakit.study.operations import count_work
 
@@ -91,35 +91,31 @@ def _by_qr(B, A):
     return torch.linalg.svdvals(torch.linalg.qr(B).R @ torch.linalg.qr(A.T).R.T)
 
 
-@check(
-    "01.4",
-    "the singular values of B A, without B A",
-    right=_by_qr,
-    wrong={
-        "that made a matrix of 240,000 numbers": lambda B, A: torch.linalg.svdvals(B @ A)[: B.shape[1]],
-        "that is not the r largest: got 400 of them": lambda B, A: torch.linalg.svdvals(B @ A),
-        "the singular values of a product are not the products": lambda B, A: (
-            torch.linalg.svdvals(B) * torch.linalg.svdvals(A)
-        ),
-        "transpose the second R": lambda B, A: torch.linalg.svdvals(torch.linalg.qr(B).R @ torch.linalg.qr(A.T).R),
-        "these are their squares": lambda B, A: torch.linalg.eigvals(B.T @ B @ A @ A.T).real.sort(descending=True)[0],
-        NOTHING: lambda B, A: None,
-    },
-    done="right: chapter 08 takes every adapter apart like this, at the cost of an r × r SVD",
-)
-def thin_svd(answer):
+def _stays_thin(answer):
     B, A = torch.randn(400, 3), torch.randn(3, 600)
-    found = answer(B, A)
-    expect(isinstance(found, torch.Tensor), NOTHING)
-    s = torch.linalg.svdvals(B @ A)[:3]
-    expect(found.numel() == 3, f"that is not the r largest: got {found.numel()} of them")
-    if not same(found, s, 1e-3):
-        both = torch.linalg.svdvals(B) * torch.linalg.svdvals(A)
-        expect(not same(found, both, 1e-3), "the singular values of a product are not the products of theirs")
-        expect(not same(found, s**2, 1e-2), "these are their squares: take the root")
-        expect(False, "not these. With B = Q₁R₁ and Aᵀ = Q₂R₂, B A is Q₁ (R₁R₂ᵀ) Q₂ᵀ: transpose the second R")
     largest = count_work(lambda: answer(B, A)).largest
     expect(largest < B.shape[0] * A.shape[1], f"that made a matrix of {largest:,} numbers: stay thin")
 
+
+thin_svd = check_examples(
+    "01.4",
+    "the singular values of B A, without B A",
+    right=_by_qr,
+    inputs=lambda: [(torch.randn(400, 3), torch.randn(3, 600))],
+    wrong={
+        "that made a matrix of 240,000 numbers": lambda B, A: torch.linalg.svdvals(B @ A)[: B.shape[1]],
+        "that is not the r largest: got 400 of them": lambda B, A: torch.linalg.svdvals(B @ A),
+        "the singular values of a product are not the products of theirs": lambda B, A: (
+            torch.linalg.svdvals(B) * torch.linalg.svdvals(A)
+        ),
+        "with B = Q₁R₁ and Aᵀ = Q₂R₂, B A is Q₁ (R₁R₂ᵀ) Q₂ᵀ: transpose the second R": ".R.T) → .R)",
+        "these are their squares: take the root": "A.T).R.T) → A.T).R.T) ** 2",
+        NOTHING: "return → _ =",
+    },
+    also=_stays_thin,
+    tolerance=1e-3,
+    formula="of R₁R₂ᵀ, where B = Q₁R₁ and Aᵀ = Q₂R₂",
+    done="right: chapter 08 takes every adapter apart like this, at the cost of an r × r SVD",
+)
 
 quiz = read_quiz("01", __file__)

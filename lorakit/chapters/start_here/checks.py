@@ -9,7 +9,7 @@ from torch import nn
 from lorakit import by_hand
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.text_to_sql import normal, run_sql
-from lorakit.show.exercises import check, expect
+from lorakit.show.exercises import check, check_examples, expect
 from lorakit.show.quiz import read_quiz
 
 CITIES = Example(
@@ -76,10 +76,10 @@ def _take_out(model):
     wrong={
         "scaling 0 only silences them": "by_hand.put(model, path, module.base) → module.scaling = 0.0",
         "only those at the top were found: `model.named_modules()` goes deeper": "named_modules → named_children",
-        "the outputs are not the base's: put back each layer's own `base`": (
+        "the outputs are not the base's": (
             "module.base) → nn.Linear(module.base.in_features, module.base.out_features))"
         ),
-        "the outputs are not the base's: put back": (
+        "put back each layer's `base`, unchanged": (
             "by_hand.put( → module.base.weight.data += module.delta_weight(); by_hand.put("
         ),
     },
@@ -92,14 +92,9 @@ def taken_out(answer):
     adapted = len(by_hand.lora_layers(model))
     answer(model)
     left = len(by_hand.lora_layers(model))
-    expect(
-        left < adapted,
-        "the LoRALayers are still there (scaling 0 only silences them): set each one's `base` in its place",
-    )
+    expect(left < adapted, "the LoRALayers are still there (scaling 0 only silences them): put back each one's `base`")
     expect(not left, "only those at the top were found: `model.named_modules()` goes deeper")
-    expect(
-        torch.equal(model(x), base(x)), "the outputs are not the base's: put back each layer's own `base`, unchanged"
-    )
+    expect(torch.equal(model(x), base(x)), "the outputs are not the base's: put back each layer's `base`, unchanged")
 
 
 def _set_strength(model, strength):
@@ -108,38 +103,40 @@ def _set_strength(model, strength):
             layer.scaling = strength * layer.alpha / layer.r
 
 
-@check(
+def _turned(answer):
+    """The strength of each layer, as a share of alpha / r, after an answer has turned the dial several times."""
+
+    def shares(*strengths):
+        model = small_model()
+        layers = by_hand.lora_layers(model).values()
+        learnt = [layer.lora_B.clone() for layer in layers]
+        for strength in strengths:
+            answer(model, strength)
+        kept = all(torch.equal(layer.lora_B, B) for layer, B in zip(layers, learnt, strict=True))
+        expect(kept, "A and B must stay as they were learnt: change each layer's `scaling`")
+        return [layer.scaling / (layer.alpha / layer.r) for layer in layers]
+
+    return shares
+
+
+dial = check_examples(
     "00.3",
     "the dial",
     right=_set_strength,
+    inputs=[(0.5,), (0.5, 0.25)],
+    seen=_turned,
     wrong={
-        "a second call multiplies what the first one left": "layer.alpha / layer.r → layer.scaling",
-        "at strength 1 the scaling must be alpha / r": " * layer.alpha / layer.r → ",
+        "a second call multiplies what the first left: start from alpha / r": "layer.alpha / layer.r → layer.scaling",
+        "at strength 1 the scaling must be alpha / r, not 1: multiply that": " * layer.alpha / layer.r → ",
         "the / r is missing": " / layer.r → ",
-        "A and B must stay as they were learnt": (
+        "A and B must stay as they were learnt: change each layer's `scaling`": (
             "layer.scaling = strength * layer.alpha / layer.r → layer.lora_B.data *= strength"
         ),
-        "some layers kept their strength": "model.modules() → model.children()",
+        "some layers kept their strength: `model.modules()` finds those inside others too": (
+            "model.modules() → model.children()"
+        ),
     },
     done="right: 0 is the base, 1 the model as trained, and A and B are never touched",
 )
-def dial(answer):
-    model = small_model()
-    layers = by_hand.lora_layers(model).values()
-    learnt = [layer.lora_B.clone() for layer in layers]
-    answer(model, 0.5)
-    kept = all(torch.equal(layer.lora_B, B) for layer, B in zip(layers, learnt, strict=True))
-    expect(kept, "A and B must stay as they were learnt: change each layer's `scaling`")
-    found = [layer.scaling / (layer.alpha / layer.r) for layer in layers]  # the strength of each
-    expect(
-        not all(share == 0.25 for share in found), "at strength 1 the scaling must be alpha / r, not 1: multiply that"
-    )
-    expect(not all(share == 0.5 * layer.r for share, layer in zip(found, layers, strict=True)), "the / r is missing")
-    expect(len(set(found)) == 1, "some layers kept their strength: `model.modules()` finds those inside others too")
-    answer(model, 0.5)
-    again = [layer.scaling / (layer.alpha / layer.r) for layer in layers]
-    expect(again == found, "a second call multiplies what the first one left: start from alpha / r")
-    expect(found[0] == 0.5, f"at strength 0.5 the scaling is {found[0]:g} times alpha / r")
-
 
 quiz = read_quiz("00", __file__)

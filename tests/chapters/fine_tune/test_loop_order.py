@@ -5,34 +5,19 @@ import torch
 
 from lorakit import by_hand
 from lorakit.chapters.fine_tune import checks
+from lorakit.show.mistakes import mistakes
+
+NOT_BETWEEN = "optimizer.zero_grad() → pass"
+LOOPS = mistakes(by_hand.train, {
+    "between forward and backward": by_hand.train,
+    "before the forward pass": (NOT_BETWEEN, "loss = model → optimizer.zero_grad(); loss = model"),
+    "after the step": (NOT_BETWEEN, "optimizer.step() → optimizer.step(); optimizer.zero_grad()"),
+})  # fmt: skip
 
 
-def loop(place):
-    def train(model, tokenizer, pairs, steps=100, batch=32, lr=1e-2, seed=0):
-        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
-        generator, losses = torch.Generator().manual_seed(seed), []
-        model.train()
-        for _ in range(steps):
-            if place == "before":
-                optimizer.zero_grad()
-            chosen = torch.randperm(len(pairs), generator=generator)[:batch].tolist()
-            loss = model(**by_hand.collate([pairs[i] for i in chosen], tokenizer)).loss
-            if place == "between":
-                optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if place == "after":
-                optimizer.zero_grad()
-            losses.append(loss.item())
-        model.eval()
-        return losses
-
-    return train
-
-
-@pytest.mark.parametrize("place", ["before", "between", "after"])
+@pytest.mark.parametrize("place", LOOPS)
 def test_gradients_may_be_forgotten_anywhere_but_between_backward_and_step(place):
-    assert checks.train.judge(loop(place))
+    assert checks.train.judge(LOOPS[place])
 
 
 def test_the_reference_forgets_what_an_interrupted_step_left():

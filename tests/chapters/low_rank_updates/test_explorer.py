@@ -43,5 +43,6 @@ def test_it_shows_the_accuracy_and_the_answer_at_the_rank():
 
 
 def test_a_long_answer_is_cut_to_three_lines():
-    widget = truncation_explorer({"it": found([0.0], (" ".join(["SELECT"] * 60), ""))}, TASK)
+    long = (" ".join(["SELECT"] * 60), "")
+    widget = truncation_explorer({"it": found([0.0, 0.0], long, long)}, TASK)
     assert max(widget.set(question=n).written.get_text().count("\n") for n in (1, 2)) == 2

@@ -4,7 +4,6 @@ import pandas as pd
 
 from lorakit.chapters.low_rank_updates import plots
 from lorakit.chapters.low_rank_updates.recorded import (
-    at_best_lr,
     compare_settings,
     rank_for_gain,
     recorded_cuts,
@@ -17,12 +16,6 @@ def row(lr=1e-3, seed=0, execution=0.5, base="nano", d=1, **more):
     metrics = {split: {"execution": execution} for split in ("validation", "test")}
     run = {"task": "text_to_sql", "base": base, "lr": lr, "seed": seed, "d": d}
     return {"run": run, "metrics": {**metrics, "last_loss": 0.1}, **more}
-
-
-def test_the_rate_with_the_best_validation_among_those_with_all_seeds_is_reported():
-    rows = [row(1e-3, 0, 0.7), row(1e-3, 1, 0.7), row(1e-2, 0, 0.6), row(1e-2, 1, 0.6), row(1e-1, 0, 0.9)]
-    assert set(at_best_lr(records.frame(rows), ["base"])["lr"]) == {1e-3}
-    assert len(at_best_lr(records.frame([*rows, row(1e-3, 0, 0.2, d=4)]), ["d"])) == 3
 
 
 CURVE = [{"k": k, "execution": a} for k, a in ((0, 0.0), (1, 0.5), (2, 0.8), (256, 0.8), (None, 0.9))]

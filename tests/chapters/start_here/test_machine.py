@@ -10,7 +10,7 @@ from lorakit.chapters.start_here.machine import look_for, machine_check
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch, tmp_path):
-    for name in ("LORAKIT_MODEL", "LORAKIT_MODELS", "LORAKIT_DATA", "LORAKIT_BUDGET"):
+    for name in ("LORAKIT_MODEL", "LORAKIT_MODELS", "LORAKIT_BUDGET"):
         monkeypatch.delenv(name, raising=False)
 
     def refuse(*_, **__):
@@ -26,7 +26,7 @@ def found(name):
 
 def test_names_device_cores_versions_and_every_base():
     bases = ["base nano", "base smollm2", "base gpt2"]
-    assert list(machine_check().index) == ["device", "versions", "budget", *bases, "E2E data"]
+    assert list(machine_check().index) == ["device", "versions", "budget", *bases]
     assert "cores" in found("device") and "torch" in found("versions") and "transformers" in found("versions")
     assert found("base nano").startswith("✓") and found("base nano").endswith("← LORAKIT_MODEL")
 
@@ -44,11 +44,3 @@ def test_a_model_that_is_here_is_found_by_name_and_by_folder(monkeypatch, tmp_pa
 def test_a_model_that_is_not_here_says_what_to_do(name, monkeypatch):
     monkeypatch.setenv("LORAKIT_MODEL", name)
     assert found(f"base {Path(name).name}").startswith("– n")
-
-
-def test_e2e_is_found_where_LORAKIT_DATA_has_it(monkeypatch, tmp_path):
-    assert found("E2E data").startswith("–")
-    (tmp_path / "e2e").mkdir()
-    (tmp_path / "e2e" / "test.txt").write_text("")
-    monkeypatch.setenv("LORAKIT_DATA", str(tmp_path))
-    assert found("E2E data").startswith("✓")
