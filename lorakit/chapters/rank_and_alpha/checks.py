@@ -128,10 +128,8 @@ def lab(answer):
         expect(False, f"a target that does not exist, or settings that do not fit: {error}")
     rival = bits(("q", "v"), 8, 3e-2)
     print(f"validation: yours {mine['validation']:.2f}, q and v at r = 8 {rival['validation']:.2f} bits per byte")
-    expect(
-        mine["validation"] < rival["validation"] - 0.02,
-        "not below q and v on validation: which placement did most with its numbers in section 5?",
-    )
+    below = mine["validation"] < rival["validation"] - 0.02
+    expect(below, "not below q and v on validation: which placement did most with its numbers in section 5?")
     print(f"the test, once: yours {mine['test']:.2f}, q and v {rival['test']:.2f}")
 
 

@@ -1,7 +1,5 @@
 """Pick r, alpha, matrices and learning rate: the recorded runs that come nearest, and a button that trains yours."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -16,17 +14,6 @@ from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, SKY, log_x
 KEY = ["r", "alpha", "targets", "lr", "steps"]  # runs that agree in these differ in nothing but their seed
 
 
-def scored(runs: pd.DataFrame) -> pd.DataFrame:
-    """The LoRA runs, each once, with their test "score" in the unit that is shown.
-
-    rsLoRA counts √r times as much as alpha / r: its "alpha" is the one that gives its strength under alpha / r.
-    """
-    lora = runs[runs["method"] == "lora"]
-    alpha = lora["alpha"] * lora["r"].where(lora["use_rslora"], 1) ** 0.5
-    lora = lora.assign(alpha=alpha, score=measure_of(runs).of(lora))
-    return lora.drop_duplicates([*KEY, "seed"])  # two sweeps may have a run in common
-
-
 def distance(points: pd.DataFrame, r: int, alpha: float, targets: str, lr: float) -> pd.Series:
     """How far recorded points are from what was asked, in doublings of r, alpha and lr; other matrices: four."""
     asked = {"r": r, "alpha": alpha, "lr": lr}
@@ -37,9 +24,9 @@ def distance(points: pd.DataFrame, r: int, alpha: float, targets: str, lr: float
 class SweepExplorer(ButtonExplorer):
     """r, alpha, matrices, learning rate → the nearest recorded runs among `runs`, with their seeds.
 
-    `runs` are of one task and one base, with full fine-tuning among them: the grey band. The button trains the chosen
-    point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit` examples.
-    Raises ValueError for runs of several tasks or bases.
+    `runs` are a sweep's, of one task and one base, with full fine-tuning among them: the grey band. The button trains
+    the chosen point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit`
+    examples. Raises ValueError for runs of several tasks or bases.
     """
 
     size = (10, 4)
@@ -47,7 +34,7 @@ class SweepExplorer(ButtonExplorer):
 
     def __init__(self, runs: pd.DataFrame, title: str, *, steps: int | None = None, limit: int = 100):
         self.measure, self.steps, self.limit = measure_of(runs), steps, limit
-        self.runs = scored(runs)
+        self.runs = runs.assign(score=self.measure.of(runs)).query("method == 'lora'")
         self.points = self.runs.groupby(KEY, sort=False)["score"].agg(mean="mean", seeds="count").reset_index()
         self.full = scores(runs[runs["method"] == "full"], ["method"]).loc["full"]
         self.live: list[tuple[Run, float]] = []
@@ -85,7 +72,7 @@ class SweepExplorer(ButtonExplorer):
             ax.plot(self.runs[name], self.runs["score"], "o", color="#BBBBBB", markersize=5)
             ax.axhspan(self.full["low"], self.full["high"], color=GREY, alpha=0.25, linewidth=0)
             ticks = self.ticks[name]
-            log_x(ax, _few(ticks))
+            log_x(ax, ticks[:: 1 + len(ticks) // 8])  # labels that do not touch
             ax.set(xlabel=self.controls[name].label, xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), ylim=(self.low, self.high))
             ax.grid(True)
             (line,) = ax.plot([], [], "-", color=SKY)
@@ -140,13 +127,3 @@ class SweepExplorer(ButtonExplorer):
 
     def busy(self) -> str:
         return f"training, {self.run().steps} steps ..."
-
-
-def _few(ticks: Sequence[float]) -> list[float]:
-    """Ticks so far apart that their labels do not touch: by a factor of 1.9 for short ones, of 3 for long ones."""
-    apart = 3 if max(len(f"{tick:g}") for tick in ticks) > 5 else 1.9
-    kept = [ticks[0]]
-    for tick in ticks[1:]:
-        if tick / kept[-1] >= apart:
-            kept.append(tick)
-    return kept

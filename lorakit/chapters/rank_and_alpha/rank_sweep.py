@@ -89,17 +89,13 @@ class RankSweep:
         See `compare.difference`.
         """
         m = self.measure
-        mean, low, high = difference(self._runs(one), self._runs(other), f"test_{m.name}")
-        if m.sign < 0:
-            mean, low, high = -mean, -high, -low
-        return m.factor * mean, m.factor * low, m.factor * high
+        first, second = (one, other) if m.sign > 0 else (other, one)
+        found = difference(self._runs(first), self._runs(second), f"test_{m.name}")
+        return tuple(m.factor * value for value in found)
 
     def _runs(self, which) -> pd.DataFrame:
-        best = self.best
-        if which == "full":
-            return best[best["method"] == "full"]
-        place, r = which
-        return best[(best["place"] == place) & (best["r"] == r) & (best["method"] == "lora")]
+        place, r = (PLACES[""], 0) if which == "full" else which
+        return self.best[(self.best["place"] == place) & (self.best["r"] == r)]
 
     def compare(self, one, other) -> str:
         """In words: does the difference between two settings exceed chance?"""

@@ -1,12 +1,11 @@
 """Sweeps as figures, and the widget over them: recorded points with their seeds, the nearest one, one trained live."""
 
-import math
 from dataclasses import asdict
 
 import pandas as pd
 import pytest
 
-from lorakit.chapters.rank_and_alpha.explorer import SweepExplorer, scored
+from lorakit.chapters.rank_and_alpha.explorer import SweepExplorer
 from lorakit.chapters.rank_and_alpha.rank_sweep import MEASURES, RankSweep
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
@@ -67,16 +66,6 @@ def test_each_setting_is_shown_at_the_rate_that_validation_chose():
 def test_a_comparison_says_what_the_runs_say_and_whether_it_may_be_chance(gain, task, words):
     sweep = RankSweep.of(rank_runs(gain, task, base=0.7 if task == "text_to_sql" else 3.0), BASES)
     assert sweep.compare(("q, v", 16), ("q, v", 1)) == f"q, v r = 16 is {words}"
-
-
-def test_rslora_is_placed_by_the_alpha_that_it_amounts_to():
-    found = scored(records.frame([record(0.5, r=64, use_rslora=use) for use in (False, True)]))
-    assert (found["alpha"] / found["r"]).tolist() == pytest.approx([16 / 64, 16 / math.sqrt(64)])
-
-
-def test_a_run_that_two_sweeps_share_counts_once():
-    runs = rank_runs()
-    assert len(scored(pd.concat([runs, runs]))) == len(scored(runs)) == 18
 
 
 def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):
