@@ -13,7 +13,7 @@ from lorakit.show.style import ORANGE, PALETTE, CourseFigure, figure, log_x
 from lorakit.study.memory import Prediction
 from lorakit.study.memory_measured import PHASES, Measured
 
-WIDTHS = (3.0, 5.0, 1.6)  # of the three phases in the picture: enough for their names
+EDGES = np.cumsum((0, 3.0, 5.0, 1.6))  # of the three phases in the picture: far enough apart for their names
 
 
 def batch_picture(batch: Mapping[str, Tensor]) -> CourseFigure:
@@ -41,8 +41,8 @@ def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
     for ax, (name, step) in zip(axes[0], steps.items(), strict=True):
         live, gradients = np.array(step.live) / 1e6, np.array(step.grown) / 1e6
         flat = np.ones(len(live))
-        layers = {"weights": flat * step.weights / 1e6, "optimizer": flat * step.optimizer / 1e6}
-        layers |= {"gradients": gradients}
+        held = {name: flat * getattr(step, name) / 1e6 for name in ("weights", "optimizer")}
+        layers = held | {"gradients": gradients}
         rest, optimizing = live - sum(layers.values()), np.array(step.times) >= step.phases["optimizer"][0]
         layers |= {"activations": np.where(optimizing, 0, rest), "scratch": np.where(optimizing, rest, 0)}
         places = _places(step)
@@ -50,13 +50,12 @@ def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
         top = places[int(live.argmax())]
         words = f"peak {live.max():.0f} MB"
         ax.annotate(words, (top, live.max()), (0, 4), textcoords="offset points", ha="center", weight="bold")
-        edges = np.cumsum((0, *WIDTHS))
-        for edge in edges[1:-1]:
+        for edge in EDGES[1:-1]:
             ax.axvline(edge, color="black", linewidth=1, linestyle=":")
-        ax.set_xticks((edges[:-1] + edges[1:]) / 2, PHASES)
+        ax.set_xticks((EDGES[:-1] + EDGES[1:]) / 2, PHASES)
         ax.tick_params(axis="x", length=0)
         ax.grid(False, axis="x")
-        ax.set(title=name, xlim=(0, edges[-1]))
+        ax.set(title=name, xlim=(0, EDGES[-1]))
     axes[0][0].set(ylabel="MB", ylim=(0, 1.12 * max(step.peak for step in steps.values()) / 1e6))
     fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(PARTS))
     return fig
@@ -64,14 +63,9 @@ def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
 
 def _places(step: Measured) -> np.ndarray:
     """Where each event stands: evenly within its phase."""
-    times = np.array(step.times)
-    places, left = np.zeros(len(times)), 0.0
-    starts = [step.phases[name][0] for name in PHASES] + [np.inf]
-    for number, width in enumerate(WIDTHS):
-        inside = (times >= starts[number]) & (times < starts[number + 1])
-        places[inside] = left + width * np.linspace(0, 1, inside.sum())
-        left += width
-    return places
+    starts = [step.phases[name][0] for name in PHASES]
+    phase = pd.Series(np.searchsorted(starts, step.times, side="right") - 1)
+    return np.interp(phase + phase.groupby(phase).rank("first", pct=True), range(len(EDGES)), EDGES)
 
 
 def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) -> pd.DataFrame:

@@ -1,10 +1,10 @@
-"""Pictures of chapter 02: a weight and its update, spectra, accuracy against rank and against dimension, two bases."""
+"""Pictures of chapter 02: a weight and its update, spectra, accuracy against rank and against dimension."""
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, CourseFigure, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, CourseFigure, figure
 from lorakit.study.random_subspace import intrinsic_dimension
 from lorakit.study.rank import energy, rank_for_energy
 
@@ -82,27 +82,4 @@ def accuracy_by_dimension(points: pd.DataFrame, full: float, D: int, live: dict[
         ax.axvline(d90, color=BLACK, linestyle=":", linewidth=1.5)
     ax.set(xlabel="d, numbers trained", ylabel="test questions right (%)", xscale="log", ylim=(-3, 103))
     ax.legend(loc="lower right")
-    return fig
-
-
-def bars_by_base(runs: pd.DataFrame) -> CourseFigure:
-    """The test accuracy of `runs` by base and method: bars are means, dots the seeds.
-
-    Columns: base, method, test_execution. The title has the lowest and the highest mean from each base.
-    """
-    right = runs.groupby(["base", "method"], sort=False)["test_execution"].mean().unstack(sort=False)
-    spans = [f"{base} {100 * row.min():.0f} to {100 * row.max():.0f} %" for base, row in right.iterrows()]
-    fig, ax = figure(f"Right by setting: {', '.join(spans)}")
-    width = 0.8 / len(right.columns)
-    for place, (method, colour) in enumerate(zip(right, (GREEN, BLUE, ORANGE, PURPLE, SKY), strict=False)):
-        for x, base in enumerate(right.index):
-            seeds = 100 * runs[(runs["base"] == base) & (runs["method"] == method)]["test_execution"]
-            if len(seeds):
-                at = x - 0.4 + (place + 0.5) * width
-                ax.bar(at, seeds.mean(), 0.9 * width, color=colour, alpha=0.75, label=None if x else method)
-                ax.plot([at] * len(seeds), seeds, "o", color=BLACK, markersize=4)
-                ax.text(at, seeds.max() + 2, f"{seeds.mean():.0f}", ha="center", fontsize=13)
-    ax.set_xticks(range(len(right)), right.index)
-    ax.set(ylabel="test questions right (%)", ylim=(0, 130), yticks=range(0, 101, 20))
-    ax.legend(loc="upper center", ncols=2)
     return fig

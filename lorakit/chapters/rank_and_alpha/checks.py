@@ -1,7 +1,7 @@
 """Checks and quiz of chapter 06: learning rate, budget, placement, alpha."""
 
 import math
-from functools import cache
+from functools import cache, partial
 
 from lorakit.chapters.experiment import ALPHA
 from lorakit.core.errors import LoRAError
@@ -87,10 +87,7 @@ rank = check_examples(
 BUDGET = 40_960
 
 
-@cache
-def row_of(run: Run) -> dict:
-    """Its record; a run that was done in this process (q and v's) is not done again."""
-    return run_one(run, progress=False)
+recorded = cache(partial(run_one, progress=False))  # a run that was done in this process is not done again
 
 
 def bits(targets, r, lr) -> dict:
@@ -103,7 +100,7 @@ def bits(targets, r, lr) -> dict:
               scored=scored)  # fmt: skip
     trained = parameter_table(prepare(load_base("nano")[0], run).model).trainable
     expect(trained <= BUDGET, f"it trains {trained:,} numbers, more than {BUDGET:,}")
-    row = row_of(run)
+    row = recorded(run)
     expect("metrics" in row, f"training diverged: {row.get('diverged')}. Lower the rate")
     return {split: row["metrics"][split]["bits_per_byte"] for split in ("validation", "test")}
 

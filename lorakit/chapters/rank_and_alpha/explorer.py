@@ -26,7 +26,7 @@ class SweepExplorer(ButtonExplorer):
 
     `runs` are a sweep's, of one task and one base, with full fine-tuning among them: the grey band. The button trains
     the chosen point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit`
-    examples. Raises ValueError for runs of several tasks or bases.
+    examples.
     """
 
     size = (10, 4)

@@ -14,13 +14,19 @@ from lorakit.show.tables import Words
 
 
 class AskBox:
-    """As a cell's last line: choose a table, type a question, press Enter. Its adapter can be switched off and on."""
+    """Widget: choose one of the first few different tables among `examples`, type a question, press Enter.
 
-    def __init__(self, model: nn.Module, tokenizer, examples: list[Example]):
-        self.model, self.tokenizer, self.examples = model, tokenizer, examples
+    It asks the active adapter, which can be switched off and on.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer, examples: list[Example], tables: int = 6):
+        first: dict[str, Example] = {}  # of each table
+        for example in examples:
+            first.setdefault(example.info["table"], example)
+        self.model, self.tokenizer, self.examples = model, tokenizer, list(first.values())[:tables]
         self.adapter = lk.active_adapter(model)
         self.box = None
-        self.answer = self.ask(0, question_of(examples[0]))
+        self.answer = self.ask(0, question_of(self.examples[0]))
 
     def ask(self, table: int, question: str, with_adapter: bool = True) -> Words:
         """The model's SQL for a question about table number `table`, and the rows that it gives there."""
@@ -76,10 +82,3 @@ class AskBox:
             return self.widget._repr_mimebundle_() | bundle
         except ImportError:
             return bundle
-
-
-def ask_box(model: nn.Module, tokenizer, examples: list[Example], tables: int = 6) -> AskBox:
-    """Widget: ask your own questions about the first few different tables among `examples`, of the active adapter."""
-    first = {example.info["table"]: example for example in reversed(examples)}  # each table's first example
-    chosen = [example for example in examples if first[example.info["table"]] is example]
-    return AskBox(model, tokenizer, chosen[:tables])

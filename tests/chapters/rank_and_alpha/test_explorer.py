@@ -91,8 +91,3 @@ def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatc
     monkeypatch.setattr("lorakit.chapters.rank_and_alpha.explorer.run_one", lambda run: {"diverged": "the loss is nan"})
     explorer.button.click()
     assert "the loss is nan" in explorer.widget.children[-1].value and not explorer.button.disabled
-
-
-def test_records_of_two_tasks_are_refused():
-    with pytest.raises(ValueError, match="one task"):
-        SweepExplorer(pd.concat([rank_runs(), rank_runs(task="python", base=3.0)]), "two")

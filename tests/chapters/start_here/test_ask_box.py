@@ -5,7 +5,7 @@ import torch
 
 import lorakit as lk
 from lorakit import lab
-from lorakit.chapters.start_here.ask_box import ask_box
+from lorakit.chapters.start_here.ask_box import AskBox
 from lorakit.chapters.start_here.explorer import sweep_strength
 from lorakit.chapters.start_here.tables import run_on_table, side_by_side, table_of
 from lorakit.lab.tasks.text_to_sql import score
@@ -82,7 +82,7 @@ def test_asking_runs_the_query_with_the_adapter_or_without_it(tiny_model, tiny_t
         return ["SELECT COUNT(*) FROM t"]
 
     monkeypatch.setattr("lorakit.chapters.start_here.ask_box.generate_answers", answer)
-    box = ask_box(model, tiny_tokenizer, task().test)
+    box = AskBox(model, tiny_tokenizer, task().test)
     assert [e.info["table"] for e in box.examples] == ["t", "u"], "every table once"
     assert box.ask(0, "how many? ").iloc[0, 0] == "3"
     assert said[-1][0] == "table: t (a, b)\nquestion: how many?\nsql:" and torch.equal(said[-1][1], tuned)
@@ -94,7 +94,7 @@ def test_the_ask_box_answers_when_its_controls_change(tiny_model, tiny_tokenizer
     pytest.importorskip("ipywidgets")
     answers = iter(["SELECT 1", "SELECT 22", "SELECT 333", "SELECT c"])
     monkeypatch.setattr("lorakit.chapters.start_here.ask_box.generate_answers", lambda *a, **k: [next(answers)])
-    box = ask_box(adapted(tiny_model), tiny_tokenizer, task().test)
+    box = AskBox(adapted(tiny_model), tiny_tokenizer, task().test)
     assert box.widget and "SELECT 1" in box.shown.value
     box.question.value = "b?"
     assert "SELECT 22" in box.shown.value
