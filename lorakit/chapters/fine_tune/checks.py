@@ -157,9 +157,8 @@ def train(answer):
     expect(not held, "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`")
     expect(not base, f"the base has moved: {', '.join(base[:2])}. Train what has `requires_grad`, change none")
     expect(moved, "nothing has moved: `loss.backward()`, then `optimizer.step()`, with no `zero_grad()` in between")
-    expect(
-        not any(run.leftover), "gradients of earlier steps are added to the next one's: call `optimizer.zero_grad()`"
-    )
+    added = any(run.leftover)
+    expect(not added, "gradients of earlier steps are added to the next one's: `optimizer.zero_grad()` before each")
     sizes = {len(ids) for ids in run.rows}
     expect(sizes == {4}, f"a step must see `batch` = 4 examples, it saw {min(sizes)}")
     expect(any(not same(run.rows[0], ids) for ids in run.rows[1:]), "every step sees the same examples: draw new ones")

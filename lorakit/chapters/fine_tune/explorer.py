@@ -47,15 +47,12 @@ class MemoryExplorer(Explorer):
 
     def draw(self, figure, data):
         ax = figure.subplots()
-        self.bars = {
-            (method, part): ax.barh([y], [1], height=0.62, color=colour)[0]
-            for method, y in (("full", 1), ("lora", 0))
-            for part, colour in PARTS.items()
-        }
-        self.labels = {
-            method: ax.text(1, y, "", va="center", fontsize=13, weight="bold", bbox=dict(fc="white", ec="none", pad=2))
-            for method, y in (("full", 1), ("lora", 0))
-        }
+        self.bars, self.labels = {}, {}
+        words = dict(va="center", fontsize=13, weight="bold", bbox=dict(fc="white", ec="none", pad=2))
+        for method, y in (("full", 1), ("lora", 0)):
+            for part, colour in PARTS.items():
+                (self.bars[method, part],) = ax.barh([y], [1], height=0.62, color=colour)
+            self.labels[method] = ax.text(1, y, "", **words)
         ax.plot([100 / 3] * 2, [-0.5, 1.42], color="black", linestyle=":", linewidth=2)
         ax.text(100 / 3, 1.44, "a third", ha="center", va="bottom", fontsize=13)
         ax.set(yticks=[1, 0], yticklabels=["full", "LoRA"], xlim=(0, 122), ylim=(-0.5, 1.75))
@@ -74,14 +71,9 @@ class MemoryExplorer(Explorer):
 
     def describe(self, data):
         words = "less than a third" if data["share"] < 1 / 3 else "more than a third"
-        return "\n".join(
-            [
-                f"{data['about']}: LoRA takes {data['share']:.0%} of the memory, {words}; "
-                f"it trains {readable(data['trainable'])} numbers",
-                f"full: {in_parts(data['full'])}",
-                f"LoRA: {in_parts(data['lora'])}",
-            ]
-        )
+        trained = f"it trains {readable(data['trainable'])} numbers"
+        text = f"{data['about']}: LoRA takes {data['share']:.0%} of the memory, {words}; {trained}"
+        return f"{text}\nfull: {in_parts(data['full'])}\nLoRA: {in_parts(data['lora'])}"
 
 
 def in_parts(memory: Prediction) -> str:

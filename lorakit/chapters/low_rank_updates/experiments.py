@@ -1,17 +1,6 @@
 """The recorded sweeps of chapter 02: how few directions, how few dimensions an update needs."""
 
-from lorakit.chapters.experiment import (
-    ALL,
-    METRIC,
-    Experiment,
-    full,
-    lora,
-    measured_full,
-    nearest,
-    over_seeds,
-    steps,
-    tuned,
-)
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, measured_full, nearest, over_seeds, steps, tuned
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
 
@@ -29,7 +18,7 @@ def intrinsic(rows: list[dict]) -> list[Run]:
     done = [row for row in rows if Run.of(row) in set(grid) and "metrics" in row]
     if len(done) < len(grid):
         return grid
-    rates = records.best_lr(records.frame(done), ["d"], METRIC["text_to_sql"])
+    rates = records.best_lr(records.frame(done), ["d"], "validation_execution")
     best = {d: float(f"{lr * d**0.5:.2g}") for d, lr in rates.items()}
     return list(dict.fromkeys([*grid, *over_seeds(subspace(d, best[nearest(d, best)]) for d in DIMENSIONS)]))
 

@@ -74,8 +74,9 @@ def matrices_figure(runs: pd.DataFrame):
         colour = RED if "mlp" in targets else BLUE
         ax.plot([row["low"], row["high"]], [y, y], color=colour, linewidth=5, alpha=0.35, solid_capstyle="round")
         ax.plot([row["mean"]], [y], "o", color=colour, markersize=10)
-    ax.set(yticks=range(len(found)), xlabel=measure.label)
-    ax.set_yticklabels([f"{name}  (r = {r})" for name, r in zip(names, found.index.get_level_values("r"), strict=True)])
+    ranks = found.index.get_level_values("r")
+    ax.set_yticks(range(len(found)), [f"{name}  (r = {r})" for name, r in zip(names, ranks, strict=True)])
+    ax.set(xlabel=measure.label)
     ax.plot([], [], "o", color=RED, label="with the MLP")
     ax.plot([], [], "o", color=BLUE, label="attention only")
     ax.legend(loc="lower left" if measure.sign < 0 else "lower right")
@@ -95,9 +96,9 @@ def heat_map(runs: pd.DataFrame):
         for x, percent in enumerate(row):
             colour = "white" if percent < best - 15 else "black"
             ax.text(x, y, f"{percent:.0f}", ha="center", va="center", color=colour, fontsize=16)
-    ax.set(xticks=range(len(grid.columns)), yticks=range(len(grid)), xlabel="learning rate", ylabel="alpha  (r = 8)")
-    ax.set_xticklabels([f"{lr:g}" for lr in grid.columns])
-    ax.set_yticklabels([f"{alpha:g}" for alpha in grid.index])
+    ax.set(xlabel="learning rate", ylabel="alpha  (r = 8)")
+    ax.set_xticks(range(len(grid.columns)), [f"{lr:g}" for lr in grid.columns])
+    ax.set_yticks(range(len(grid)), [f"{alpha:g}" for alpha in grid.index])
     ax.spines[:].set_visible(False)
     fig.colorbar(image, ax=ax, label=measure.label)
     return fig

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.load import BUNDLED, find_base
@@ -46,9 +48,13 @@ def look_for(name: str) -> str:
     if Path(place).is_dir():
         # Only its last parts: a saved notebook should not tell where somebody's home folder is.
         return f"✓ in the folder {Path(place).parent.name}/{Path(place).name}"
-    if _in_hub_cache(name):
-        return "✓ in the Hugging Face cache"
-    return f"– not here: with a network, `hf download {name}` fetches it once"
+    try:
+        cached = isinstance(try_to_load_from_cache(name, "model.safetensors"), str)
+    except HFValidationError:  # not a name the Hub could have
+        cached = False
+    return (
+        "✓ in the Hugging Face cache" if cached else f"– not here: with a network, `hf download {name}` fetches it once"
+    )
 
 
 def _device() -> str:
@@ -60,13 +66,3 @@ def _device() -> str:
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         memory = ""
     return f"{device}; {cores} cores, {torch.get_num_threads()} used by torch{memory}"
-
-
-def _in_hub_cache(name: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return isinstance(try_to_load_from_cache(name, "model.safetensors"), str)
-    except HFValidationError:  # not a name the Hub could have
-        return False

@@ -3,12 +3,7 @@
 import pandas as pd
 
 from lorakit.chapters.low_rank_updates import plots
-from lorakit.chapters.low_rank_updates.recorded import (
-    compare_settings,
-    rank_for_gain,
-    recorded_cuts,
-    recorded_needs,
-)
+from lorakit.chapters.low_rank_updates.recorded import compare_settings, rank_for_gain, recorded_cuts, recorded_needs
 from lorakit.lab import records
 
 
