@@ -131,7 +131,7 @@ def _outputs(answer):
     """What a layer adds to c_attn's output at the A and B given, once it has started as it should."""
 
     def change(base, x, A, B):
-        mine, d = answer(base, 2, 6), 8
+        mine, d = answer(base, 2, 7), 8
         for name, shape, words in (("lora_A", (2, 2, d), "(2, r, d)"), ("lora_B", (2, d, 2), "(2, d, r)")):
             got = getattr(mine, name, None)
             expect(isinstance(got, nn.Parameter), f"the layer has no parameter `{name}`")

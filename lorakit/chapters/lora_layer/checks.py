@@ -37,6 +37,7 @@ from lorakit.show.quiz import read_quiz
         "`delta_weight` lacks the scale": "self.scaling * self.lora_B → self.lora_B",
         "`delta_weight` is transposed": "self.lora_B @ self.lora_A → (self.lora_B @ self.lora_A).T",
         "forms the full d × k matrix": "self.scaling * up → x @ self.delta_weight().T",
+        "`//` cuts it": "alpha / r → alpha // r",
         "standard deviation": "/ k**0.5 → * k**0.5",
         "d and k are swapped": "d, k = → k, d =",
         "ask `weight_of(base)`": "weight_of(base) → base.weight",
@@ -47,7 +48,7 @@ def layer(answer):
     base, x = nn.Linear(8, 8).requires_grad_(False), torch.randn(5, 8, requires_grad=True)  # square: every mix-up runs
     W0, y0 = base.weight.clone(), base(x).detach()
     try:
-        mine = answer(base, 2, 6)
+        mine = answer(base, 2, 7)  # 7 / 2, which `//` would cut
     except AttributeError as error:
         expect("before Module.__init__" not in str(error), "call `super().__init__()` first")
         raise
@@ -61,12 +62,15 @@ def layer(answer):
     nn.init.normal_(mine.lora_B)
     update, y = x @ mine.lora_A.T @ mine.lora_B.T, mine(x) - y0
     expect(not same(y, update), "the scale is missing: the update is multiplied by alpha / r")
-    expect(not same(y, 6 * update), "missing the / r: the scale is alpha / r, here 6 / 2")
-    expect(not same(y, 3 * (x @ mine.lora_B @ mine.lora_A)), "the product is transposed: rows meet `A.T`, then `B.T`")
-    expect(same(y, 3 * update), "the output is not W₀ x + s B A x: take r and alpha from `self`, not from the notebook")
+    expect(not same(y, 7 * update), "missing the / r: the scale is alpha / r, here 7 / 2")
+    expect(not same(y, 3.5 * (x @ mine.lora_B @ mine.lora_A)), "the product is transposed: rows meet `A.T`, then `B.T`")
+    expect(not same(y, 3 * update), "alpha / r is a fraction: `//` cuts it")
+    expect(
+        same(y, 3.5 * update), "the output is not W₀ x + s B A x: take r and alpha from `self`, not from the notebook"
+    )
     _gradients(mine, x)
-    delta = 3 * (mine.lora_B @ mine.lora_A)
-    expect(not same(3 * mine.delta_weight(), delta), "`delta_weight` lacks the scale: it is s B A")
+    delta = 3.5 * (mine.lora_B @ mine.lora_A)
+    expect(not same(3.5 * mine.delta_weight(), delta), "`delta_weight` lacks the scale: it is s B A")
     expect(not same(mine.delta_weight(), delta.T), "`delta_weight` is transposed: s B A is (d, k), as it stands")
     expect(same(mine.delta_weight(), delta), "`delta_weight` is not s B A")
     expect(torch.equal(base.weight, W0), "W₀ has changed: the layer must leave it alone")
@@ -90,7 +94,7 @@ def _gradients(mine, x):
     found = torch.autograd.grad(y.sum(), to, allow_unused=True) if y.requires_grad else (None, None, None)
     reached = found[0] is not None and found[1] is not None
     expect(reached, "no gradient reaches A and B: is there a `.data`, a `.detach()` or a `no_grad` in forward?")
-    wanted = (mine.base.weight + 3 * mine.lora_B @ mine.lora_A).sum(0).expand_as(x)
+    wanted = (mine.base.weight + 3.5 * mine.lora_B @ mine.lora_A).sum(0).expand_as(x)
     words = "no gradient passes the base: a frozen weight needs none, the layers before this one do. No `no_grad` here"
     expect(same(found[2], wanted), words)
 
@@ -152,7 +156,7 @@ fill = check_examples(
     "03.3",
     "a given update as A and B",
     right=_fill,
-    inputs=lambda: [(LoRALayer(nn.Linear(6, 5), r=2, alpha=6), torch.randn(5, 6))],
+    inputs=lambda: [(LoRALayer(nn.Linear(6, 5), r=2, alpha=7), torch.randn(5, 6))],
     seen=_filled,
     wrong={
         "A and B are as they were: write into `layer.lora_A.data` and `layer.lora_B.data`": (
