@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from lorakit.core.errors import LoRAError, shown
+from lorakit.core.errors import LoRAError
 
 LARGEST = 1e28  # alpha / r stays a number of float32 for every alpha from 1 / LARGEST to LARGEST and every r
 
@@ -42,7 +42,7 @@ class LoRAConfig:
             given = getattr(self, name) or ()
             names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (None,)
             if not all(isinstance(each, str) and each for each in names):
-                raise LoRAError(f"{name} must be module names, got {shown(given)}")
+                raise LoRAError(f"{name} must be module names, got {given!r}")
             object.__setattr__(self, name, names)
         if not self.targets:
             raise LoRAError('targets is empty: name at least one projection, e.g. targets=("q", "v")')
@@ -50,14 +50,14 @@ class LoRAConfig:
             object.__setattr__(self, name, dict(getattr(self, name) or {}))  # our own copy: configs are values
         for r in (self.r, *self.rank_pattern.values()):
             if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r < 2**31:
-                raise LoRAError(f"r must be a whole number of at least 1 (and below 2**31), got {shown(r)}")
+                raise LoRAError(f"r must be a whole number of at least 1 (and below 2**31), got {r!r}")
         for alpha in (self.alpha, *self.alpha_pattern.values()):
             if not is_number(alpha) or alpha < 1 / LARGEST:
-                raise LoRAError(f"alpha must be a positive number that float32 can hold, got {shown(alpha)}")
+                raise LoRAError(f"alpha must be a positive number that float32 can hold, got {alpha!r}")
         if not is_number(self.dropout) or not 0 <= self.dropout < 1:
-            raise LoRAError(f"dropout must be a probability in [0, 1), got {shown(self.dropout)}")
+            raise LoRAError(f"dropout must be a probability in [0, 1), got {self.dropout!r}")
         if not isinstance(self.use_rslora, bool):
-            raise LoRAError(f"use_rslora must be True or False, got {shown(self.use_rslora)}")
+            raise LoRAError(f"use_rslora must be True or False, got {self.use_rslora!r}")
         for pattern in (*self.rank_pattern, *self.alpha_pattern):
             matches_pattern(pattern, "")  # raises where it is none
 
@@ -83,7 +83,7 @@ def matches_pattern(pattern: str, path: str) -> bool:
     try:
         return re.match(rf"(.*\.)?({pattern})$", path) is not None
     except (re.error, OverflowError, RecursionError) as error:
-        raise LoRAError(f"pattern {shown(pattern)} is not a regular expression: {error}") from None
+        raise LoRAError(f"pattern {pattern!r} is not a regular expression: {error}") from None
 
 
 RESERVED = {*dir(nn.ModuleDict), *vars(nn.ModuleDict())}
@@ -94,7 +94,7 @@ def check_name(name: str) -> None:
     # torch refuses the names of a module's own attributes, such as "keys" or "training"
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", name) or name in RESERVED:
         says = "is made of letters, digits, _ and - (200 at most), and is no method's name"
-        raise LoRAError(f"an adapter's name {says}: got {shown(name)}")
+        raise LoRAError(f"an adapter's name {says}: got {name!r}")
 
 
 def is_number(value) -> bool:

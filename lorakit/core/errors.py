@@ -1,7 +1,5 @@
 """The one family of errors that lorakit raises on purpose."""
 
-import reprlib
-
 
 class LoRAError(Exception):
     """Something asked of lorakit cannot be done; the message says what was wrong and what to do.
@@ -14,8 +12,3 @@ class LoRAError(Exception):
         half = 1000  # what is wrong stands at the start, and what to do at the end
         message = message if len(message) <= 2 * half else f"{message[: half - 2]} … {message[1 - half :]}"
         super().__init__("".join(c if c.isprintable() or c == "\n" else "?" for c in message))
-
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = 100
-shown = _short.repr  # a value as a message quotes it, cut short

@@ -135,10 +135,6 @@ class LoRALayer(Adapted):
         """Does the weight hold W0 + scaling * B A now? W0 is then kept in `base_weight`."""
         return "base_weight" in self._buffers
 
-    def delta_weight(self) -> Tensor | None:
-        """The update that acts here by default, at its present strength, (d, k); None where there is none."""
-        return None if self.active is None else self.switch.default.strength * self.active.delta_weight()
-
     def __repr__(self) -> str:
         k, d = self.weight.shape if self.transposed else (self.in_features, self.out_features)
         return f"{type(self).__name__}(in={k}, out={d}, adapters={dict(self.adapters)})"

@@ -13,12 +13,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from lorakit.core.adapted import Adapted, SavedModule, adapt, bare_copy, restore, warn_when_saved_whole
+from lorakit.core.adapted import SavedModule, adapt, bare_copy, restore, warn_when_saved_whole
 from lorakit.core.config import LARGEST, LoRAConfig, check_name, is_number
-from lorakit.core.errors import LoRAError, shown
+from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer
 from lorakit.core.state import Choice, ModelState, peek, state_of, unwrap, whole
-from lorakit.core.targets import Target, above, base_modules, find_targets, projection_shape, saved_modules
+from lorakit.core.targets import Target, base_modules, find_targets, projection_shape, saved_modules
 
 
 def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: int = 0) -> nn.Module:
@@ -47,33 +47,25 @@ def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: in
 
 def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]) -> tuple[dict, dict]:
     """New adapters (A and B zero) and copies of modules_to_save, by path, not yet attached; checks happen here."""
-    state = _ready_for(model, name)
+    check_name(name)
+    state = state_of(model, doing="add an adapter") if peek(model) else ModelState()
+    if name in state.configs:
+        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
     originals = saved_modules(model, config, [target.path for target in targets])
     for path, module in {**{target.path: target.module for target in targets}, **originals}.items():
-        if isinstance(module, Adapted) and path not in state.layers and path not in state.saved:
-            raise LoRAError(f"{path} has adapters that were injected through another module: eject those first")
-        if not isinstance(module, Adapted) and (hasattr(module, "adapters") or hasattr(module, "switch")):
-            raise LoRAError(f"{path} has an attribute `adapters` or `switch` of its own, which lorakit needs there")
+        taken = hasattr(module, "adapters") or hasattr(module, "switch")
+        if taken and path not in state.layers and path not in state.saved:
+            why = "(injected through another module? eject that): lorakit needs these names there"
+            raise LoRAError(f"{path} has an attribute `adapters` or `switch` already {why}")
     adapters = {}
     for target in targets:
         path = target.path
-        if owner := next((outer for outer in above(path) if outer in state.saved), None):
-            raise LoRAError(f"{path} is inside {owner}, which another adapter trains whole: adapt it elsewhere")
         weight, hook = target.module.weight, vars(target.module).get("_hf_hook")
         device = getattr(hook, "execution_device", None) if weight.is_meta else None  # offloaded by accelerate
         like = torch.empty(0, dtype=weight.dtype, device=weight.device if device is None else device)
         strength = (config.rank_of(path), config.alpha_of(path), config.scaling_of(path))
         adapters[path] = Adapter(projection_shape(target.module), target.slices, *strength, config.dropout, like)
     return adapters, {path: bare_copy(module) for path, module in originals.items()}
-
-
-def _ready_for(model: nn.Module, name: str) -> ModelState:
-    """The model's state, where an adapter of this name may be added now. Raises LoRAError."""
-    check_name(name)
-    state = state_of(model, doing="add an adapter") if peek(model) else ModelState()
-    if name in state.configs:
-        raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
-    return state
 
 
 def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict, copies: dict, trainable: bool) -> None:
@@ -84,11 +76,7 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict, copi
         state.was_trainable = frozenset(n for n, p in model.named_parameters() if p.requires_grad)
     with whole(lambda: _take_out(model, state, [name], before)):
         model._lorakit, state.configs[name] = state, config
-        for _, module in base_modules(model):
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
-        for other in state.configs:  # which a caller may have unfrozen
-            _require_grad(state, other, False)
+        model.requires_grad_(False)
         for kind, parts, found in ((LoRALayer, adapters, state.layers), (SavedModule, copies, state.saved)):
             for path, part in parts.items():
                 module = found[path] = model.get_submodule(path)
@@ -135,25 +123,23 @@ def combine(model: nn.Module, weights: Mapping[str, float], name: str) -> nn.Mod
     name that is taken or cannot be used, adapters with modules_to_save, while merged, and inside `using`.
     """
     if not isinstance(weights, Mapping) or not weights or not all(map(is_number, weights.values())):
-        raise LoRAError(f'weights must be finite numbers by adapter, {{"law": 0.7, "code": 0.3}}, got {shown(weights)}')
-    state_of(model, *weights)
-    state = _ready_for(model, name)
+        raise LoRAError(f'weights must be finite numbers by adapter, {{"law": 0.7, "code": 0.3}}, got {weights!r}')
+    state = state_of(model, *weights, doing="add an adapter")
     if copies := sorted({path for each in weights for path in state.parts_of(each, state.saved)}):
         raise LoRAError(f"whole modules ({', '.join(copies)}) have no weighted sum: combine adapters without them")
-    sums: dict[str, Adapter] = {}
-    for path, layer in state.layers.items():
-        here = {each: layer.adapters[each] for each in weights if each in layer.adapters}
-        if not here:
-            continue
-        A = torch.cat([adapter.lora_A for adapter in here.values()])  # (R, k)
-        B = torch.cat([weights[each] * a.scaling * a.full_B() for each, a in here.items()], dim=1)  # (d, R)
-        sums[path] = Adapter((A.shape[1], len(B)), (), len(A), len(A), 1.0, 0.0, A)
-        sums[path].lora_A.copy_(A)
-        sums[path].lora_B.copy_(B)
-    r = max(adapter.r for adapter in sums.values())
-    others = {f"^{path}": adapter.r for path, adapter in sums.items() if adapter.r != r}
-    config = LoRAConfig(r=r, alpha=r, targets=tuple(sums), rank_pattern=others, alpha_pattern=others)
-    attach(unwrap(model), config, name, sums, {}, trainable=False)
+    here = {
+        path: [(weight, layer.adapters[each]) for each, weight in weights.items() if each in layer.adapters]
+        for path, layer in state.layers.items()
+    }
+    ranks = {path: sum(len(adapter.lora_A) for _, adapter in found) for path, found in here.items() if found}
+    r = max(ranks.values())
+    others = {f"^{path}": rank for path, rank in ranks.items() if rank != r}
+    config = LoRAConfig(r=r, alpha=r, targets=tuple(ranks), rank_pattern=others, alpha_pattern=others)
+    sums, _ = build(model, config, name, [Target(path, state.layers[path]) for path in ranks])
+    for path, adapter in sums.items():
+        adapter.lora_A.copy_(torch.cat([a.lora_A for _, a in here[path]]))  # (R, k)
+        adapter.lora_B.copy_(torch.cat([w * a.scaling * a.full_B() for w, a in here[path]], dim=1))  # (d, R)
+    attach(model, config, name, sums, {}, trainable=False)
     return model
 
 
@@ -209,7 +195,7 @@ def set_scale(model: nn.Module, strength: float) -> None:
     Raises LoRAError if no adapter is active, strength is not a finite number, the adapter is merged, or inside `using`.
     """
     if not is_number(strength):
-        raise LoRAError(f"strength must be a finite number (below {LARGEST:g}), got {shown(strength)}")
+        raise LoRAError(f"strength must be a finite number (below {LARGEST:g}), got {strength!r}")
     state = state_of(model, doing="change the scale")
     if state.active is None:
         raise LoRAError("no adapter is active: call set_adapter(model, name) first")

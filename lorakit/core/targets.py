@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lorakit.core.adapted import Adapted
 from lorakit.core.bypass import refuse_bypassed
 from lorakit.core.config import LoRAConfig, matches_pattern
 from lorakit.core.errors import LoRAError
@@ -66,18 +65,8 @@ def is_fused(path: str, module: nn.Module, model: nn.Module) -> bool:
 
 def base_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """model.named_modules() without what is inside the adapters, of which there may be thousands."""
-    seen: set[nn.Module] = set()
-
-    def walk(path: str, module: nn.Module):
-        if module in seen:
-            return
-        seen.add(module)
-        yield path, module
-        for name, child in module._modules.items():
-            if child is not None and not (name == "adapters" and isinstance(module, Adapted)):
-                yield from walk(f"{path}.{name}" if path else name, child)
-
-    return walk("", model)
+    state = peek(model) or ModelState()
+    return model.named_modules(memo={module.adapters for module in (*state.layers.values(), *state.saved.values())})
 
 
 def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str] = ()) -> list[Target]:
@@ -85,7 +74,8 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
     modules = dict(base_modules(model))
     projections = {path: module for path, module in modules.items() if is_projection(module)}
     fused = [path for path, module in projections.items() if is_fused(path, module, model)]
-    pieces = [(path, "") for path in projections] + [(path, piece) for path in fused for piece in SLICES]
+    named = {path: (path, "") for path in projections}
+    named |= {f"{path}.{piece}": (path, piece) for path in fused for piece in SLICES}
     chosen: dict[str, set[str]] = {}  # path -> slices, "" for the whole
     for target in targets:
         if target == "all-linear":
@@ -93,14 +83,17 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
             left_out = {path for path in projections for at in above(path) if any(n in endings(at) for n in exclude)}
             found = [(path, "") for path, m in projections.items() if m is not head and path not in left_out]
         else:
-            found = [(path, piece) for path, piece in pieces if _fits(f"{path}.{piece}" if piece else path, target)]
+            pattern = ALIASES.get(target, re.escape(target))
+            found = [piece for name, piece in named.items() if matches_pattern(pattern, name)]
         if not found:
             leaves = sorted({path.rpartition(".")[2] for path in projections})
             have = ", ".join(leaves) or "none at all"
             raise LoRAError(f'target "{target}" fits no projection (nn.Linear or Conv1D) of this model; it has: {have}')
         for path, piece in found:
             chosen.setdefault(path, set()).add(piece)
-    experts = [path for path, module in modules.items() if _holds_experts(module)]
+    # Mixtures of experts that keep their weights as (experts, out, in).
+    named_so = [path for path, module in modules.items() if "expert" in type(module).__name__.lower()]
+    experts = [path for path in named_so if any(p.dim() == 3 for p in modules[path].parameters(recurse=False))]
     if experts and {"mlp", "all-linear"} & set(targets):
         warnings.warn(
             f"{experts[0]} holds its experts' weights in one tensor and calls no projection for each: no adapter goes "
@@ -113,17 +106,6 @@ def find_targets(model: nn.Module, targets: Sequence[str], exclude: Sequence[str
         refuse_bypassed(path, modules)
     in_order = [(path, chosen[path]) for path in projections if path in chosen]
     return [Target(path, modules[path], tuple(s for s in SLICES if s in slices)) for path, slices in in_order]
-
-
-def _holds_experts(module: nn.Module) -> bool:
-    """Does this mixture of experts keep their weights as (experts, out, in)?"""
-    weights = (p for p in module._parameters.values() if p is not None)
-    return "expert" in type(module).__name__.lower() and any(p.dim() == 3 for p in weights)
-
-
-def _fits(name: str, target: str) -> bool:
-    """Is this projection, or slice of one, meant by a name of the course ("q") or by its own name or a suffix of it?"""
-    return matches_pattern(ALIASES.get(target, re.escape(target)), name)
 
 
 def endings(path: str) -> list[str]:
@@ -139,8 +121,6 @@ def above(path: str) -> list[str]:
 
 def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> dict[str, nn.Module]:
     """The base's modules that config.modules_to_save names, by path; refuses what cannot be copied safely."""
-    if not config.modules_to_save:
-        return {}
     model, state = unwrap(model), peek(model) or ModelState()
     modules, found = dict(base_modules(model)), {}
     for wanted in config.modules_to_save:
@@ -148,14 +128,15 @@ def saved_modules(model: nn.Module, config: LoRAConfig, adapted: list[str]) -> d
         if not named:
             raise LoRAError(f'modules_to_save: no module of this model is named "{wanted}"')
         found |= named
-    counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    whole = {**state.saved, **found}
+    adapted_in = [(path, outer) for path in (*adapted, *state.layers) for outer in above(path) if outer in whole]
+    saved_in = [(path, outer) for path in whole for outer in above(path)[:-1] if outer in whole]
+    for path, outer in adapted_in + saved_in:
+        raise LoRAError(f"{path} is inside {outer}, which modules_to_save trains whole: choose one of the two")
+    counts = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False)) if found else {}
     for path, module in found.items():
         why = None
-        if nested := [p for p in {**found, **state.saved} if p != path and (path in above(p) or p in above(path))]:
-            why = f"and {nested[0]}: one contains the other, name the outer one"
-        elif inside := [p for p in [*adapted, *state.layers] if path in above(p)]:
-            why = f"contains the adapted {inside[0]}: save it whole or adapt it"
-        elif type(module).forward is nn.Module.forward:
+        if type(module).forward is nn.Module.forward:
             why = "is not called itself (a list of modules?), so a copy of it would have no effect: name its members"
         elif any(counts[id(p)] > 1 for p in module.parameters()):
             why = "shares its weight with another module; a copy would drift apart"

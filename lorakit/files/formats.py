@@ -7,6 +7,7 @@ there, with a block-diagonal B and alpha to match. loralib: X.lora_A (n*r, k), X
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,18 +15,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
-from lorakit.core.errors import LoRAError, shown
+from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter
-from lorakit.core.targets import SLICES, Target, base_modules, endings, find_targets, is_conv1d, is_fused, is_projection
+from lorakit.core.targets import Target, base_modules, endings, find_targets, is_conv1d, is_projection
 
 PREFIX = "base_model.model."
-# Fields that change what an adapter computes and that lorakit does not teach: refused unless they are off.
-UNSUPPORTED = (
-    *("use_dora", "use_qalora", "use_bdlora", "lora_bias", "alora_invocation_tokens", "arrow_config"),
-    *("layer_replication", "megatron_config", "target_parameters", "trainable_token_indices", "ensure_weight_tying"),
-    *("kasa_config", "monteclora_config", "velora_config"),
-)
-INITS = (True, False, None, "gaussian", "orthogonal", "eva")  # the others (pissa, olora, corda, …) change W0
+# Fields that may change what an adapter computes, beyond what lorakit teaches, and the values that do not.
+OFF = (None, False, [], {})
+HARMLESS = {
+    **dict.fromkeys(("use_dora", "use_qalora", "use_bdlora", "lora_bias", "ensure_weight_tying"), OFF),
+    **dict.fromkeys(("alora_invocation_tokens", "layer_replication", "target_parameters"), OFF),
+    **dict.fromkeys(("trainable_token_indices", "megatron_config", "arrow_config", "kasa_config"), OFF),
+    **dict.fromkeys(("monteclora_config", "velora_config"), OFF),
+    "bias": ("none",),
+    "init_lora_weights": (True, False, None, "gaussian", "orthogonal", "eva"),  # others (pissa, olora, …) change W0
+}
 
 
 def to_fields(model: nn.Module, config: LoRAConfig, adapters: dict[str, Adapter]) -> dict:
@@ -66,33 +70,37 @@ def from_fields(model: nn.Module, fields: dict, slices: dict[str, list[str]]) ->
     slices: by lorakit's note, the paths where the adapter is one of slices. Raises LoRAError that names what lorakit
     cannot represent.
     """
-    _refuse_unsupported(fields)
+    if fields.get("peft_type") != "LORA":
+        raise LoRAError(f"this is a {fields.get('peft_type')!r} adapter: lorakit reads LoRA adapters only")
+    if used := [f"{name}={fields[name]!r}" for name, fine in HARMLESS.items() if fields.get(name, fine[0]) not in fine]:
+        raise LoRAError(f"this adapter uses {', '.join(used)}, which lorakit cannot represent")
     modules = dict(base_modules(model))
-    # PEFT lists "classifier" and "score" for every sequence classifier: names that this model lacks say nothing.
-    names = LoRAConfig(modules_to_save=fields.get("modules_to_save") or ()).modules_to_save
-    settings = {"modules_to_save": tuple(name for name in names if _named(list(modules), [name]))}
-    said = {"dropout": fields.get("lora_dropout"), "use_rslora": fields.get("use_rslora")}
-    settings |= {key: value for key, value in said.items() if value is not None}
-    patterns = {key: fields.get(key) or {} for key in ("rank_pattern", "alpha_pattern")}
-    whole = LoRAConfig(r=fields.get("r", 8), alpha=fields.get("lora_alpha", 8), **patterns, **settings)
+    whole = LoRAConfig(
+        r=fields.get("r", 8),
+        alpha=fields.get("lora_alpha", 8),
+        dropout=fields.get("lora_dropout", 0.0),
+        use_rslora=fields.get("use_rslora", False),
+        modules_to_save=fields.get("modules_to_save"),
+        rank_pattern=fields.get("rank_pattern"),
+        alpha_pattern=fields.get("alpha_pattern"),
+    )
     targets, ranks, alphas = [], {}, {}
     for path in _target_paths(model, modules, fields):
         pieces = tuple(slices.get(path, ()))
-        if pieces and not (is_fused(path, modules[path], model) and pieces == tuple(s for s in SLICES if s in pieces)):
-            raise LoRAError(f"the file marks {path} as an adapter of the slices {shown(pieces)}: it has none such")
-        R, alpha, n = whole.rank_of(path), whole.alpha_of(path), max(len(pieces), 1)
-        if R % n:
-            raise LoRAError(f"{path} is marked as {n} slices, but its rank {R} is no multiple of that")
+        n = len(pieces) or 1
         targets.append(Target(path, modules[path], pieces))
         # What to_fields did to n slices, undone (and its rounding).
-        ranks[path], alphas[path] = R // n, float(f"{alpha / (n**0.5 if whole.use_rslora else n):.12g}")
+        ranks[path] = whole.rank_of(path) // n
+        alphas[path] = float(f"{whole.alpha_of(path) / (n**0.5 if whole.use_rslora else n):.12g}")
     if not targets:
-        raise LoRAError(f"target_modules = {shown(fields.get('target_modules'))} does not fit any projection here")
+        raise LoRAError(f"target_modules = {fields.get('target_modules')!r} does not fit any projection here")
     r, rank_pattern = _most_common(ranks)
     alpha, alpha_pattern = _most_common(alphas)
     names = tuple(f"{target.path}.{piece}".rstrip(".") for target in targets for piece in target.slices or ("",))
+    # PEFT lists "classifier" and "score" for every sequence classifier: names that this model lacks say nothing.
+    saved = tuple(name for name in whole.modules_to_save if _named(list(modules), [name]))
     patterns = {"rank_pattern": rank_pattern, "alpha_pattern": alpha_pattern}
-    return LoRAConfig(r, alpha, targets=names, **patterns, **settings), targets
+    return replace(whole, r=r, alpha=alpha, targets=names, modules_to_save=saved, **patterns), targets
 
 
 def peft_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) -> dict[str, Tensor]:
@@ -134,18 +142,6 @@ def _shortest_names(model: nn.Module, paths: list[str]) -> list[str]:
     return sorted({names[0] for names in fitting if names})
 
 
-def _refuse_unsupported(fields: dict) -> None:
-    if fields.get("peft_type") != "LORA":
-        raise LoRAError(f"this is a {shown(fields.get('peft_type'))} adapter: lorakit reads LoRA adapters only")
-    used = [f"{name}={shown(fields[name])}" for name in UNSUPPORTED if fields.get(name)]
-    if fields.get("bias", "none") != "none":
-        used.append(f"bias={shown(fields['bias'])}")
-    if fields.get("init_lora_weights", True) not in INITS:
-        used.append(f"init_lora_weights={shown(fields['init_lora_weights'])}")
-    if used:
-        raise LoRAError(f"this adapter uses {', '.join(used)}, which lorakit cannot represent")
-
-
 def _target_paths(model: nn.Module, modules: dict[str, nn.Module], fields: dict) -> list[str]:
     """The projections that target_modules names here, by PEFT's own rules, in the model's order."""
     wanted, layers = fields.get("target_modules") or [], fields.get("layers_to_transform")
@@ -180,17 +176,7 @@ def loralib_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """A dict of plain tensors, from safetensors or from what torch.save wrote; never unpickled."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(tensors, dict) or not all(isinstance(key, str) for key in tensors):
-            raise ValueError("it is not a dict of tensors")
-        for key, value in tensors.items():
-            plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided and not value.is_meta
-            # An expanded tensor, which is not contiguous, says that it has more numbers than its storage holds.
-            if not plain or value.is_quantized or value.is_nested or not value.is_contiguous():
-                raise ValueError(f"{key} is not a plain tensor")
-        return {key: value.detach() for key, value in tensors.items()}
-    except Exception as error:  # the readers raise many kinds for files that are not what they say
-        raise LoRAError(f"{path} cannot be read as a dict of tensors: {error}") from error
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return {key: value.detach() for key, value in tensors.items()}

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lorakit.core.errors import LoRAError, shown
+from lorakit.core.errors import LoRAError
 
 # Fields that a person may change after saving without changing what the adapter computes.
 FREE = {"base_model_name_or_path", "revision", "inference_mode", "lora_dropout", "task_type", "auto_mapping"}
@@ -23,22 +23,14 @@ def write_note(fields: dict, slices: dict, base: dict, tensors: dict[str, Tensor
 
     replaces: the config file that is about to be replaced, by which a save that was cut short is known.
     """
-    note = {"version": 2, "config": fields, "slices": slices, "base": base, "replaces": replaces and _digest(replaces)}
-    text = json.dumps(note)
+    known = replaces and hashlib.sha256(replaces).hexdigest()
+    text = json.dumps({"version": 2, "config": fields, "slices": slices, "base": base, "replaces": known})
     return {"format": "pt", "lorakit": text, "lorakit_sha256": checksum_of(tensors, text)}
 
 
 def read_note(path: Path, metadata: dict[str, str]) -> dict:
     """What lorakit wrote beside the tensors, or {} where another program wrote the file."""
-    if not metadata.keys() & {"lorakit", "lorakit_sha256"}:
-        return {}
-    try:
-        note = read_object(metadata.get("lorakit", ""))
-        if not isinstance(note.get("config"), dict):
-            raise ValueError("it holds no config")
-    except ValueError as error:
-        raise LoRAError(f"{path} is damaged: the note that lorakit left in it cannot be read: {error}") from error
-    return note
+    return read_object(path, metadata.get("lorakit", "")) if metadata.keys() & {"lorakit", "lorakit_sha256"} else {}
 
 
 def check_intact(path: Path, metadata: dict[str, str], note: dict, tensors: dict[str, Tensor]) -> None:
@@ -53,29 +45,26 @@ def check_intact(path: Path, metadata: dict[str, str], note: dict, tensors: dict
 
 def agreed_fields(path: Path, settings: bytes | None, note: dict) -> dict:
     """The config's fields by the file and by the note, which must agree; the note's, where a save was cut short."""
-    saved = note.get("config")
-    if saved is not None and (settings is None or _digest(settings) == note.get("replaces")):
+    saved = note.get("config", {})
+    if saved and (settings is None or hashlib.sha256(settings).hexdigest() == note.get("replaces")):
         return saved  # the weights are new, and the config is the old one or not there yet
-    try:
-        fields = read_object(settings or b"")
-    except ValueError as error:
-        raise LoRAError(f"{path} cannot be read: {error}") from error
+    fields = read_object(path, settings or b"")
     # Fields that other tools add are theirs; from_fields refuses those that would matter.
-    changed = sorted(key for key in saved or {} if key not in FREE and fields.get(key) != saved[key])
+    changed = sorted(key for key in saved if key not in FREE and fields.get(key) != saved[key])
     if changed:
-        says = "; ".join(f"{k}: saved {shown(saved[k])}, now {shown(fields.get(k))}" for k in changed[:4])
+        says = "; ".join(f"{k}: saved {saved[k]!r}, now {fields.get(k)!r}" for k in changed[:4])
         raise LoRAError(f"{path} was changed after the adapter was saved ({says}): restore it or save again")
     return fields
 
 
-def read_object(text: bytes | str) -> dict:
-    """A JSON object; raises ValueError."""
+def read_object(path: Path, text: bytes | str) -> dict:
+    """A JSON object out of this file."""
     try:
         fields = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if not isinstance(fields, dict):
-        raise ValueError("it is not a JSON object")
+        if not isinstance(fields, dict):
+            raise ValueError("it is not a JSON object")
+    except (ValueError, RecursionError) as error:
+        raise LoRAError(f"{path} cannot be read: {error}") from error
     return fields
 
 
@@ -114,7 +103,3 @@ def checksum_of(tensors: dict[str, Tensor], note: str) -> str:
         total.update(f"\0{key}\0{value.dtype}\0{tuple(value.shape)}\0".encode("utf-8", "surrogatepass"))
         total.update(memoryview(value.contiguous().reshape(-1).view(torch.uint8).numpy()))
     return total.hexdigest()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

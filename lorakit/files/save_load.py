@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from lorakit.core.config import LoRAConfig, check_name
 from lorakit.core.errors import LoRAError
 from lorakit.core.model import attach, build
 from lorakit.core.state import state_of, unwrap
-from lorakit.core.targets import base_modules, find_targets
+from lorakit.core.targets import find_targets
 from lorakit.files.folder import locked, replace_files
 from lorakit.files.formats import (
     PREFIX,
@@ -85,48 +84,47 @@ def load_adapter(
     if path.name in (CONFIG, WEIGHTS, PICKLE):  # a file of PEFT's folder was named
         path = path.parent
     try:
-        is_file, in_subfolder = path.is_file(), (path / name / WEIGHTS).is_file()
-    except (OSError, ValueError) as error:
-        raise LoRAError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
-    if is_file and config is None:
-        raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
-    if config is not None and not is_file:
-        raise LoRAError("config is for loralib's files only: PEFT's folders bring their own")
-    if is_file:
-        tensors, targets = read_tensors(path), find_targets(inner, config.targets, exclude=config.modules_to_save)
-        adapters, copies = build(inner, config, name, targets)
-        _fill(loralib_tensors(adapters, copies), tensors)
-    else:
-        config, adapters, copies = _from_folder(inner, path / name if in_subfolder else path, name)
+        read = _from_file if path.is_file() else _from_folder
+        config, adapters, copies = read(inner, path, name, config)
+    except LoRAError:
+        raise
+    except Exception as error:  # readers of foreign files raise many kinds: whatever they say, the file is at fault
+        raise LoRAError(f"this cannot be read as an adapter of the model: {path}: {error}") from error
     attach(inner, config, name, adapters, copies, trainable)
     return model
 
 
-def _from_folder(model: nn.Module, folder: Path, name: str) -> tuple[LoRAConfig, dict, dict]:
-    """The adapter in a folder, built for this model, with its values, and not attached yet."""
+def _from_file(model: nn.Module, path: Path, name: str, config: LoRAConfig | None) -> tuple[LoRAConfig, dict, dict]:
+    """The adapter in a loralib file, built for this model, with its values, and not attached yet."""
+    if config is None:
+        raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
+    adapters, copies = build(model, config, name, find_targets(model, config.targets, exclude=config.modules_to_save))
+    _fill(loralib_tensors(adapters, copies), read_tensors(path))
+    return config, adapters, copies
+
+
+def _from_folder(model: nn.Module, folder: Path, name: str, config: None) -> tuple[LoRAConfig, dict, dict]:
+    """The adapter in a folder of PEFT's files, likewise."""
+    if config is not None:
+        raise LoRAError("config is for loralib's files only: PEFT's folders bring their own")
+    if (folder / name / WEIGHTS).is_file():
+        folder = folder / name
     # The config first: a save that is under way replaces it last, and its weights know what config they replace.
     settings = _read_config(folder / CONFIG)
     tensors, metadata = _read_weights(folder)
     note = read_note(folder / WEIGHTS, metadata)
     fields = agreed_fields(folder / CONFIG, settings, note)
-    try:
-        config, targets = from_fields(model, fields, note.get("slices", {}))
-        adapters, copies = build(model, config, name, targets)
-        plain = plain_keys(tensors)
-        own = plain_keys(peft_tensors(adapters, copies))
-        _fill(own, _without_the_base(model, plain, own))
-        check_base({target.path: target.module for target in targets}, note.get("base", {}))
-    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, re.error) as error:
-        # fields of kinds that nobody writes, a pattern that is no regular expression
-        raise LoRAError(f"what {folder / CONFIG} says cannot be used: {error}") from error
+    config, targets = from_fields(model, fields, note.get("slices", {}))
+    adapters, copies = build(model, config, name, targets)
+    parts = peft_tensors(adapters, copies)
+    own, there = plain_keys(parts), plain_keys(tensors)
+    _fill(own, _without_the_base(model, there, own))
+    check_base({target.path: target.module for target in targets}, note.get("base", {}))
     check_intact(folder / WEIGHTS, metadata, note, tensors)
     for path, adapter in adapters.items():
         if adapter.slices:
-            B = plain[f"{path}.lora_B.weight"]  # block-diagonal
-            blocks = torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces])
-            if torch.count_nonzero(B) != torch.count_nonzero(blocks):
-                raise LoRAError(f"{path}.lora_B is marked as an adapter of slices, but is not block-diagonal")
-            adapter.lora_B.data.copy_(blocks)
+            B = parts[f"{path}.lora_B.weight"]  # block-diagonal
+            adapter.lora_B.data.copy_(torch.cat([B[outputs, inner] for outputs, inner, _ in adapter.pieces]))
     return config, adapters, copies
 
 
@@ -157,20 +155,19 @@ def _without_the_base(model: nn.Module, tensors: dict[str, Tensor], own: dict[st
 
     Raises LoRAError where they are not this base's.
     """
-    modules = dict(base_modules(model))
-    ends = [getattr(model, f"get_{end}_embeddings", lambda: None)() for end in ("input", "output")]
-    base = {f"{path}.weight": m.weight for path, m in modules.items() if m in ends and "weight" in m._parameters}
-    adapted = {key.partition(".lora_")[0] for key in own if ".lora_" in key}
-    base |= {f"{path}.base_layer.weight": m.weight for path, m in modules.items() if path in adapted}
-    for key in sorted((tensors.keys() - own.keys()) & base.keys()):
-        there, here = tensors[key], base[key]
+    base, rest = dict(model.named_parameters(remove_duplicate=False)), dict(tensors)
+    for key in sorted(tensors.keys() - own.keys()):
+        here, there = base.get(key.replace(".base_layer.", ".")), tensors[key]
+        if here is None:
+            continue
         if there.shape != here.shape or not torch.equal(here, there.to(here)):
             resized = f" (resize_token_embeddings({len(there)}) first?)" if len(there) != len(here) else ""
             raise LoRAError(
                 f"the file also holds the base's own {key}, with other values than here: the base was changed before "
                 f"the adapter was trained, or with it. Load that base{resized}"
             )
-    return {key: value for key, value in tensors.items() if key in own or key not in base}
+        del rest[key]
+    return rest
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:
@@ -180,32 +177,23 @@ def _check_finite(tensors: dict[str, Tensor]) -> None:
 
 
 def _few(names: list[str]) -> str:
-    """Some of the names, each cut short: an error message is to be read."""
-    return ", ".join(name[:120] for name in names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4) or "none"
+    """Some of the names: an error message is to be read."""
+    return ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4) or "none"
 
 
 def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a folder's safetensors file; those of PEFT's older pickle, read as data only."""
-    path = folder / WEIGHTS
-    if not path.is_file():
-        if (folder / PICKLE).is_file():
-            return read_tensors(folder / PICKLE), {}
-        if not folder.is_dir():
-            raise LoRAError(
-                f"no adapter in {folder}: no such folder. From the Hub: hf download NAME --local-dir FOLDER"
-            )
-        raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}, only: {_few(sorted(os.listdir(folder)))}")
-    try:
-        data = path.read_bytes()  # once: between two looks another process may replace the file
+    if (folder / WEIGHTS).is_file():
+        data = (folder / WEIGHTS).read_bytes()  # once: between two looks another process may replace the file
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return from_bytes(data), header.get("__metadata__") or {}
-    except Exception as error:  # a parser of a foreign file: whatever it says, the file is at fault
-        raise LoRAError(f"{path} cannot be read as safetensors: {error}") from error
+    if (folder / PICKLE).is_file():
+        return read_tensors(folder / PICKLE), {}
+    if not folder.is_dir():
+        raise LoRAError(f"no adapter in {folder}: no such folder. From the Hub: hf download NAME --local-dir FOLDER")
+    raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}, only: {_few(sorted(os.listdir(folder)))}")
 
 
 def _read_config(path: Path) -> bytes | None:
     """All of adapter_config.json, or None where there is none."""
-    try:
-        return path.read_bytes() if path.is_file() else None
-    except OSError as error:
-        raise LoRAError(f"{path} cannot be read: {error.strerror}") from error
+    return path.read_bytes() if path.is_file() else None

@@ -11,7 +11,6 @@ import lorakit as lk
 from lorakit import LoRAError
 from tests.support.saving import (
     CONFIG,
-    FIRST,
     adapted,
     as_version_1,
     edit_config,
@@ -64,22 +63,6 @@ def test_files_from_before_the_checksum_still_load(tmp_path):
     expected = logits(lk.load_adapter(build("gpt2"), tmp_path))
     as_version_1(tmp_path)
     assert same_bits(logits(lk.load_adapter(build("gpt2"), tmp_path)), expected)
-    edit_weights(tmp_path, lambda tensors: tensors.update({FIRST.format("B"): torch.ones(72, 4)}))
-    refused(build("gpt2"), tmp_path, "not block-diagonal")
-
-
-FUSED, SQUARE = "transformer.h.0.attn.c_attn", "transformer.h.0.attn.c_proj"
-WRONG_NOTES = [{"slices": {FUSED: pieces}} for pieces in (["x"], ["v", "q"], ["q", "q"], [*"qkvq"], 3, [None], [["q"]])]
-WRONG_NOTES += [{"slices": {SQUARE: ["q"]}}, {"base": 3}, {"base": []}]
-WRONG_NOTES += [{"base": {FUSED: sample}} for sample in ("abcdefgh", [HUGE] * 8, [None] * 8, 8)]
-
-
-@pytest.mark.parametrize("note", WRONG_NOTES, ids=lambda note: str(note)[:60])
-def test_a_note_that_cannot_be_meant_is_refused(note, tmp_path):
-    """In files from before the checksum, where nothing vouches for what lorakit noted beside the tensors."""
-    lk.save_adapter(adapted(targets=("q", "v", "o")), tmp_path)
-    as_version_1(tmp_path, **note)
-    refused(build("gpt2"), tmp_path, "slices|cannot be used|another base")
 
 
 def test_a_missing_config_or_the_old_one_means_that_the_save_was_cut_short(tmp_path):

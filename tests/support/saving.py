@@ -87,12 +87,12 @@ def join(header: dict | bytes, data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
-def as_version_1(folder: Path, **changes) -> None:
-    """The folder as lorakit wrote it before there was a checksum, its note changed."""
+def as_version_1(folder: Path) -> None:
+    """The folder as lorakit wrote it before there was a checksum."""
     header, data = split((folder / WEIGHTS).read_bytes())
     note = json.loads(header["__metadata__"]["lorakit"])
     note = {"before": None, **{key: value for key, value in note.items() if key not in ("version", "replaces")}}
-    header["__metadata__"] = {"format": "pt", "lorakit": json.dumps(note | changes)}
+    header["__metadata__"] = {"format": "pt", "lorakit": json.dumps(note)}
     (folder / WEIGHTS).write_bytes(join(header, data))
 
 
