@@ -73,24 +73,22 @@ def adapt(module: nn.Module, kind: type, switch: Switch) -> None:
     """Give a module the means to hold adapters, in place; without any it computes what it computed before."""
     if not isinstance(module, Adapted):
         module.switch, module.adapters = switch, nn.ModuleDict().train(module.training)
-        module.__class__ = adapted_class(kind, type(module))
-        _tell_accelerate(module)
+        _become(module, adapted_class(kind, type(module)))
 
 
 def restore(module: nn.Module) -> None:
     """Give a module its own class back, even where an interrupt left `adapt` or `restore` half done."""
     if isinstance(module, Adapted):
-        module.__class__ = module.base_class
-        _tell_accelerate(module)
+        _become(module, module.base_class)
     for name in ("adapters", "switch"):
         if hasattr(module, name):
             delattr(module, name)
 
 
-def _tell_accelerate(module: nn.Module) -> None:
-    """Its hooks (device_map, offloading) stand in the module and go on to the forward that they found there."""
-    if "_old_forward" in vars(module):
-        module._old_forward = type(module).forward.__get__(module)
+def _become(module: nn.Module, cls: type) -> None:
+    module.__class__ = cls
+    if "_old_forward" in vars(module):  # accelerate's hooks go on to the forward that they found
+        module._old_forward = cls.forward.__get__(module)
 
 
 def _blank(kind: type, base_class: type) -> nn.Module:
