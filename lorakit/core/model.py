@@ -76,7 +76,11 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict, copi
         state.was_trainable = frozenset(n for n, p in model.named_parameters() if p.requires_grad)
     with whole(lambda: _take_out(model, state, [name], before)):
         model._lorakit, state.configs[name] = state, config
-        model.requires_grad_(False)
+        for _, module in base_modules(model):
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+        for other in state.configs:  # which a caller may have unfrozen
+            _require_grad(state, other, False)
         for kind, parts, found in ((LoRALayer, adapters, state.layers), (SavedModule, copies, state.saved)):
             for path, part in parts.items():
                 module = found[path] = model.get_submodule(path)
