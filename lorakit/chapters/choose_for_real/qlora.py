@@ -12,7 +12,6 @@ About twenty minutes on one core.
 
 import json
 import sys
-import time
 
 import pandas as pd
 import torch
@@ -91,18 +90,25 @@ def run_smollm2(base: str) -> dict:
     lk.inject(model, lk.LoRAConfig(r=8, alpha=16, targets=("all-linear",)), seed=0)
     batch = task.collate(task.encode(task.train[: LLM["batch_size"]], tokenizer), tokenizer.pad_token_id)
     peak = measure_step(model.train(), lambda: answer_loss(model, batch)[0]).peak
-    started = time.perf_counter()
     fit(model, tokenizer, task, seed=0, precision="no", progress=False, **LLM)
-    seconds = (time.perf_counter() - started) / LLM["steps"]
-    found = {"base": base, "before": before, "after": loss(), "numbers": numbers, "kept_bytes": kept}
-    return found | {"peak_bytes": peak, "seconds_a_step": seconds}
+    return {
+        "base": base, "before": before, "after": loss(), "numbers": numbers, "kept_bytes": kept, "peak_bytes": peak,
+    }  # fmt: skip
+
+
+def smollm2() -> pd.DataFrame:
+    """A row a base: loss before and after, bits a number of the projections at rest, a step's peak in MB."""
+    rows = pd.DataFrame(json.loads(SMOLLM2.read_text(encoding="utf-8"))["rows"]).set_index("base")
+    bits, peak = 8 * rows["kept_bytes"] / rows["numbers"], rows["peak_bytes"] / 1e6
+    return rows[["before", "after"]].assign(bits=bits, peak=peak)
 
 
 def main() -> None:
     command = "python -m lorakit.chapters.choose_for_real.qlora"
     if "smollm2" in sys.argv:
         rows = [run_smollm2(base) for base in tqdm(("float32", "NF4"), desc="qlora")]
-        record.write(SMOLLM2, {"setting": LLM, "rows": rows}, f"{command} smollm2")
+        about = {"versions": record.versions("bitsandbytes"), "setting": LLM}
+        record.write(SMOLLM2, about | {"rows": rows}, f"{command} smollm2")
         return
     todo = [(base, seed) for seed in range(3) for base in BASES]
     rows = [run(base, seed) for base, seed in tqdm(todo, desc="qlora")]
