@@ -57,7 +57,7 @@ def two_layers(mine, touched: bool = True) -> tuple[nn.Module, nn.Module]:
     """A Linear and a Conv1D in a row, plain and with LoRA around each; `touched`: B is no longer zero."""
     plain = nn.Sequential(nn.Linear(6, 9), Conv1D(4, 9))
     around = nn.Sequential(*plain)
-    mine.inject(around, ("0", "1"), r=2, alpha=6)
+    mine.inject(around, ("0", "1"), r=2, alpha=7)
     if touched:
         for layer in around:
             nn.init.normal_(layer.lora_B)
@@ -116,8 +116,8 @@ def _(mine):
     x = torch.randn(5, 6)
     moved, update = adapted[0](x) - plain[0](x), x @ adapted[0].lora_A.T @ adapted[0].lora_B.T
     expect(not same(moved, update), "the scale is missing")
-    expect(not same(moved, 6 * update), "alpha without / r")
-    expect(same(moved, 3 * update, 1e-4), "the update is not scaling · B A x")
+    expect(not same(moved, 7 * update), "alpha without / r")
+    expect(same(moved, 3.5 * update, 1e-4), "the update is not scaling · B A x")
 
 
 @holds("A and B get gradients, the base none", "LoRALayer", "inject")
@@ -139,7 +139,7 @@ def _(mine):
 @holds("delta_weight is scaling · B A, (d, k)", "LoRALayer")
 def _(mine):
     layer = two_layers(mine)[1][0]
-    expect(same(layer.delta_weight(), 3 * layer.lora_B @ layer.lora_A), "the scale, or the order of B and A")
+    expect(same(layer.delta_weight(), 3.5 * layer.lora_B @ layer.lora_A), "the scale, or the order of B and A")
 
 
 # -- into a model (chapter 04)
