@@ -15,6 +15,8 @@ from lorakit.lab.tasks.classification import class_loss
 from lorakit.study.head import head_modules, head_parameters
 from tests.support import encoders
 
+WIDTH = 24  # of the tiny encoder
+HEAD, LORA = 2 * WIDTH + 2, 2 * 2 * 2 * 2 * WIDTH  # parameters; two blocks, q and v, r = 2
 GOOD, BAD = ("good", "fine"), ("bad", "poor")
 EXAMPLES = [
     lab.Example(text.format(word), "positive" if word in GOOD else "negative")
@@ -119,12 +121,12 @@ def test_a_sweep_trains_the_head_with_every_method_and_counts_it(tmp_path, monke
     run = Run(task="sst2", base=folder, method=method, lr=1e-2, steps=2, batch_size=4, precision="no", **how)
     row = run_one(run, progress=False)
     model, _ = lk.load_base(folder, kind="classifier")
-    assert row["head"] == head_parameters(model) == 34
+    assert row["head"] == head_parameters(model) == HEAD
     biases = sum(p.numel() for n, p in model.named_parameters() if n.endswith("bias") and "classifier" not in n)
     block = sum(p.numel() for p in model.bert.encoder.layer[-1].parameters())
-    everything = sum(p.numel() for p in model.parameters()) - 34
-    expected = {"lora": 2 * 2 * 2 * 32, "full": everything, "bitfit": biases, "head": 0, "last_block": block}
-    assert row["trainable"] == 34 + expected[method]
+    everything = sum(p.numel() for p in model.parameters()) - HEAD
+    expected = {"lora": LORA, "full": everything, "bitfit": biases, "head": 0, "last_block": block}
+    assert row["trainable"] == HEAD + expected[method]
     assert set(row["metrics"]["test"]) == {"accuracy", "loss"}
     assert row["metrics"] == run_one(run, progress=False)["metrics"]
     other = run_one(replace(run, seed=1), progress=False)["metrics"]
@@ -138,7 +140,7 @@ def test_the_command_trains_a_classifier_and_saves_its_head(tmp_path, monkeypatc
     folder, out = encoders.save(tmp_path / "base"), tmp_path / "out"
     command = ["--model", folder, "--task", "sst2", "--device", "cpu", "--r", "2", "--steps", "3", "--batch-size", "4"]
     assert train.main([*command, "--out", str(out), "--quiet"]) == 0
-    assert f"training {2 * 2 * 2 * 32 + 34} of" in capsys.readouterr().out
+    assert f"training {LORA + HEAD} of" in capsys.readouterr().out
     model, tokenizer = lk.load_base(folder, kind="classifier", device="cpu", seed=9)
     lk.load_adapter(model, out / "adapter", name="sst2")
     after = json.loads((out / "scores.json").read_text())["after"]
