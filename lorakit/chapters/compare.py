@@ -40,7 +40,8 @@ def difference(runs: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[fl
     """
     if "right" in runs and "right" in other and runs["right"].notna().all() and other["right"].notna().all():
         one, two = (_right(some) for some in (runs, other))  # (seeds, questions)
-        groups = pd.Series(wordings(runs["task"].iloc[0])[: one.shape[1]])
+        sql = runs["task"].iloc[0] == "text_to_sql"  # of another task every example is worded in its own way
+        groups = pd.Series(wordings()[: one.shape[1]] if sql else range(one.shape[1]))
         counts, gains, random = groups.groupby(groups, sort=False).size(), [], np.random.default_rng(0)
         sums = [pd.DataFrame(each.T).groupby(groups, sort=False).sum().T.to_numpy() for each in (one, two)]
         wording = random.integers(len(counts), size=(10_000, len(counts)))
@@ -65,9 +66,7 @@ def _right(runs: pd.DataFrame) -> np.ndarray:
 
 
 @cache
-def wordings(task: str) -> list[str]:
-    """How each test question of text-to-SQL begins; of another task every example is worded in its own way."""
-    if task != "text_to_sql":
-        return [str(number) for number, _ in enumerate(TASKS[task]().test)]
-    asked = [example.prompt.split("question: ")[1] for example in TASKS[task]().test]
+def wordings() -> list[str]:
+    """How each test question of text-to-SQL begins."""
+    asked = [example.prompt.split("question: ")[1] for example in TASKS["text_to_sql"]().test]
     return [" ".join(re.sub("^for .*?, ", "", question).split()[:3]) for question in asked]
