@@ -23,7 +23,7 @@ def test_kept_adapters_are_small_files_that_lie_where_they_are_expected():
     for folder in FOLDERS.values():
         assert (folder / "adapter_model.safetensors").stat().st_size <= 200_000
         config = json.loads((folder / "adapter_config.json").read_text())
-        assert config["r"] == 4 and config["lora_alpha"] == 8
+        assert config["r"] == 4 and config["lora_alpha"] == 16
 
 
 def test_each_adapter_is_best_on_its_own_style(nano):
