@@ -85,6 +85,7 @@ class Check:
     right: Any
     wrong: dict[str, Any]
     done: str = "right"
+    last: Outcome | None = None
 
     def __post_init__(self):
         REGISTRY[self.id] = self
@@ -93,6 +94,7 @@ class Check:
         outcome, strict = self.judge(answer), os.environ.get("LORAKIT_STRICT") == "1"
         if strict and not outcome:
             raise AssertionError(str(outcome))
+        self.last = outcome
         outcome.show()
         if not strict:  # a test of the solutions is nobody's attempt
             keep_check(self.id, outcome.state)
