@@ -43,10 +43,10 @@ def drift_figure(drifts: Mapping[str, pd.DataFrame], title: str, typical: float)
 def bounds_figure(errors: Mapping[str, pd.DataFrame]) -> CourseFigure:
     """By dtype: the measured error of every merged weight, below the bound derived for it (`weight_errors`)."""
     tightest = max((table["error"] / table["bound"]).max() for table in errors.values())
-    word = f"no error exceeds its bound (the nearest comes to {tightest:.0%} of it)"
+    word = f"no error exceeds its bound (at most {tightest:.0%} of it)"
     if tightest > 1:
         word = "an error exceeds its bound"
-    fig, ax = figure(f"Merged against exact weights: {word}", size=(10, 3.8))
+    fig, ax = figure(f"Merged weights: {word}", size=(10, 3.8))
     for (name, table), (colour, marker) in zip(errors.items(), MARKS, strict=False):
         places = range(len(table))
         ax.plot(places, table["error"], marker, color=colour, label=name)
