@@ -168,7 +168,8 @@ class Explorer:
             controls[name] = c.widget(w, **words, **look)
             controls[name].value = self.values[name]
             controls[name].observe(lambda change, name=name: self._changed(name, change["new"]), "value")
-        rows = [control for name, control in controls.items() if name not in toggles]
+        choices = {name for name, c in self.controls.items() if len(c.options) > 1}  # one value is no choice
+        rows = [control for name, control in controls.items() if name in choices - toggles]
         if toggles:
             in_a_row = [control for name, control in controls.items() if name in toggles]
             rows.append(w.HBox(in_a_row, layout=w.Layout(flex_flow="row wrap")))

@@ -30,6 +30,8 @@ WATCH = """img => { window.redrawn = new Promise(done => {
   new MutationObserver((_, watcher) => { watcher.disconnect();
     img.decode().catch(() => {}).then(() => requestAnimationFrame(() => done(performance.now() - start)));
   }).observe(img, {attributes: true, attributeFilter: ['src']}); }); }"""
+REDRAWN = """patience => Promise.race([window.redrawn,
+  new Promise((_, fail) => setTimeout(() => fail(new Error('the picture did not change')), patience))])"""
 # A control is named by its own label, or (a slider's handle, a number beside it) by the label of its row.
 UNLABELLED = """() => [...document.querySelectorAll(
     '.jupyter-widgets :is(input, select, textarea, button, [role=slider], [contenteditable])')]
@@ -45,7 +47,7 @@ class Chapter:
     """A Lab in a browser's page, with one notebook open at a time; `console` holds the errors reported meanwhile."""
 
     def __init__(self, page, address: str, patience: float) -> None:
-        self.page, self.console = page, []
+        self.page, self.console, self.patience = page, [], patience
         page.on("console", lambda message: self.console.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.console.append(str(error)))
         page.set_default_timeout(1000 * patience)
@@ -104,7 +106,7 @@ class Chapter:
         """Milliseconds from a key press to the widget's changed picture on the page."""
         box.locator("img").first.evaluate(WATCH)
         self.press(box)
-        return self.page.evaluate("() => window.redrawn")
+        return self.page.evaluate(REDRAWN, 1000 * self.patience)
 
     def pixels(self, box) -> str:
         return box.locator("img").first.evaluate(PIXELS)

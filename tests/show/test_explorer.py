@@ -56,6 +56,14 @@ def test_setting_from_code_moves_every_kind_of_control():
     assert explorer.data["y"] == -20
 
 
+def test_a_control_with_one_value_is_not_shown():
+    pytest.importorskip("ipywidgets")
+    explorer = Line()
+    shown = len(explorer.widget.children)
+    explorer.controls["x"], explorer._widgets = Steps("x", (2,), 2), None
+    assert len(explorer.widget.children) == shown - 1 and explorer.data["x"] == 2
+
+
 def test_an_error_in_the_numbers_is_raised_by_the_slider(monkeypatch):
     pytest.importorskip("ipywidgets")
     explorer = Line()
