@@ -107,5 +107,5 @@ def test_merge_pictures_say_what_was_found():
     figure = plots.drift_figure(drifts, "It grows", typical=0.05)
     assert figure.describe() == "Figure: It grows" and len(figure.axes[0].lines) == 2
     fine, over = (pd.DataFrame({"error": [1e-8, error], "bound": [2e-8, 2e-8]}) for error in (1e-9, 3e-8))
-    assert "the nearest comes to 50%" in plots.bounds_figure({"float32": fine}).describe()
+    assert "at most 50%" in plots.bounds_figure({"float32": fine}).describe()
     assert "an error exceeds its bound" in plots.bounds_figure({"float32": over}).describe()
