@@ -15,19 +15,18 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from benchmarks.layer import PACKAGES, contestants, forward
+from benchmarks.layer import PACKAGES, TINY, contestants, forward
 from lorakit.lab import record
 from lorakit.lab.places import RESULTS
 
-SHAPE = (16, 48)  # hardly any arithmetic
 FEW, MANY = 20, 120  # calls
 
 
 def calls_of(name: str) -> None:
     """For valgrind's child: one token through one contestant, as often as each line of the input says."""
     torch.set_num_threads(1)
-    layers, _ = contestants(SHAPE, torch.float32, "cpu")
-    x, layer = torch.randn(1, 1, SHAPE[0]), layers[name]
+    layers, _ = contestants(TINY, torch.float32, "cpu")
+    x, layer = torch.randn(1, 1, TINY[0]), layers[name]
     layer.eval()  # loralib's returns nothing
     forward(layer, x, 50).run()
     print("ready", flush=True)
@@ -61,7 +60,7 @@ def instructions(name: str) -> int:
 
 
 def main() -> None:
-    present, absent = contestants(SHAPE, torch.float32, "cpu")
+    present, absent = contestants(TINY, torch.float32, "cpu")
     counted = {name: instructions(name) for name in tqdm(present)}
     print(counted)
     versions = record.versions(*(name for name in PACKAGES if name not in absent))

@@ -27,7 +27,7 @@ from lorakit.lab.evaluate import answer_loss, evaluate, total_loss
 from lorakit.lab.loop import fit
 from lorakit.lab.places import RESULTS
 from lorakit.lab.tasks import TASKS
-from lorakit.study.memory_measured import measure_step
+from lorakit.study.memory_measured import count_bytes, measure_step
 from lorakit.study.nf4 import PackedConv1D
 from lorakit.study.packing import packed
 
@@ -79,7 +79,7 @@ def run_smollm2(base: str) -> dict:
     layers = [module for path, module in model.named_modules() if path.endswith("_proj")]
     numbers = sum(layer.in_features * layer.out_features for layer in layers)
     scales = [layer.weight.quant_state.absmax for layer in layers if base == "NF4"]
-    kept = sum(each.nbytes for each in [*(layer.weight for layer in layers), *scales])
+    kept = count_bytes([*(layer.weight for layer in layers), *scales])
     task = TASKS["text_to_sql"]()
 
     def loss() -> float:
