@@ -75,11 +75,12 @@ def from_fields(model: nn.Module, fields: dict, slices: dict[str, list[str]]) ->
     if used := [f"{name}={fields[name]!r}" for name, fine in HARMLESS.items() if fields.get(name, fine[0]) not in fine]:
         raise LoRAError(f"this adapter uses {', '.join(used)}, which lorakit cannot represent")
     modules = dict(base_modules(model))
+    said = {key: value for key, value in fields.items() if value is not None}  # null: PEFT's default
     whole = LoRAConfig(
         r=fields.get("r", 8),
         alpha=fields.get("lora_alpha", 8),
-        dropout=fields.get("lora_dropout", 0.0),
-        use_rslora=fields.get("use_rslora", False),
+        dropout=said.get("lora_dropout", 0.0),
+        use_rslora=said.get("use_rslora", False),
         modules_to_save=fields.get("modules_to_save"),
         rank_pattern=fields.get("rank_pattern"),
         alpha_pattern=fields.get("alpha_pattern"),
