@@ -8,10 +8,10 @@ import json
 import torch
 from torch.nn.functional import cross_entropy
 
-from lorakit.lab.evaluate import evaluate
+from lorakit.lab.evaluate import evaluate, mean_loss
 from lorakit.lab.places import DATA
 from lorakit.study.at_rank import replaced, update_at_rank, update_factors
-from lorakit.study.rank import singular_values
+from lorakit.study.rank import rank_for_energy, singular_values
 
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -46,6 +46,24 @@ def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]
     return found
 
 
+def low_rank(model, before, tokenizer, task) -> dict[str, list]:
+    """Of a large model: "cut", the loss on 64 test examples with every ΔW cut to rank k (see `truncation`); "rank90",
+    for every matrix its name and how many directions hold 90 % of the energy of W and of ΔW.
+    """
+    factors = update_factors(before, dict(model.named_parameters()))
+    cut = []
+    with replaced({p: before[name] for name, p in model.named_parameters() if p.ndim == 1}):
+        for k in RANKS:
+            with update_at_rank(model, before, factors, k):
+                cut.append({"k": k, "loss": mean_loss(model, tokenizer, task.test[:64])})
+    cut.append({"k": None, "loss": mean_loss(model, tokenizer, task.test[:64])})
+    ranks = [
+        [name, rank_for_energy(torch.linalg.svdvals(before[name]), 0.9), rank_for_energy(factor.s, 0.9)]
+        for name, factor in factors.items()
+    ]
+    return {"cut": cut, "rank90": ranks}
+
+
 @torch.no_grad()
 def old_text(model, tokenizer, limit: int | None = None) -> dict[str, float]:
     """Nats per token on held-out text of what nano was pretrained on, by kind: english, unpaired, paired.
@@ -61,4 +79,4 @@ def old_text(model, tokenizer, limit: int | None = None) -> dict[str, float]:
     return found
 
 
-MEASURES = {"truncation": truncation, "spectra": spectra}
+MEASURES = {"truncation": truncation, "spectra": spectra, "low_rank": low_rank}

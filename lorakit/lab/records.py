@@ -15,7 +15,19 @@ from lorakit.lab.places import RESULTS
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "seconds")
 # What else a record may hold: numbers, or what a sweep measured besides, as it stands in the file.
-_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "right", "curve", "spectra", "truncation")
+_BESIDE = (
+    "trainable",
+    "head",
+    "seconds",
+    "device",
+    "threads",
+    "date",
+    "right",
+    "curve",
+    "spectra",
+    "truncation",
+    "low_rank",
+)
 
 
 def load(name: str) -> pd.DataFrame:

@@ -109,7 +109,8 @@ def test_a_run_of_what_does_not_exist_is_refused(wrong):
 
 
 def test_truncation_at_rank_0_is_the_base_and_everything_is_the_trained_model(small, make_tiny, tiny_tokenizer):
-    measured = replace(LORA, method="full", task="python", measure=("truncation", "spectra"), lr=1e-2, steps=4)
+    everything = ("truncation", "spectra", "low_rank")
+    measured = replace(LORA, method="full", task="python", measure=everything, lr=1e-2, steps=4)
     row = run_one(measured, progress=False)
     by_rank = {point["k"]: point["loss"] for point in row["truncation"]}
     base = lab.mean_loss(make_tiny(seed=1), tiny_tokenizer, letters().test)
@@ -117,5 +118,9 @@ def test_truncation_at_rank_0_is_the_base_and_everything_is_the_trained_model(sm
     assert by_rank[None] == pytest.approx(row["metrics"]["test"]["loss"], rel=1e-5)
     assert by_rank[256] == pytest.approx(by_rank[None], rel=0.05) and by_rank[256] != by_rank[None], "the biases moved"
     assert by_rank[32] == by_rank[256], "no matrix here has more than 32 directions"
+    few = {point["k"]: point["loss"] for point in row["low_rank"]["cut"]}
+    assert few == pytest.approx(by_rank, rel=1e-4), "the same curve, where there are 64 examples or fewer"
+    of_W, of_delta = {name: ranks for name, *ranks in row["low_rank"]["rank90"]}["transformer.h.0.attn.c_attn.weight"]
+    assert 1 <= of_delta <= 32 and 1 <= of_W <= 32
     lengths = {name: len(found["delta"]) for name, found in row["spectra"].items()}
     assert lengths["transformer.h.0.attn.c_attn.weight"] == 32 and not any("bias" in name for name in lengths)
