@@ -126,12 +126,6 @@ def full(lr: float, **more) -> Run:
     return Run(**{"method": "full", "lr": lr, "steps": steps(100), **more})
 
 
-def measured_full() -> list[Run]:
-    """Full fine-tuning, with curves, whose ΔW is taken apart afterwards; the spectra, which are large, once."""
-    more = {"steps": steps(200), "eval_every": steps(40)}
-    return [full(5e-4, seed=seed, measure=("truncation",) + ("spectra",) * (seed == 0), **more) for seed in seeds()]
-
-
 def over_seeds(runs: Iterable[Run]) -> list[Run]:
     """Every run once with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
     runs = list(runs)

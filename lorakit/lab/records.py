@@ -23,7 +23,6 @@ _BESIDE = (
     "threads",
     "date",
     "right",
-    "curve",
     "spectra",
     "truncation",
     "low_rank",

@@ -47,7 +47,6 @@ class Run:
     precision  "bf16" halves the time where there are bf16 instructions; on a CPU without them products stay in fp32,
                which is what the record's "precision" then says. Weights are in fp32
     scored     how many examples of validation, of test and of nano's old text the trained model is scored on; None: all
-    eval_every steps between validations, recorded as the run's "curve"; None: only at the end
     measure    names in `lab.measures`, done on the trained model and recorded beside the metrics
 
     Raises LoRAError for a task, method or measure that does not exist.
@@ -69,7 +68,6 @@ class Run:
     seed: int = 0
     precision: str = "bf16"
     scored: int | None = None
-    eval_every: int | None = None
     measure: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -103,10 +101,9 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     The record is plain data: "run" (its fields), "trainable" (parameters), "metrics" (by split, and the training loss
     over the last ten steps), "seconds" (of training, wall) and "scoring_seconds", "precision", and what `lab.record`
     says of device and versions; "right", a 0 or 1 for every test answer of a task where one is right or wrong; nano's
-    "old_text" (see `lab.measures`); with `eval_every` a "curve"; and what `measure` adds. A classifier has "head": how
-    many of "trainable" are the head's, which is drawn with the run's seed. A run that diverged has "diverged" (the
-    reason) and no metrics. `keep` is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no
-    half run is ever recorded.
+    "old_text" (see `lab.measures`); and what `measure` adds. A classifier has "head": how many of "trainable" are the
+    head's, which is drawn with the run's seed. A run that diverged has "diverged" (the reason) and no metrics. `keep`
+    is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no half run is ever recorded.
     """
     if keep is not None and run.method != "lora":
         raise LoRAError(f"keep saves adapters, and {run} has none: leave keep out")
@@ -120,7 +117,7 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     record = {"run": asdict(run), "trainable": trainable, **about(model.device), "precision": precision}
     if head := head_parameters(model):
         record["head"] = head
-    told = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed", "eval_every")}
+    told = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed")}
     told |= {"precision": precision, "objective": prepared.objective, "groups": prepared.groups}
     told["progress"] = progress
     try:
@@ -148,8 +145,6 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     if run.base == "nano":
         with evaluating(model):
             record["old_text"] = old_text(model, tokenizer, limit=run.scored)
-    if run.eval_every:
-        record["curve"] = _curve(history)
     return record | {name: MEASURES[name](model, before, tokenizer, task) for name in run.measure}
 
 
@@ -215,10 +210,3 @@ def _load(run: Run, task, device):
         # For rows of a few dozen tokens torch's fused CPU attention is slower: 0.37 s a step against 0.26 s.
         model.set_attn_implementation("eager")
     return model, tokenizer
-
-
-def _curve(history) -> dict[str, list]:
-    """Loss of every step, and what was validated at which step."""
-    validated = [row for row in history.rows if "validation_loss" in row]
-    names = ["step", *sorted(name for name in validated[0] if name.startswith("validation_"))]
-    return {"loss": [round(loss, 5) for loss in history.losses]} | {n: [row[n] for row in validated] for n in names}

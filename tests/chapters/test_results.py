@@ -52,14 +52,6 @@ def test_a_sweep_wants_no_run_twice():
         assert wanted and len(set(wanted)) == len(wanted)
 
 
-def test_curves_end_at_the_reported_validation_score():
-    for row in read(RESULTS / "fine_tune.jsonl"):
-        assert row["curve"]["step"][-1] == row["run"]["steps"] == len(row["curve"]["loss"])
-        # the curve is validated in bf16, the final score in fp32: a few answers of 300 may differ
-        last = row["curve"]["validation_execution"][-1]
-        assert last == pytest.approx(row["metrics"]["validation"]["execution"], abs=0.02)
-
-
 def test_choices_of_matrices_hold_the_same_number_of_parameters():
     nano = Decoder(4, 256, 4, 4096, 256, inner=1024)
     counts = [count_lora_parameters(nano, targets, r) for targets, r in MATRICES]

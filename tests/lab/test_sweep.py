@@ -31,11 +31,8 @@ def test_a_record_says_what_was_run_and_what_came_out_and_so_does_a_second_one(s
     assert run_one(replace(LORA, seed=1), progress=False)["metrics"] != row["metrics"]
 
 
-def test_full_fine_tuning_trains_everything_and_records_its_curve(small):
-    row = run_one(replace(LORA, method="full", eval_every=1), progress=False)
-    assert row["trainable"] > 30_000
-    assert row["curve"]["step"] == [1, 2] and len(row["curve"]["loss"]) == 2
-    assert len(row["curve"]["validation_execution"]) == 2
+def test_full_fine_tuning_trains_everything(small):
+    assert run_one(replace(LORA, method="full"), progress=False)["trainable"] > 30_000
 
 
 def test_a_finished_run_is_not_done_again_and_an_interrupted_sweep_goes_on(small, tmp_path, monkeypatch):

@@ -6,38 +6,12 @@ from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
 
-def _largest(layers, shapes, parameters, share):
-    of_rank_one = layers * sum(i + o for i, o in shapes)
-    return int(share * parameters // of_rank_one)
-
-
-_QV, _MLP = [(5120, 5120)] * 2, [(5120, 20480), (20480, 5120)]
-largest_rank = check_examples(
-    "11.1",
-    "the largest rank within a budget",
-    right=_largest,
-    inputs=[
-        (40, _QV, 12_853_386_240, 0.01),
-        (40, _QV + _MLP, 12_853_386_240, 0.01),
-        (4, [(256, 768)], 4_273_664, 0.02),
-    ],
-    wrong={
-        "a layer has r · (in + out) numbers for each matrix, not r · in · out": "i + o for → i * o for",
-        "that is the budget of one layer alone: all layers have adapters": "layers *  → ",
-        "A alone is counted: B has r · out numbers": "i + o for → i for",
-        "only the first matrix of a layer is counted": "in shapes → in shapes[:1]",
-        "a rank is a whole number, and rounding up breaks the budget: round down": "int(share → -int(-share",
-    },
-    done="right: 13B allows r = 156 on q and v, 44 with the MLP too: 1 % is more room than one needs",
-)
-
-
 def _packed(numbers, bits, block):
     return numbers * bits / 8 + 4 * numbers / block
 
 
 packed_bytes = check_examples(
-    "11.2",
+    "11.1",
     "the bytes of a packed matrix",
     right=_packed,
     inputs=[(4096 * 4096, 4, 64), (4096 * 16384, 8, 128), (1024 * 64, 3, 32)],
@@ -82,7 +56,7 @@ class _Unpacked:
 
 
 @check(
-    "11.3",
+    "11.2",
     "LoRA on a packed weight, forward and back",
     right=_PackedLoRA,
     wrong={
@@ -133,7 +107,7 @@ _TICKETS = [
     (["low", "high", "urgent", "urgent", "urgent", "low"], ["urgent", "urgent", "urgent", "urgent", "low", "low"]),
 ]
 urgent_found = check_examples(
-    "11.4",
+    "11.3",
     "urgent tickets that were found",
     right=_recall,
     inputs=_TICKETS,

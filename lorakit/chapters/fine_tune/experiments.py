@@ -1,11 +1,7 @@
-"""The recorded sweeps of chapter 05: LoRA beside full fine-tuning, on text-to-SQL and on E2E."""
+"""The recorded sweep of chapter 05: LoRA beside full fine-tuning on E2E."""
 
-from lorakit.chapters.experiment import ALL, Experiment, full, lora, measured_full, over_seeds, steps, tuned
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, tuned
 from lorakit.lab.sweep import Run
-
-
-def curves() -> list[Run]:
-    return [*measured_full(), *over_seeds([lora(8, 3e-3, steps=steps(200), eval_every=steps(40))])]
 
 
 def e2e() -> list[Run]:
@@ -14,7 +10,6 @@ def e2e() -> list[Run]:
 
 
 EXPERIMENTS = [
-    Experiment("fine_tune", "LoRA and full fine-tuning, curves", lambda rows: curves()),
     Experiment(
         "e2e",
         "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)",

@@ -129,54 +129,7 @@ plain_alpha = check_examples(
     done="right: 128 / 64 = 16 / √64. rsLoRA with alpha *is* LoRA with alpha · √r, so at one rank the two are one",
 )
 
-# 03.3 -- a given update as A and B
-
-
-def _fill(layer, delta):
-    U, S, Vh = torch.linalg.svd(delta, full_matrices=False)
-    r = layer.r
-    layer.lora_B.data = U[:, :r] * S[:r] / layer.scaling
-    layer.lora_A.data = Vh[:r]
-
-
-def _filled(answer):
-    """The ΔW that a layer stands for once the answer has filled it."""
-
-    def delta_weight(layer, delta):
-        answer(layer, delta)
-        shapes = tuple(layer.lora_A.shape), tuple(layer.lora_B.shape)
-        right = shapes == ((2, 6), (5, 2))
-        expect(right, f"A must stay (r, k) = (2, 6) and B (d, r) = (5, 2), got {shapes[0]} and {shapes[1]}")
-        return layer.delta_weight()
-
-    return delta_weight
-
-
-fill = check_examples(
-    "03.3",
-    "a given update as A and B",
-    right=_fill,
-    inputs=lambda: [(LoRALayer(nn.Linear(6, 5), r=2, alpha=7), torch.randn(5, 6))],
-    seen=_filled,
-    wrong={
-        "A and B are as they were: write into `layer.lora_A.data` and `layer.lora_B.data`": (
-            "layer.lora_B.data → B",
-            "layer.lora_A.data → A",
-        ),
-        "3 times as large as it should be: the layer multiplies B A by `scaling`": " / layer.scaling → ",
-        "9 times as large as it should be: divide by `scaling`, the layer multiplies by it": " / layer → * layer",
-        "the singular values are missing": " * S[:r] → ",
-        "the singular values are in it twice": "= Vh[:r] → = S[:r, None] * Vh[:r]",
-        "the first r singular values are the largest: `U[:, :r]`, `S[:r]`, `Vh[:r]`": ":r] → -r:]",
-        "A must stay (r, k): the rows of Vh are the directions": "Vh[:r] → Vh[:r].T",
-        "A must stay (r, k) and B (d, r): take the first r directions": ("[:, :r] → ", "[:r] → "),
-    },
-    tolerance=1e-4,
-    formula="of the nearest update of rank r",
-    done="right: the best that rank r can do (Eckart–Young), reached without a single step of training",
-)
-
-# 03.4 -- four bugs in one layer
+# 03.3 -- four bugs in one layer
 
 
 class Mended(nn.Module):
@@ -198,7 +151,7 @@ class Mended(nn.Module):
 
 
 @check(
-    "03.4",
+    "03.3",
     "four bugs in one layer",
     right=Mended,
     wrong={

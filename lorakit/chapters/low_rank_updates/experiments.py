@@ -1,6 +1,8 @@
 """The recorded sweeps of chapter 02: how few directions, how few dimensions an update needs."""
 
-from lorakit.chapters.experiment import ALL, Experiment, full, lora, measured_full, nearest, over_seeds, steps, tuned
+from dataclasses import replace
+
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, nearest, over_seeds, seeds, steps, tuned
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
 
@@ -30,8 +32,10 @@ def nano_early() -> list[Run]:
 
 
 def truncation() -> list[Run]:
-    early = full(1e-3, base="nano-early", steps=steps(300), measure=("truncation", "spectra"))
-    return [*measured_full(), early]
+    """Full fine-tuning whose ΔW is taken apart afterwards; the spectra, which are large, once for each base."""
+    every = [full(5e-4, steps=steps(200), seed=seed, measure=("truncation",)) for seed in seeds()]
+    every[0] = replace(every[0], measure=("truncation", "spectra"))
+    return [*every, full(1e-3, base="nano-early", steps=steps(300), measure=("truncation", "spectra"))]
 
 
 EXPERIMENTS = [

@@ -9,6 +9,7 @@ from lorakit.lab.sweep import Run
 RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
 SQL = {"task": "text_to_sql", "batch_size": 32}
 PYTHON = {"task": "python", "batch_size": 16}
+SMOLLM2_ADAPTER = "smollm2-r{r}-lr{lr:g}-seed{seed}"
 # Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
 # 36,864 at r = 2, no whole rank comes nearer): (targets, r). Hu et al. 2021, Table 5, and the MLP, which it left out.
 MATRICES = (
@@ -71,7 +72,7 @@ def smollm2(rows: list[dict]) -> list[Run]:
 
 def name_of(run: Run) -> str | None:
     """The adapters that chapter 08 compares; too large for the project to carry."""
-    return f"smollm2-r{run.r}-lr{run.lr:g}-seed{run.seed}" if run.targets == ALL and run.r > 1 else None
+    return SMOLLM2_ADAPTER.format(**vars(run)) if run.targets == ALL and run.r > 1 else None
 
 
 EXPERIMENTS = [

@@ -1,0 +1,70 @@
+"""What a training step of a pretrained LLM costs: operations, time and memory, LoRA beside full fine-tuning.
+
+    python -m lorakit.chapters.fine_tune.pretrained            writes data/results/smollm2_step.json
+
+SmolLM2 (make models) in float32, 8 questions of text-to-SQL in a batch, AdamW, one thread; rounds in turns, medians.
+"""
+
+import json
+import time
+from statistics import median
+
+import pandas as pd
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import lorakit as lk
+from lorakit.lab.evaluate import answer_loss
+from lorakit.lab.places import RESULTS
+from lorakit.lab.record import write
+from lorakit.lab.tasks.text_to_sql import text_to_sql
+from lorakit.study.memory_measured import make_optimizer, measure_step, step_once
+
+RECORD = RESULTS / "smollm2_step.json"
+TARGETS = {
+    "full": (), "LoRA r = 8, q and v": ("q", "v"), "LoRA r = 8, all-linear": ("q", "k", "v", "o", "mlp"),
+    "full, again": (),  # the noise
+}  # fmt: skip
+
+
+def measure(base: str = "smollm2", rounds: int = 5) -> list[dict]:
+    """A row for each of TARGETS: trained numbers, operations, seconds; peak and what is kept for backward, in bytes."""
+    losses, rows = {}, {}
+    for name, targets in TARGETS.items():
+        model, tokenizer = lk.load_base(base, device="cpu")
+        if targets:
+            lk.inject(model, lk.LoRAConfig(r=8, alpha=16, targets=targets), seed=0)
+        examples = text_to_sql()
+        batch = examples.collate(examples.encode(examples.train[:8], tokenizer), tokenizer.pad_token_id)
+        optimizer = make_optimizer(model, "adamw")
+
+        def loss(model=model, batch=batch):
+            return answer_loss(model, batch)[0]
+
+        with FlopCounterMode(display=False) as counter:
+            loss().backward()
+        memory = measure_step(model, loss)
+        losses[name] = loss, optimizer
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        rows[name] = {"trained": trained, "operations": counter.get_total_flops(), "seconds": []}
+        rows[name] |= {"peak": memory.peak, "kept": memory.kept}
+    for _ in range(1 + rounds):
+        for name, step in losses.items():
+            start = time.perf_counter()
+            step_once(*step)
+            rows[name]["seconds"].append(time.perf_counter() - start)
+    return [{"step": name} | row | {"seconds": median(row["seconds"][1:])} for name, row in rows.items()]
+
+
+def recorded() -> pd.DataFrame:
+    """A row for each step: trained numbers; operations, time, peak and what is kept in % of full fine-tuning's."""
+    rows = pd.DataFrame(json.loads(RECORD.read_text("utf-8"))["rows"]).set_index("step")
+    shares = ["operations", "seconds", "peak", "kept"]
+    rows[shares] = 100 * rows[shares] / rows.loc["full", shares]
+    return rows
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    what = "a training step of SmolLM2 in float32, 8 questions, AdamW, one thread"
+    write(RECORD, {"what": what, "rows": measure()}, "python -m lorakit.chapters.fine_tune.pretrained")
