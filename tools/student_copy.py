@@ -1,4 +1,4 @@
-"""Write a student copy of the notebooks: without the solutions, and without the quizzes' answers in the saved pages.
+"""Write a student copy of the notebooks: without solutions and outputs, so that predictions are predictions.
 
     python tools/student_copy.py [FOLDER] [--no-hints]
 
@@ -21,19 +21,16 @@ from notebook_shape import SOLUTION, exercises, is_stub
 from notebooks import ROOT, write, written
 
 HINT = re.compile(r"<details>\s*<summary>[^<]*Hint[^<]*</summary>.*?</details>\n?", re.DOTALL | re.IGNORECASE)
-QUIZ_ANSWER = re.compile(r"<details><summary>Answer</summary>.*?</details>", re.DOTALL)
 
 
 def student_copy(notebook: NotebookNode, hints: bool = True) -> NotebookNode:
-    """The notebook, changed in place: without folded solutions (and hints, if not wanted), badges and quiz answers."""
+    """The notebook, changed in place: without folded solutions (and hints, if not wanted), badges and outputs."""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             source = SOLUTION.sub("", marked("badges").sub("\n\n", cell.source))
             cell.source = (source if hints else HINT.sub("", source)).strip()
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if "text/html" in data:
-                data["text/html"] = QUIZ_ANSWER.sub("", data["text/html"])
+        else:
+            cell.outputs, cell.execution_count = [], None
     notebook.cells = [cell for cell in notebook.cells if cell.source]
     return notebook
 

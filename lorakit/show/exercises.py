@@ -22,7 +22,7 @@ from torch import Tensor
 
 from lorakit.show.box import box
 from lorakit.show.mistakes import mistakes
-from lorakit.show.my_lora import PARTS, keep_part
+from lorakit.show.my_lora import PARTS, keep_part, not_kept_along
 from lorakit.show.scores import keep_check
 
 REGISTRY: dict[str, "Check"] = {}  # of the chapters imported in this notebook, by the exercise's number
@@ -99,9 +99,8 @@ class Check:
         if not strict:  # a test of the solutions is nobody's attempt
             keep_check(self.id, outcome.state)
             if outcome:
-                for part in answer if isinstance(answer, tuple) else (answer,):
-                    if getattr(part, "__name__", "") in PARTS:
-                        keep_part(part)
+                for part in _parts(answer):
+                    keep_part(part)
         return outcome
 
     def judge(self, answer) -> Outcome:
@@ -109,7 +108,20 @@ class Check:
         if answer is None or answer is ...:
             return Outcome(self.id, self.title, "not done", "not done yet: put your answer in place of `...`")
         state, message = judged(self.body, answer)
+        for part in _parts(answer) if state == "passed" else ():
+            if missing := not_kept_along(part):
+                state = "wrong"
+                message = (
+                    f"right here, but `{missing[0]}` is not in your library, where {part.__name__} alone is kept: "
+                )
+                message += "define it inside, or do without"
         return Outcome(self.id, self.title, state, message or self.done)
+
+
+def _parts(answer) -> list:
+    """What of an answer goes into workbook/my_lora.py."""
+    parts = answer if isinstance(answer, tuple) else (answer,)
+    return [part for part in parts if getattr(part, "__name__", "") in PARTS]
 
 
 def judged(body: Callable[[Any], None], answer) -> tuple[str, str]:

@@ -5,10 +5,12 @@ missing or still a stub. The file is plain Python, there to be read and changed.
 """
 
 import ast
+import builtins
+import dis
 import inspect
 import linecache
 import warnings
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from lorakit import by_hand
 from lorakit.files.folder import replace_files
@@ -55,13 +57,27 @@ def keep_part(part) -> None:
     kept = {name: _segment(text(), node) for name, node in tree.items()} | {part.__name__: source_of(part)}
     statements = ast.parse(inspect.getsource(by_hand)).body
     imports = "\n".join(ast.unparse(node) for node in statements if isinstance(node, ast.Import | ast.ImportFrom))
-    head = f'"""My LoRA, written in the lorakit course. `lorakit.show.my_lora()` runs it."""\n\n{imports}\n'
+    given = "\n\n".join(map(inspect.getsource, (by_hand.put, by_hand.lora_layers)))  # the parts call them
+    head = '"""My LoRA, written in the lorakit course. `lorakit.show.my_lora()` runs it."""\n\n'
+    head += f"from __future__ import annotations\n\n{imports}\n\n\n{given}"
     written = "\n\n".join([head, *(kept[name] + "\n" for name in PARTS if name in kept)])
     try:
         workbook().mkdir(parents=True, exist_ok=True)
         replace_files(workbook(), {FILE: written.encode()})
     except OSError as error:
         warnings.warn(f"{workbook() / FILE} cannot be written, {part.__name__} is not kept: {error}", stacklevel=2)
+
+
+def not_kept_along(part) -> list[str]:
+    """Names that a function or class uses and workbook/my_lora.py would lack: others of its notebook."""
+    todo, used, made = [compile(source_of(part), "", "exec")], set(), set(vars(by_hand)) | set(vars(builtins))
+    while todo:
+        code = todo.pop()
+        todo += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+        for step in dis.get_instructions(code):
+            used |= {step.argval} if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") else set()
+            made |= {step.argval} if step.opname == "STORE_NAME" else set()
+    return sorted(used - made)
 
 
 def text() -> str:

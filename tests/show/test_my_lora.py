@@ -48,7 +48,9 @@ def test_a_passed_part_is_kept_and_the_rest_uses_it(home, capsys):
     model = mine.inject(nn.Sequential(nn.Linear(4, 4)), ("0",))
     assert torch.equal(model[0].lora_A, torch.ones(8, 4)), "the reference's inject puts in the student's layer"
     assert (home / FILE).read_text().count("class LoRALayer") == 1 and "x = 1" not in (home / FILE).read_text()
-    exec((home / FILE).read_text(), {})  # a file of its own
+    alone: dict = {}
+    exec((home / FILE).read_text(), alone)
+    assert alone["put"] and alone["lora_layers"](nn.Linear(2, 2)) == {}, "a file of its own, with what its parts call"
 
 
 def test_another_answer_replaces_the_older_and_a_wrong_one_is_not_kept(home):
@@ -62,7 +64,7 @@ def test_another_answer_replaces_the_older_and_a_wrong_one_is_not_kept(home):
         raise AssertionError
 
     Check("99.1", "", refuse, right=None, wrong={})(from_a_cell(MINE, "LoRALayer"))
-    assert "LoRALayer" not in (home / FILE).read_text()
+    assert "class LoRALayer" not in (home / FILE).read_text()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,12 @@ def test_by_hand_stands_in_for_what_is_missing_unfinished_or_broken(home, capsys
     mine = my_lora()
     assert mine.yours == () and told in capsys.readouterr().out
     assert mine.weight_of(nn.Linear(3, 2)).shape == (2, 3)
+
+
+def test_a_part_that_leans_on_its_notebook_is_not_right_yet(home):
+    leans = from_a_cell("def weight_of(layer):\n    return [turned(x) for x in layer.weight]\n", "weight_of")
+    outcome = Check("99.1", "", lambda answer: None, right=None, wrong={})(leans)
+    assert not outcome and "`turned` is not in your library" in outcome.message and not (home / FILE).exists()
 
 
 def test_a_file_that_is_not_python_is_not_overwritten(home):

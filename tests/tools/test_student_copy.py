@@ -1,14 +1,11 @@
 """The student copy: no solution and no quiz answer is left, everything else is, and the originals are untouched."""
 
-import html
 from pathlib import Path
 
 import nbformat
 import notebook_shape as shape
 import pytest
 import student_copy
-
-from lorakit.chapters.rooms import modules
 
 CHAPTERS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -26,13 +23,7 @@ def test_solutions_and_answers_go_and_the_code_stays(path):
     assert not [e.number for e in exercises if not e.solution or e.solution.strip() in texts(copy)]
     assert texts(copy).count("<summary>Hint") == sum(e.hint for e in exercises)
     assert [c.source for c in shape.code_cells(copy)] == [c.source for c in shape.code_cells(original)]
-
-    pages = [o.get("data", {}).get("text/html", "") for cell in shape.code_cells(copy) for o in cell.outputs]
-    (quiz,) = [page for page in pages if "Check yourself" in page]
-    assert "✓ <i>" not in quiz
-    for question in modules("checks")[path.stem[3:]].quiz.questions:
-        plain = [html.escape(why.split("`")[0], quote=False) for why in question.explanations]
-        assert not [why for why in plain if why and why in quiz]
+    assert not any(cell.outputs for cell in shape.code_cells(copy)), "outputs would answer every prediction"
 
 
 def test_hints_can_go_and_the_originals_are_never_written_over(tmp_path):

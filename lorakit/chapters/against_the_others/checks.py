@@ -138,6 +138,7 @@ soft_loss = check_examples(
         "T was left out: softmax of logits / T": ("T**2 *  → ", " / T, -1 → , -1"),
         "that is the cross-entropy: it is not zero for a student that equals its teacher": "log_p - → -",
         "that is the mean over the tokens and the vocabulary: add them up": ".sum() → .mean()",
+        "add up over the tokens, do not average": ".sum() → .sum(-1).mean()",
     },
     done="right: zero when the student says what the teacher says, with a gradient that does not fade as T grows",
 )
@@ -160,6 +161,7 @@ apart = check_examples(
         ([70.0, 75.0, 80.0], [79.0, 82.0, 84.0]),
         ([79.0, 82.0, 84.0], [70.0, 75.0, 80.0]),
         ([78.0], [77.9, 78.1]),
+        ([79.0, 80.0], [70.0, 78.0]),
         ([78.0, 79.0], [79.0, 80.0]),
     ],
     wrong={
@@ -168,13 +170,18 @@ apart = check_examples(
         "means nearly always differ: the question is whether the ranges of the seeds do": (
             lambda one, other: statistics.fmean(one) != statistics.fmean(other)
         ),
+        "the ranges count, not how wide they are: does the worst seed of one lie above the other's best?": (
+            lambda one, other: (
+                abs(statistics.fmean(one) - statistics.fmean(other)) > max(max(one) - min(one), max(other) - min(other))
+            )
+        ),
         "the best seeds alone were compared": lambda one, other: max(one) != max(other),
         "the other way round: that is True where the ranges meet": (
             lambda one, other: min(one) <= max(other) and max(one) >= min(other)
         ),
         "a seed in common is an overlap: > and <, not >= and <=": ("> → >=", "< → <="),
     },
-    done="right, as far as three seeds go: ranges that overlap prove nothing, ranges apart are a strong hint",
+    done="right, as far as a few seeds go: ranges that overlap prove nothing, ranges apart are a strong hint",
 )
 
 quiz = read_quiz("07", __file__)

@@ -74,7 +74,7 @@ def percent(row: pd.Series, split: str) -> str:
 def page(table: pd.DataFrame) -> pd.DataFrame:
     """The table as the chapter shows it: rounded, by the methods' names."""
     shown = pd.DataFrame(index=table.index)
-    shown["trained"] = table["trained"].map("{:,}".format) + table["share"].map(" ({:.3g} %)".format)
+    shown["trained"] = table["trained"].map("{:,}".format) + table["share"].map(" ({:.3g}\u00a0%)".format)
     shown["valid. %"] = table["validation"].round(1)
     shown["test % (seeds)"] = [percent(row, "test") for _, row in table.iterrows()]
     shown["step, MB"] = table["memory"].round().astype(int)

@@ -41,9 +41,9 @@ class Claim(NamedTuple):
 
 # What each variant's paper says of it, and what became of that: chapter 12.
 VARIANTS = (
-    ("rslora", "rsLoRA: alpha / √r learns more", "level, within chance: it is LoRA with alpha √r"),
+    ("rslora", "rsLoRA: alpha / √r learns more", "level, within chance: it is LoRA with alpha · √r"),
     ("lora_plus", "LoRA+: 1 to 2 % better", "within chance: it is LoRA with 16 times the alpha"),
-    ("pissa", "PiSSA: 5 points better on GSM8K", "ahead, by little more than twice the rank is"),
+    ("pissa", "PiSSA: 5 points better on GSM8K", "ahead, by little more than twice the rank gives"),
     ("dora", "DoRA: 3.7 points better on commonsense", "level, and a step takes longer"),
     ("lora_fa", "LoRA-FA: as good with A frozen", "behind, at twice the rank"),
     ("vera", "VeRA: as good with a tenth of the numbers", "nearly, with a third; a step takes 2.5 times as long"),
@@ -62,13 +62,14 @@ CLAIMS = (
     Claim("a third of the training memory", "05", "measured", ("memory_share_one", "memory_share_many"),
           "{:.0%} with 1 row, {:.0%} with 32", "only with AdamW, and with activations below a third of the weights"),
     Claim("r = 1 is often enough", "06", "recorded", ("rank1_sql", "rank1_python"),
-          "{:+.1f} points on SQL, {:+.2f} bits per byte on Python, beside full",
+          "gain over full: {:+.1f} points on SQL, {:+.2f} bits per byte on Python",
           "for what the base can almost do; a new domain pays for rank"),
     Claim("more rank, diminishing returns", "06", "recorded", ("rank1_python", "rank64_python"),
-          "{:+.2f} bits per byte at r = 1, {:+.2f} at r = 64 (q, v), beside full", "true; placement matters more"),
+          "gain over full, in bits per byte: {:+.2f} at r = 1, {:+.2f} at r = 64 (q, v)",
+          "true; placement matters more"),
     Claim("on par with full fine-tuning", "06", "recorded", ("rank64_sql", "all64_python"),
-          "{:+.1f} points on SQL (q, v), {:+.2f} bits per byte on Python (all), r = 64",
-          "near the base's abilities; far from them not in as many steps"),
+          "r = 64, gain over full: {:+.1f} points on SQL (q, v), {:+.2f} bits per byte on Python (all)",
+          "yes near what the base can do; elsewhere not in as many steps"),
     Claim("LoRA's best rate is ten times full's", "06", "recorded", ("rate_times_low", "rate_times_high"),
           "{:.0f} to {:.0f} times", "about; alpha and A's size set it, not the number of parameters"),
     Claim("alpha is one more thing to tune", "06", "measured", ("four_knobs",),
@@ -96,7 +97,7 @@ CLAIMS = (
     Claim("a 7B model in 10 GB", "11", "recomputed", ("seven_bf16_gb", "seven_4bit_gb"),
           "{:.1f} GB in bf16, {:.1f} GB in 4 bits",
           "only with a quantized base: LoRA does not shrink the frozen weights"),
-    *(Claim(says, "12", "recorded", (f"{name}_gain",), "{:+.1f} % beside LoRA, in bits per byte", verdict)
+    *(Claim(says, "12", "recorded", (f"{name}_gain",), "{:+.1f} % gain over LoRA, in bits per byte", verdict)
       for name, says, verdict in VARIANTS),
     Claim("tuned, LoRA's variants lie within 1 to 2 %", "12", "recorded", ("variants_spread", "twice_gain"),
           "{:.1f} % from worst to best; twice the rank buys {:.1f} %",

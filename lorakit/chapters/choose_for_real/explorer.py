@@ -78,10 +78,10 @@ class PlanExplorer(Explorer):
         merging = "it has to be unpacked to 16 bits first" if data["base"] in ("8-bit", "4-bit") else "no added work"
         return "\n".join(
             [
-                f"{step} (full fine-tuning {readable(data['full'], 'B')}), most at: {found.moment}",
+                f"{step} (full fine-tuning {readable(data['full'], 'B')}), the peak: in the {found.moment}",
                 f"trains {readable(found.trainable)} numbers, {found.percent:.3g} % of {readable(found.parameters)}; "
                 f"the adapter's file {readable(found.file, 'B')} in 16 bits",
-                f"unmerged +{100 * found.added_work:.2g} % products for each token; "
+                f"unmerged +{100 * found.added_work:.2g} % operations for each token; "
                 f"merged {readable(found.merged, 'B')}, {merging}",
             ]
         )

@@ -21,9 +21,9 @@ def triaged(examples: Sequence[Example], answers: Sequence[str]) -> pd.DataFrame
     """Each ticket with the answer that a model gave: ✓ where all three fields are right, else ✗ and the wrong ones."""
     rows = []
     for example, answer in zip(examples, answers, strict=False):
-        wrong = [f"{field} is {example.info[field]}" for field, right in correct(answer, example).items() if not right]
+        wrong = [f"{field}: {example.info[field]}" for field, right in correct(answer, example).items() if not right]
         rows.append((shorten(example.info["text"], 110), "✗" if wrong else "✓", shorten(answer, 48), ", ".join(wrong)))
-    return pd.DataFrame(rows, columns=["ticket", "", "the model", "true"])
+    return pd.DataFrame(rows, columns=["ticket", "", "the model", "should be"])
 
 
 def lengths_figure(runs: pd.DataFrame, title: str) -> Figure:

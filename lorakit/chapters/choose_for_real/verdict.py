@@ -75,9 +75,9 @@ def tiny() -> nn.Module:
     return random_gpt2(Decoder(layers=2, width=32, heads=2, vocabulary=4096, context=64, inner=128), dropout=0.0)
 
 
-def tiny_adapted(mine) -> nn.Module:
-    """A tiny GPT-2, the same every time, with LoRA on c_attn whose B is not zero."""
-    model = mine.inject(tiny(), ("c_attn",), r=2, alpha=6)
+def tiny_adapted(mine, *more: str) -> nn.Module:
+    """A tiny GPT-2, the same every time, with LoRA on c_attn (and more) whose B is not zero."""
+    model = mine.inject(tiny(), ("c_attn", *more), r=2, alpha=6)
     for layer in mine.lora_layers(model).values():
         nn.init.normal_(layer.lora_B)
     return model
@@ -158,6 +158,9 @@ def _(mine):
     found = set(mine.lora_layers(tiny_adapted(mine)))
     expect(found, "no layer was replaced: setattr on the parent module")
     expect(found == {f"transformer.h.{i}.attn.c_attn" for i in (0, 1)}, f"it took {sorted(found)[:3]}")
+    alike = nn.ModuleDict({name: nn.Linear(4, 4) for name in ("c_attn", "xc_attn")})
+    found = set(mine.lora_layers(mine.inject(alike, ("c_attn",))))
+    expect(found == {"c_attn"}, "it took `xc_attn` for `c_attn`: a target is a whole path, or its end behind a dot")
 
 
 @holds("inject freezes all but A and B", "inject")
@@ -172,6 +175,7 @@ def _(mine):
 @holds("the loss counts the answer and its end alone", "collate")
 def _(mine):
     got, right = (made.collate(PAIRS, nano()[1])["labels"] for made in (mine, by_hand))
+    expect(got.shape[1] != right.shape[1] - 1, "the end-of-text token is missing behind the answers")
     expect(got.shape == right.shape, f"a row of labels should hold {right.shape[1]}, as many as the longest example")
     counted = right != -100
     expect(same(got[counted], right[counted]), "answer or end-of-text is missing from the labels")
@@ -232,7 +236,7 @@ def _(mine):
     expect(find_spec("peft"), "PEFT is not installed here")
     from peft import PeftModel
 
-    model = tiny_adapted(mine)
+    model = tiny_adapted(mine, "c_fc")
     with tempfile.TemporaryDirectory() as folder:
         mine.save(model, folder)
         theirs = PeftModel.from_pretrained(tiny(), folder).eval()

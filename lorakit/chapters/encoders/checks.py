@@ -28,6 +28,8 @@ standard_error = check_examples(
         "that is one sentence's spread: the mean of n": lambda p, n: (p * (1 - p)) ** 0.5,
         "the root goes over n too": lambda p, n: (p * (1 - p)) ** 0.5 / n,
         "p (1 - p), not p alone": lambda p, n: (p / n) ** 0.5,
+        "as a fraction, not in percent": lambda p, n: 100 * (p * (1 - p) / n) ** 0.5,
+        "p is not always one half": lambda p, n: (0.25 / n) ** 0.5,
     },
     done="right: at 85 % of 1,821 sentences it is 0.8 points, so a difference of one point may be chance",
 )
@@ -55,7 +57,7 @@ to_save = check_examples(
     "what must be in the file",
     right=_to_save,
     inputs=[(NAMES,)],
-    seen=lambda answer: lambda names: sorted(answer(names) or []),
+    seen=lambda answer: lambda names: (found := answer(names)) and sorted(found),
     wrong={
         "the head is missing: loaded again, a fresh random head would read the adapted encoder, and guess": (
             ' or name.startswith("classifier.") → '
@@ -64,6 +66,7 @@ to_save = check_examples(
         "the frozen base is in it: it did not change, so it stays out": lambda names: list(names),
         "half of the adapter is missing: A without B is no update": "lora_ → lora_A",
         "the head's bias is missing: it was trained as well": 'startswith("classifier.") → startswith("classifier.w")',
+        "nothing would be stored: none of the names was taken": lambda names: [],
         NOTHING: "return → _ =",
     },
     done="right: 2 × 2 matrices of the adapter and the head; everything else is in the base, unchanged",

@@ -57,7 +57,8 @@ class ChanceExplorer(Explorer):
             line.set_data(self.x, np.exp(-0.5 * ((self.x - place) / error) ** 2))
 
     def describe(self, data):
+        wrong = f"{100 * data['wrong']:.1f} %" if data["wrong"] > 0.001 else "under 0.1 %"
         return (
             f"{data['n']:,} sentences: each accuracy ± {data['errors'][0]:.2f} points, their difference ± "
-            f"{data['difference']:.2f}\nthe worse model comes out ahead in {100 * data['wrong']:.3g} % of such tests"
+            f"{data['difference']:.2f}\nthe worse model comes out ahead in {wrong} of such tests"
         )

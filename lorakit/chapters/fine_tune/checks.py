@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 import lorakit as lk
 from lorakit import by_hand
@@ -36,9 +37,7 @@ def _tiny():
     """A GPT-2 of two narrow blocks with nano's vocabulary, the same one every time, in eval mode."""
     shape = Decoder(layers=2, width=16, heads=2, vocabulary=len(_tokenizer()), context=128, inner=64)
     torch.manual_seed(0)
-    model = random_gpt2(shape, dropout=0.0)
-    model.loss_type = "ForCausalLM"
-    return model
+    return random_gpt2(shape, dropout=0.0)
 
 
 # 05.1 -- a batch
@@ -108,7 +107,12 @@ class _Watched:
         watched = self.model.transformer.h[1].attn.c_attn.lora_B
         watched.register_hook(lambda _: self.leftover.append(watched.grad is not None and watched.grad.any()))
         pairs = [(prompt.replace("?", f" {n}?"), text) for n in range(3) for prompt, text in QUESTIONS]
-        self.pairs, self.losses = pairs, train(self.model, _tokenizer(), pairs, steps=steps, batch=4, lr=lr, seed=seed)
+        self.pairs, self.optimizers = pairs, set()
+        handle = register_optimizer_step_pre_hook(lambda made, *_: self.optimizers.add(type(made).__name__))
+        try:
+            self.losses = train(self.model, _tokenizer(), pairs, steps=steps, batch=4, lr=lr, seed=seed)
+        finally:
+            handle.remove()
 
     def look(self, model, args, kwargs):
         self.rows.append(kwargs.get("input_ids", args[0] if args else None))
@@ -131,6 +135,7 @@ class _Watched:
         "a loss is a tensor": "loss.item() → loss",
         "the base has moved": "trained = [ → model.requires_grad_(True)\n    trained = [",
         "nothing has moved": "optimizer.step() → pass",
+        "with AdamW": "AdamW(trained, lr=lr, weight_decay=0.0) → SGD(trained, lr=lr)",
         "gradients of earlier steps": "optimizer.zero_grad() → pass",
         "a step must see `batch` = 4 examples": "for i in chosen] → for i in chosen[:1]]",
         "every step sees the same examples": "for i in chosen] → for i in range(batch)]",
@@ -157,6 +162,8 @@ def train(answer):
     expect(not held, "a loss is a tensor, which holds on to the whole graph of its step: keep `loss.item()`")
     expect(not base, f"the base has moved: {', '.join(base[:2])}. Train what has `requires_grad`, change none")
     expect(moved, "nothing has moved: `loss.backward()`, then `optimizer.step()`, with no `zero_grad()` in between")
+    words = "train with AdamW, whose steps are as large as the rate: those of SGD are as small as the gradients"
+    expect("SGD" not in run.optimizers, words)
     added = any(run.leftover)
     expect(not added, "gradients of earlier steps are added to the next one's: `optimizer.zero_grad()` before each")
     sizes = {len(ids) for ids in run.rows}
@@ -311,7 +318,7 @@ def _what_is_in(theirs, reference):
     shapes = all(got[key].shape == wanted[key].shape for key in wanted)
     expect(shapes, "A must be (r, k) and B (d, r) in the file, whatever the layout of the base")
     config, right = (json.loads((folder / "adapter_config.json").read_text()) for folder in (theirs, reference))
-    for name in ("peft_type", "r", "lora_alpha", "fan_in_fan_out"):
+    for name in ("peft_type", "task_type", "r", "lora_alpha", "fan_in_fan_out"):
         got = config.get(name)
         expect(got == right[name], f"in the config: {name} must be {right[name]!r}, got {got!r}")
     targets = set(config.get("target_modules") or [])

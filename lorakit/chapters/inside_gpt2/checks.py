@@ -138,6 +138,8 @@ def _outputs(answer):
             expect(tuple(got.shape) == shape, f"{name} must be {words} = {shape}, an entry each for q and v")
         expect(mine.lora_A.any(), "lora_A starts Gaussian, as in chapter 03")
         expect(not mine.lora_B.any(), "lora_B starts at zero, as in chapter 03")
+        spread = mine.lora_A.std().item() * mine.lora_A.shape[-1] ** 0.5
+        expect(0.5 < spread < 1.5, f"lora_A's standard deviation is {spread:.2g} / √d: divide by √d, as in chapter 03")
         y0 = mine(x)
         expect(y0.shape[-1] != 16, "k is gone: the output must be q, k and v side by side")
         expect(same(y0, base(x)), "the output differs from the base at step 0")
@@ -174,6 +176,7 @@ slices = check_examples(
         "lora_A must be (2, r, d), an entry each for q and v": "torch.randn(2, r, d) → torch.randn(r, d)",
         "lora_B starts at zero, as in chapter 03": "torch.zeros → torch.randn",
         "lora_A starts Gaussian, as in chapter 03": "torch.randn → torch.zeros",
+        "divide by √d": "/ d**0.5 → ",
     },
     formula="of s B A x on q and on v",
     done="right: this is what loralib's MergedLinear and lorakit's slices compute",
@@ -211,7 +214,8 @@ def names(answer):
     blocks = {where: {path for path in hit if path.endswith(where)} for where in (*WANTED, "attn.c_proj")}
     expect(not blocks["attn.c_proj"], "`attn.c_proj` is adapted too: a bare `c_proj` is the end of two names")
     for where in WANTED:
-        expect(blocks[where], f"`{where}` is missing")
+        one = " (one text was given: a tuple needs a comma)" * isinstance(answer, str)
+        expect(blocks[where], f"`{where}` is missing{one}")
         expect(len(blocks[where]) == 2, f"only some blocks are adapted: leave out what comes before `{where}`")
     extra = sorted(hit - blocks[WANTED[0]] - blocks[WANTED[1]])
     expect(not extra, f"{', '.join(extra)} is adapted too")

@@ -157,6 +157,7 @@ class Mended(nn.Module):
     wrong={
         "at twice the rank": "alpha / r → alpha",
         "layers before this one": "self.base(x) → torch.no_grad()(self.base)(x)",
+        "the base is not frozen any more": "base.requires_grad_(False) → base",
         "the merged and the unmerged layer disagree": "@ self.lora_A).T → @ self.lora_A)",
         "every row loses the same inputs": "F.dropout(x, → x * F.dropout(torch.ones(x.shape[-1]),",
         "each row loses all its inputs or none": "F.dropout(x, → x * F.dropout(torch.ones(len(x), 1),",
@@ -173,9 +174,11 @@ def bugs(answer):
     y0, mine = base(x).detach(), answer(base, 2, 6, 0.5).eval()
     nn.init.normal_(mine.lora_B)
     update = x @ mine.lora_A.T @ mine.lora_B.T
+    frozen = not any(p.requires_grad for p in base.parameters())
+    expect(frozen, "the base is not frozen any more: that line was no bug")
     expect(not same(mine(x) - y0, 6 * update), "at twice the rank the update is twice as large: look at the scale")
     expect(same(mine(x), mine(x)), "two calls in `eval()` differ: dropout is for training, here it must be at rest")
-    expect(same(mine(x) - y0, 3 * update), "in `eval()` the output is not x W₀ + b + s B A x")
+    expect(same(mine(x) - y0, 3 * update), "in `eval()` the output is not x W₀ + b + s B A x, s = alpha / r")
     (grad,) = torch.autograd.grad(mine(x).sum(), x)
     wanted = (base.weight + 3 * (mine.lora_B @ mine.lora_A).T).sum(1).expand_as(x)
     expect(same(grad, wanted), "the gradient at x is wrong: layers before this one would learn from the adapter alone")
@@ -187,7 +190,7 @@ def bugs(answer):
     expect(not same(mine(many), mine(many)), "dropout is gone: in training, entries of the adapter's input are zeroed")
     expect(outputs.std(0).max() > 1e-4, "every row loses the same inputs: one mask is used for all of them")
     kinds = outputs.round(decimals=3).unique(dim=0)  # of rows
-    expect(len(kinds) > 4, "each row loses all its inputs or none: each entry needs a draw of its own")
+    expect(len(kinds) > 4, "each row loses all its inputs or none (or A x was dropped, not x): draw for each entry")
     mine.lora_B.data.zero_()
     expect(same(mine(many), base(many)), "dropout acts on the frozen path: drop the adapter's input only")
 

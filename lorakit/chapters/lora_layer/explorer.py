@@ -26,7 +26,7 @@ class AlphaRankExplorer(Explorer):
             "r": Steps("rank r", RANKS, 8),
             "alpha": Steps("alpha", ALPHAS, 16),
             "use_rslora": Toggle("use_rslora: divide by √r instead of r", False),
-            "directions": Choice("r directions", tuple(KINDS), next(iter(KINDS))),
+            "directions": Choice("the r terms", tuple(KINDS), next(iter(KINDS))),
         }
         super().__init__("What alpha and r do to the size of the update", controls)
 

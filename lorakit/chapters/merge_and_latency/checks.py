@@ -156,6 +156,7 @@ verdict = check_examples(
         (1.02, 1.20, 0.03),
         (0.80, 1.30, 0.03),
         (0.96, 0.98, 0.03),
+        (0.80, 0.893, 0.11),
     ],
     wrong={
         "the noise floor was left out: the base against itself differs as much": ("1 + noise → 1", "1 - noise → 1"),

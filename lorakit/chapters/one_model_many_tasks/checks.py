@@ -75,6 +75,7 @@ fits = check_examples(
         "those are whole updates, in · out: A and B have r · (in + out) numbers": "r * sum(i + o → sum(i * o",
         "the rank is missing: A has r rows, B has r columns": "r * sum → sum",
         "the base needs a place too, once: 4 bytes for each of its numbers": " - 4 * base → ",
+        "the base's numbers take 4 bytes each, too": " - 4 * base → - base",
         "numbers are not bytes: in float32 each takes 4": "4 *  → ",
         "only B is counted: A has r · in numbers more": "i + o for → o for",
         "half an adapter serves nobody: divide with `//`": "// → /",
@@ -88,7 +89,7 @@ def _stack(A1, B1, s1, A2, B2, s2):
 
 
 def _two_adapters():
-    return [(torch.randn(3, 5), torch.randn(4, 3), 2.0, torch.randn(3, 5), torch.randn(4, 3), 0.5)]
+    return [(torch.randn(3, 5), torch.randn(4, 3), 2.0, torch.randn(3, 5), torch.randn(4, 3), -0.5)]
 
 
 def _product(answer):

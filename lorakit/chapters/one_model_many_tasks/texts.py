@@ -1,6 +1,8 @@
 """Texts in several styles side by side, each in its adapter's colour; and a widget that writes them, row by row."""
 
 from collections.abc import Sequence
+from html import escape
+from zlib import crc32
 
 import pandas as pd
 from torch import nn
@@ -18,7 +20,8 @@ class Texts(pd.DataFrame):
     """A table of texts that is to be read: in a notebook the lines of a text stay lines."""
 
     def _repr_html_(self) -> str:
-        look = self.style.hide(axis="index").set_uuid("texts")
+        name = f"texts-{crc32(self.to_csv().encode()):x}"  # its own: a page's style sheets hold for the whole page
+        look = self.style.hide(axis="index").set_uuid(name)
         look = look.set_properties(**{"white-space": "pre-wrap", "text-align": "left", "vertical-align": "top"})
         look = look.map(
             lambda name: f"background:{COLOURS.get(name, 'black')};color:white;font-weight:bold", subset=["adapter"]
@@ -89,7 +92,7 @@ class RowPicker:
             self.shown = write_rows(self.model, self.tokenizer, prompt, names, self.tokens)
             self.out.value = self.shown._repr_html_()
         except LoRAError as error:  # an empty prompt, or one too long
-            self.out.value = f"<i>{error}</i>"
+            self.out.value = f"<i>{escape(str(error))}</i>"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         saved = {"text/plain": str(self.shown), "text/html": self.shown._repr_html_()}  # for a page without a kernel

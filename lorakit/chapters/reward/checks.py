@@ -29,6 +29,12 @@ advantage = check_examples(
             lambda rs: rs - rs.mean(0, keepdim=True)
         ),
         "no baseline: then everything that was drawn and rewarded is pushed, however easy": lambda rs: rs,
+        "GRPO divides by the standard deviation, this chapter does not": (
+            lambda rs: (rs - rs.mean(1, keepdim=True)) / (rs.std(1, keepdim=True) + 1e-8)
+        ),
+        "the mean of the *other* samples is a baseline too; here it is the mean of all of a question's": (
+            lambda rs: rs - (rs.sum(1, keepdim=True) - rs) / (rs.shape[1] - 1)
+        ),
         "the sign is turned: better than the others must be positive": lambda rs: rs.mean(1, keepdim=True) - rs,
     },
     done="right: it sums to zero over each question, so where all samples did alike there is nothing to learn",
@@ -84,8 +90,8 @@ def _union(table, columns):
     "a reward that leaks",
     right=_union,
     wrong={
-        "one column is not enough": lambda table, columns: f"SELECT {columns[0]} FROM {table}",
-        "rows of all columns side by side": lambda table, columns: f"SELECT * FROM {table}",
+        "from any column": lambda table, columns: f"SELECT {columns[0]} FROM {table}",
+        "several columns side by side": lambda table, columns: f"SELECT * FROM {table}",
         "does not run": lambda table, columns: f"SELECT everything FROM {table}",
         "returns None": lambda table, columns: None,
     },
@@ -99,13 +105,14 @@ def cheat(answer):
         run_sql(queries[0], examples[0].info)
     except Exception as error:
         expect(False, f"the query does not run: {error}")
-    expect(
-        not all(one.strip().upper().startswith("SELECT *") for one in queries),
-        "rows of all columns side by side: the right ones mostly have one value, so put columns one under another",
-    )
+    wide = all(len(row) > 1 for row in run_sql(queries[0], examples[0].info))
+    expect(not wide, "rows of several columns side by side: the right ones mostly hold one value")
     paid = sum(map(leaky, queries, examples)) / len(examples)
     right = sum(map(same_result, queries, examples)) / len(examples)
-    expect(paid >= 0.6, f"rewarded on {paid:.0%} of the questions, 60 % are wanted: one column is not enough")
+    expect(
+        paid >= 0.6,
+        f"rewarded on {paid:.0%} of the questions, 60 % are wanted: values may be asked for from any column",
+    )
     expect(right < 0.2, f"that answers {right:.0%} of the questions: it is no cheat")
 
 

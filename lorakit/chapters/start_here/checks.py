@@ -58,8 +58,9 @@ def small_model() -> nn.Module:
     """Three layers, one of them inside another module, each with a LoRALayer round it whose B is not zero."""
     model = by_hand.inject(nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.Linear(6, 6), nn.Tanh()), nn.Linear(6, 3)),
                            ("0", "1.0", "2"))  # fmt: skip
-    for layer in by_hand.lora_layers(model).values():
+    for number, layer in enumerate(by_hand.lora_layers(model).values()):
         nn.init.normal_(layer.lora_B)
+        layer.alpha, layer.scaling = 16 + number, (16 + number) / layer.r
     return model
 
 
@@ -75,7 +76,7 @@ def _take_out(model):
     right=_take_out,
     wrong={
         "scaling 0 only silences them": "by_hand.put(model, path, module.base) → module.scaling = 0.0",
-        "only those at the top were found: `model.named_modules()` goes deeper": "named_modules → named_children",
+        "LoRALayers deeper down are still there": "named_modules → named_children",
         "the outputs are not the base's": (
             "module.base) → nn.Linear(module.base.in_features, module.base.out_features))"
         ),
@@ -93,7 +94,10 @@ def taken_out(answer):
     answer(model)
     left = len(by_hand.lora_layers(model))
     expect(left < adapted, "the LoRALayers are still there (scaling 0 only silences them): put back each one's `base`")
-    expect(not left, "only those at the top were found: `model.named_modules()` goes deeper")
+    words = (
+        "LoRALayers deeper down are still there: `model.named_modules()` finds all; set each `base` in its own parent"
+    )
+    expect(not left, words)
     expect(torch.equal(model(x), base(x)), "the outputs are not the base's: put back each layer's `base`, unchanged")
 
 
@@ -132,6 +136,7 @@ dial = check_examples(
         "A and B must stay as they were learnt: change each layer's `scaling`": (
             "layer.scaling = strength * layer.alpha / layer.r → layer.lora_B.data *= strength"
         ),
+        "`forward` multiplies by `scaling`, which alpha made only once: change that": "layer.scaling = → layer.alpha =",
         "some layers kept their strength: `model.modules()` finds those inside others too": (
             "model.modules() → model.children()"
         ),

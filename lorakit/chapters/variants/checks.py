@@ -137,12 +137,13 @@ vera = check_examples(
     done="right: PEFT's logits and gradients, to the last digits. Now a direction and a length train apart",
 )
 def dora(answer):
-    for base in _bases():
+    for base in (*_bases(), nn.Linear(6, 5, bias=False).requires_grad_(False)):
         layer, x = answer(base, 2, 6), torch.randn(3, 4, 6)
+        bias = torch.zeros(5) if base.bias is None else base.bias
         magnitude = getattr(layer, "magnitude", None)
         expect(isinstance(magnitude, nn.Parameter), "no `magnitude`: make it an nn.Parameter, so that it trains")
         shape = tuple(magnitude.shape)
-        expect(shape != (6,), "the wrong axis: that is one an input. The norm goes over the inputs, dim=1")
+        expect(shape != (6,), "the wrong axis: that is one an input. Take dim=1 of `weight_of(base)`, over the inputs")
         expect(shape == (5,), f"one magnitude for each output, (5,), got {shape}")
         expect(same(magnitude, weight_of(base).norm(dim=1)), "the magnitudes must begin as the norms of W0's rows")
         expect(same(layer(x), base(x)), "the first output is not the base's")
@@ -152,9 +153,9 @@ def dora(answer):
                 getattr(layer, name).add_(torch.rand_like(getattr(layer, name)))
                 getattr(right, name).copy_(getattr(layer, name))
         zero = layer(torch.zeros(1, 6))[0]
-        expect(same(zero, base.bias), "the bias is scaled too: magnitude and norm are about W alone")
+        expect(same(zero, bias), "the bias is scaled too: magnitude and norm are about W alone")
         still = right.magnitude / weight_of(base).norm(dim=1)
-        old = still * (LoRALayer.forward(right, x) - base.bias) + base.bias
+        old = still * (LoRALayer.forward(right, x) - bias) + bias
         expect(not same(layer(x), old), "the norm stays that of W0: it is taken of W0 + ΔW, and follows every step")
         expect(same(layer(x), right(x), 1e-4), "not m · (W0 + ΔW) x / ‖W0 + ΔW‖ + b, once A, B and m have moved")
         for each in (layer, right):

@@ -70,7 +70,7 @@ def test_the_page_has_every_row_rounded_by_name(rivals):
     page = table.page(rivals)
     assert page.index.tolist() == [kind.name for kind in KINDS.values()]
     assert page.loc["LoRA on q, v", ["trained", "valid. %", "test % (seeds)", "step, MB"]].tolist() == [
-        "32,768 (0.78 %)", 90.0, "78.2 (77.2–79.2)", 139,
+        "32,768 (0.78\u00a0%)", 90.0, "78.2 (77.2–79.2)", 139,
     ]  # fmt: skip
     assert table.percent(pd.Series({"test": 50.0, "test_low": 50.0, "test_high": 50.0, "seeds": 1}), "test") == (
         "50.0 (1 seed)"

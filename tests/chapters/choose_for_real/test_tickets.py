@@ -8,4 +8,4 @@ def test_a_right_and_a_wrong_triage():
     examples = ticket_triage().test[:2]
     info = examples[1].info
     table = triaged(examples, [examples[0].answer, f" {info['product']}, {info['team']}, someday"])
-    assert list(table[""]) == ["✓", "✗"] and list(table["true"]) == ["", f"priority is {info['priority']}"]
+    assert list(table[""]) == ["✓", "✗"] and list(table["should be"]) == ["", f"priority: {info['priority']}"]
