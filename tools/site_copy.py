@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 from badges import ROOT, marked
+from student_copy import doubts
 
 INDEX = """# lorakit: Low-Rank Adaptation, measured
 
@@ -116,6 +117,8 @@ def main() -> int:
     fetched = foreign(folder)
     for page, addresses in fetched.items():
         print(f"{page} fetches from the network: {', '.join(addresses)}")
+    for doubt in doubts(ROOT / "notebooks"):
+        print(f"look again: {doubt}")
     print(f"open {index}")
     return 1 if fetched else 0
 

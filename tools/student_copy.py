@@ -20,6 +20,7 @@ from notebook_shape import SOLUTION, exercises, is_stub
 
 from notebooks import ROOT, write, written
 
+NAMED = re.compile(r"^show\.student\(['\"]\w", re.MULTILINE)
 HINT = re.compile(r"<details>\s*<summary>[^<]*Hint[^<]*</summary>.*?</details>\n?", re.DOTALL | re.IGNORECASE)
 
 
@@ -42,6 +43,9 @@ def doubts(originals: Path) -> list[str]:
         notebook = nbformat.read(path, as_version=4)
         solved = [str(each.number) for each in exercises(notebook) if not is_stub(each.cell)]
         shown = any("✓ Exercise" in str(cell.get("outputs")) for cell in notebook.cells)
+        named = any(NAMED.search(cell.source) for cell in notebook.cells)
+        if named:
+            found.append(f"{path.name} gives a student's name")
         if solved or shown:
             found.append(f"{path.name} carries answers: exercise {', '.join(solved) or 'outputs'}")
     status = ["git", "-C", str(originals), "status", "--porcelain", "--", "."]
@@ -64,8 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
         nbformat.validate(student_copy(notebook, not args.no_hints))
     others = [name for name, copy in copies.items() if not as_written(args.folder / name, copy)]
     if others and not args.overwrite:
+        again = "--overwrite" + " --no-hints" * args.no_hints
         parser.error(f"{args.folder} has {', '.join(others)}, with somebody's work or older: name another folder, "
-                     "or replace them with --overwrite (make student-copy STUDENT=--overwrite)")  # fmt: skip
+                     f'or replace them with make student-copy STUDENT="{again}"')  # fmt: skip
     for name, notebook in copies.items():
         write(notebook, args.folder / name)
     for doubt in doubts(originals):

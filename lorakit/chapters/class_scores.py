@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from lorakit.chapters.rooms import modules
 from lorakit.show.exercises import checks_in
 from lorakit.show.scores import FORMAT
 
-BESIDE = ("student.json", "measured.json", "my_lora.py", ".lock")  # of a workbook that was handed in whole
+BESIDE = ("student.json", "measured.json", "my_lora.py")  # of a workbook that was handed in whole
 MOST_ATTEMPTS, MOST_BYTES, LONGEST_NAME = 1_000_000, 2_000_000, 60
 
 
@@ -30,7 +31,7 @@ class Student:
     file: Path
     exercises: dict[str, tuple[bool, int]]
     quizzes: dict[str, int]
-    updated: str = ""
+    updated: datetime
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,40 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "�" for letter in line)
 
 
-def name_of(content: dict, file: Path) -> str:
-    """The student's name: from the file, else from what a learning platform put before its name, else its folder."""
-    name = content.get("student") or file.stem.rpartition("scores")[0].rstrip("_- ") or file.parent.name
+def name_of(content: dict, file: Path, folder: Path) -> str:
+    """The student's name: from the file, else from what a learning platform put before its name, else its folder's
+    below the class's (that of a whole workbook: the one above), else the file's own.
+    """
+    where = file.parent.parent if file.parent.name == "workbook" else file.parent
+    own = file.stem if where == folder else where.name
+    name = content.get("student") or file.stem.rpartition("scores")[0].rstrip("_- ") or own
     if not isinstance(name, str) or not any(map(str.isalnum, name)):
         raise ValueError(f"its student should be a name, got {str(name)[:LONGEST_NAME]!r}")
     return plain(name)[:LONGEST_NAME]
 
 
-def read(file: Path, todo: Course) -> Student:
+def when(written: object) -> datetime:
+    """The time that a file gives; the earliest there is where it gives none."""
+    try:
+        found = datetime.fromisoformat(str(written))
+    except ValueError:
+        found = datetime.min
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def read(file: Path, todo: Course, folder: Path) -> Student:
     """One student's file; only what belongs to the course counts. Raises ValueError that says what is wrong with it.
 
     A quiz is judged again here: a "right" in the file is not believed.
     """
-    if file.suffix.lower() != ".json" or file.stat().st_size > MOST_BYTES:
-        raise ValueError("not a .json file, or one too large for scores")
-    content = json.loads(file.read_text(encoding="utf-8-sig"))
+    if file.suffix.lower() != ".json":
+        raise ValueError("unpack it first" if file.suffix.lower() == ".zip" else "not a .json file")
+    if file.stat().st_size > MOST_BYTES:
+        raise ValueError("larger than any scores are")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"damaged, ask for it again ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"not a file of scores: its format should be {FORMAT!r}")
     parts = {part: content.get(part, {}) for part in ("exercises", "quizzes")}
@@ -83,25 +102,25 @@ def read(file: Path, todo: Course) -> Student:
             attempts = entry.get("attempts_until_passed", entry.get("attempts"))
             if not isinstance(attempts, int) or not 1 <= attempts <= MOST_ATTEMPTS:
                 raise ValueError(f"exercise {id} has {str(attempts)[:20]!r} attempts")
-            exercises[id] = ("passed" in entry, attempts)
+            exercises[id] = (bool(entry.get("passed")), attempts)
     quizzes = {}
     for chapter, questions in todo.quizzes.items():
         chosen = {
             q: kept.get("choice") for q, kept in parts["quizzes"].get(chapter, {}).items() if isinstance(kept, dict)
         }
         quizzes[chapter] = sum(chosen.get(question) == right for question, right in questions.items())
-    return Student(name_of(content, file), file, exercises, quizzes, str(content.get("updated")))
+    return Student(name_of(content, file, folder), file, exercises, quizzes, when(content.get("updated")))
 
 
 def collect(folder: Path, todo: Course) -> tuple[list[Student], dict[Path, str]]:
     """The students below a folder by name, and the files that do not count, with the reason."""
     found, wrong = {}, {}
     for file in sorted(folder.rglob("*")):
-        if not file.is_file() or file.name.startswith(".") or file.name.endswith(BESIDE):
+        if not file.is_file() or file.name.startswith(".") or file.name in BESIDE or file.suffix == ".lock":
             continue
         try:
-            new = read(file, todo)
-        except (ValueError, OSError, RecursionError) as error:
+            new = read(file, todo, folder)
+        except (ValueError, OSError) as error:
             wrong[file] = str(error)
             continue
         same = found.get(new.name.casefold(), new)
@@ -167,12 +186,13 @@ def main(arguments: list[str] | None = None) -> int:
     ).set_index(found["student"])
     print(short.to_string())
     print("(each chapter: exercises passed, questions right at the first choice; then the sums)\n")
-    print(stuck(students).head(8).to_string())
+    most = stuck(students).head(8)
+    print("no exercise was tried yet" if most.empty else most.to_string())
     if args.json:
         args.json.write_text(found.to_json(orient="records", indent=1, force_ascii=False) + "\n", encoding="utf-8")
     if args.csv:
         # A spreadsheet would run what begins like a formula, take 1/2 for a day, and UTF-8 without a mark for Latin-1.
-        cells = {r"^([=+\-@])": r"'\1", r"^(\d+)/(\d+)$": r"\1 of \2"}
+        cells = {r"^([=+\-@＝＋－＠])": r"'\1", r"^(\d+)/(\d+)$": r"\1 of \2"}
         safe = found.astype(str).replace(cells, regex=True)
         safe.to_csv(args.csv, index=False, encoding="utf-8-sig")
     return 1 if wrong else 0

@@ -33,7 +33,7 @@ def student(name: str = "") -> str:
         if nameless.is_file() and not own.exists():
             with contextlib.suppress(OSError):  # `update` has warned
                 nameless.replace(own)
-            _change("exercises", lambda exercises, now: None)  # puts the name into it
+        _change("exercises", lambda exercises, now: None)  # a file with the name in it, to hand in
     return os.environ.get("LORAKIT_STUDENT") or workbook.read(NAME).get("student") or ""
 
 

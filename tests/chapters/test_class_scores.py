@@ -44,7 +44,17 @@ def test_a_file_that_was_edited_is_named(tmp_path, change, words):
     file = tmp_path / "scores.json"
     file.write_text(json.dumps(GOOD | change))
     with pytest.raises(ValueError, match=words):
-        read(file, TODO)
+        read(file, TODO, tmp_path)
+
+
+def test_whole_workbooks_without_a_name_go_by_the_folder_above_and_do_not_replace_each_other(tmp_path):
+    for where in ("Nick/workbook/scores.json", "Nora/workbook/scores.json", "scores.json", "scores (1).json"):
+        file = tmp_path / where
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(GOOD | {"student": ""}))
+    (tmp_path / "best student.json").write_text(json.dumps(GOOD | {"student": "Zoe"}))
+    students, wrong = collect(tmp_path, TODO)
+    assert [s.name for s in students] == ["Nick", "Nora", "scores", "scores (1)", "Zoe"] and not wrong
 
 
 def test_the_command_prints_the_class_and_writes_it(tmp_path, capsys):
@@ -65,19 +75,24 @@ def test_hand_ins_as_they_come(tmp_path, capsys):
     folder = tmp_path / "hand ins 日本"
     folder.mkdir()
 
-    def hand_in(file, student="", at="1", encoding="utf-8"):
+    def hand_in(file, student="", at=None, encoding="utf-8"):
         (folder / file).write_text(json.dumps(GOOD | {"student": student, "updated": at}), encoding=encoding)
 
     hand_in("Bob_12345_assignsubmission_file_scores.json", encoding="utf-8-sig")
     hand_in("forged.json", "=HYPERLINK(0)\x1b[2J\nEve  20\ud800")
-    for at in "132":
-        hand_in(f"Ada_{at}_scores-ada.json", "Ada", at)
+    # The times are those of three clocks: 1:00, 5:00 and 3:00 in UTC.
+    for at, time in {
+        "1": "2026-11-29T10:00:00+0900",
+        "3": "2026-11-29T05:00:00+0000",
+        "2": "2026-11-28T22:00:00-0500",
+    }.items():
+        hand_in(f"Ada_{at}_scores-ada.json", "Ada", time)
     hand_in("measured.json")  # lies beside the scores
     (folder / "scores.zip").write_bytes(b"PK")
     (folder / "deep.json").write_text("[" * 100_000)
     students, wrong = collect(folder, TODO)
     assert [s.name for s in students] == ["=HYPERLINK(0)�[2J Eve 20�", "Ada", "Bob_12345_assignsubmission_file"]
-    assert students[1].updated == "3"
+    assert students[1].file.name.startswith("Ada_3") and students[1].updated.hour == 5
     assert {file.name for file in wrong} == {
         "scores.zip",
         "deep.json",

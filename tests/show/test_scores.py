@@ -67,6 +67,7 @@ def test_a_name_is_kept_for_all_notebooks_and_the_environment_comes_first(monkey
     assert kept(scores.file_name("Ada Lovelace"))["student"] == "Ada Lovelace" and not kept()
     scores.student("Grace")
     assert not scores.kept("exercises")  # Ada's stays hers
+    assert kept(scores.file_name("Grace"))["student"] == "Grace", "a file to hand in, though nothing was tried"
     monkeypatch.setenv("LORAKIT_STUDENT", "Bob")
     assert scores.student() == "Bob"
     with pytest.raises(ValueError, match="a letter or a digit"):
