@@ -101,7 +101,7 @@ student-copy: setup  ## write student/: the notebooks without solutions and quiz
 
 scores: setup  ## a class's scores from the files below a folder: make scores FROM=hand-ins
 	@test -n "$$FROM" || { echo "name the folder of what was handed in: make scores FROM=hand-ins"; exit 1; }
-	$(BIN)/python -m lorakit.chapters.class_scores "$$FROM"
+	$(BIN)/python tools/class_scores.py "$$FROM"
 
 RESULTS ?= --processes 2
 results: setup  ## make the recorded sweeps in data/results (two hours on two cores; goes on where it stopped)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lorakit.chapters.against_the_others import table as rivals
 from lorakit.chapters.compare import reported
-from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep
+from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, pretrained
 from lorakit.chapters.reward import record as reward
 from lorakit.chapters.reward.plots import best
 from lorakit.chapters.variants.table import LORA, fair_table
@@ -38,10 +38,13 @@ def surprises() -> str:
     one, most, all_one = "q, v, r = 1", "q, v, r = 64", "all-linear, r = 1"
     paid = reward.recorded().query("setting == 'r = 1'")
     rows, anything = (100 * runs["test_execution"] for runs in (best(paid), paid.query("reward == 'any rows'")))
+    llm = pretrained(records.load("smollm2_text_to_sql"))[0]["right"]
+    small, whole = llm["all-linear", 1], llm["every weight", 0]
     early = 100 * reported(records.load("nano_early")).groupby(["targets", "r"])["test_execution"].mean()
     return f"""\
 1. **Rank 1 does it where the base almost can.** Text-to-SQL: {right[one]:.1f} % right with 4,096 trained numbers,
-   {right[most]:.1f} % with 64 times as many, {right["full"]:.1f} % with all 4.3 million.
+   {right[most]:.1f} % with 64 times as many, {right["full"]:.1f} % with all 4.3 million. SmolLM2,
+   64 questions: r = 1 on all matrices {small:.0f} %, all 135 million numbers {whole:.0f} %: level, within chance.
 2. **Elsewhere placement counts, not rank.** Python source, new to the base, in bits per byte: r = 64 on q and v
    {bits[most]:.2f}; r = 1 on all, 14 times fewer numbers, {bits[all_one]:.2f}; all weights {bits["full"]:.2f}.
 3. **No answer need be shown.** Paid a point for every query that returns the right rows, r = 1 comes from

@@ -51,11 +51,6 @@ def floor(i: int, j: int, n: int) -> Floor:
     return Floor(max(i, j) / n, variance**0.5 / min(i, j))
 
 
-def floor_table(p: int, q: int, n: int) -> Tensor:
-    """The mean of `floor` for all i ≤ p and j ≤ q: (p, q), to be laid beside `similarity`."""
-    return torch.maximum(_count(p)[:, None], _count(q)) / n
-
-
 def random_directions(n: int, p: int, seed: int) -> Tensor:
     """p random orthonormal directions in R^n: (n, p)."""
     generator = torch.Generator().manual_seed(seed)

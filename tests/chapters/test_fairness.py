@@ -15,7 +15,18 @@ from lorakit.lab.sweep import Run
 # The sweeps that compare settings, and how many seeds report in each: five for headlines, else three.
 COMPARED = dict.fromkeys(("rank_python", "rank_text_to_sql", "rivals", "rivals_python"), 5)
 COMPARED |= dict.fromkeys(
-    ("matrices_python", "matrices_text_to_sql", "variants", "tickets", "nano_early", "styles", "sst2", "batches"), 3
+    (
+        "matrices_python",
+        "matrices_text_to_sql",
+        "variants",
+        "tickets",
+        "nano_early",
+        "styles",
+        "sst2",
+        "batches",
+        "e2e",
+    ),
+    3,
 )
 
 

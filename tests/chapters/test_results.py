@@ -16,7 +16,7 @@ from lorakit.study.parameters import Decoder, count_lora_parameters
 from tests.support.tiny_sweep import LORA, shrink
 
 # Sweeps whose records are from before the rules of a fair comparison: they wait to be run again.
-PENDING = {"students", "e2e", "smollm2_text_to_sql"}
+PENDING = {"students"}
 NAMES = [name for name in EXPERIMENTS if name not in PENDING]
 
 

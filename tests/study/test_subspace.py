@@ -5,7 +5,6 @@ import torch
 
 from lorakit.study.subspace import (
     floor,
-    floor_table,
     left_directions,
     random_directions,
     right_directions,
@@ -50,9 +49,3 @@ def test_the_floor_by_formula_is_the_floor_by_sampling(i, j, n):
 
 def test_against_the_whole_space_there_is_no_chance():
     assert floor(3, 8, 8).mean == 1 and floor(3, 8, 8).std == 0
-
-
-def test_the_table_of_floors_lies_beside_phi():
-    table = floor_table(3, 5, 10)
-    assert table.shape == (3, 5)
-    assert all(float(table[i - 1, j - 1]) == floor(i, j, 10).mean for i in range(1, 4) for j in range(1, 6))

@@ -6,10 +6,10 @@ from pathlib import Path
 import nbformat
 import notebook_shape as shape
 import pytest
+from class_scores import collect, course, table
 from saving import as_shipped
 from student_copy import student_copy
 
-from lorakit.chapters.class_scores import collect, course, table
 from lorakit.show.exercises import REGISTRY
 from notebooks import tidy, write, written
 from tests.support.percent import from_percent

@@ -44,7 +44,7 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
     """One line for each method, best on top; one panel for each measure: accuracy with its seeds' range, and costs."""
     words = table["beside"].drop("lora").tolist()
     counts = ", ".join(f"{words.count(word)} {word}" for word in ("above", "level", "below"))
-    title = f"Test accuracy beside the seeds of LoRA on q and v: {counts}"
+    title = f"Test accuracy against LoRA on q and v: {counts}"
     fig, axes = figure(title, columns=len(PANELS), size=(12, 5), sharey=True)
     rows, lora = table.sort_values("test"), table.loc["lora"]
     left = seen_well(table)["test_low"].min() - 4
@@ -72,7 +72,10 @@ def rivals_figure(table: pd.DataFrame) -> CourseFigure:
 
 
 def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
-    """A panel for each method: every run as a dot over its learning rate, those at the chosen rate in colour."""
+    """A panel for each method: every run as a dot over its learning rate, those at the chosen rate in colour.
+
+    Runs below 60 % stand at the lower edge, as triangles.
+    """
     chosen = runs[runs["best"]].groupby("key")["test"]
     wide = chosen.max() - chosen.min()
     title = "Points between seeds: " + "; ".join(f"{KINDS[key].name}: {wide[key]:.1f}" for key in keys)
@@ -80,14 +83,15 @@ def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
     for ax, key in zip(axes[0], keys, strict=True):
         mine = runs[runs["key"] == key]
         for best, colour in ((False, GREY), (True, ORANGE)):
-            dots = mine[mine["best"] == best]
-            ax.plot(dots["lr"], dots["test"], "o", color=colour, markersize=9, alpha=0.75, markeredgecolor="white")
+            for failed, look in ((False, "o"), (True, "v")):
+                dots = mine[(mine["best"] == best) & ((mine["test"] < 60) == failed)]
+                ax.plot(dots["lr"], dots["test"].clip(lower=59), look, color=colour, markersize=9, alpha=0.75,
+                        markeredgecolor="white")  # fmt: skip
         first = mine[mine["seed"] == 0].sort_values("lr")
-        ax.plot(first["lr"], first["test"], color=GREY, linewidth=1.2, zorder=0)
         log_x(ax, first["lr"])
         ax.set(xlabel="learning rate", title=KINDS[key].name)
         ax.set_xlim(first["lr"].min() / 1.8, first["lr"].max() * 1.8)
-    axes[0][0].set(ylabel="test, right (%)", ylim=(-3, 103))
+    axes[0][0].set(ylabel="test, right (%)", ylim=(57, 86))
     return fig
 
 

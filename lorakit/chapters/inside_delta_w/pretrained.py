@@ -11,7 +11,7 @@ import json
 import pandas as pd
 
 import lorakit as lk
-from lorakit.chapters.rank_and_alpha.experiments import SMOLLM2_ADAPTER
+from lorakit.chapters.experiment import SMOLLM2_ADAPTER
 from lorakit.lab import records
 from lorakit.lab.evaluate import mean_loss
 from lorakit.lab.places import ADAPTERS, RESULTS

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-from lorakit.chapters.experiment import ALL, CHOOSE, QV, Experiment, full, lora, search, steps, tuned
+from lorakit.chapters.experiment import ALL, CHOOSE, QV, SMOLLM2_ADAPTER, Experiment, full, lora, search, steps, tuned
 from lorakit.lab.budget import by_budget
 from lorakit.lab.sweep import Run
 
 RANKS = (1, 2, 4, 8, 64)  # Hu et al. 2021, Table 6
 SQL = {"task": "text_to_sql", "batch_size": 32}
 PYTHON = {"task": "python", "batch_size": 16}
-SMOLLM2_ADAPTER = "smollm2-r{r}-lr{lr:g}-seed{seed}"
 # Targets whose adapters hold the same number of parameters: 40,960 at width 256 and 4 layers (all of them together:
 # 36,864 at r = 2, no whole rank comes nearer): (targets, r). Hu et al. 2021, Table 5, and the MLP, which it left out.
 MATRICES = (

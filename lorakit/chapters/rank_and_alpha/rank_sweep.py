@@ -104,3 +104,17 @@ class RankSweep:
         sure = "" if low > 0 or high < 0 else ", within chance"
         between = f"{low:+.{m.digits}f} to {high:+.{m.digits}f}{sure}"
         return f"{names[0]} is {abs(mean):.{m.digits}f} {m.points} {words} than {names[1]} ({between})"
+
+
+def pretrained(runs: pd.DataFrame) -> tuple[pd.DataFrame, dict[tuple[str, int], pd.DataFrame]]:
+    """SmolLM2's settings, each at the rate that one seed chose and a second one shares (see experiments.smollm2).
+
+    A row for each (place, r), full fine-tuning first: lr, trained parameters, right answers (%; mean, low, high), the
+    test loss; and the runs by (place, r).
+    """
+    runs = runs[runs["lr"] > 0].assign(place=runs["targets"].map(PLACES), score=100 * runs["test_execution"])
+    setting = ["place", "r"]
+    chosen = runs[runs.groupby([*setting, "lr"])["seed"].transform("nunique") > 1].groupby(setting)
+    table = chosen.agg(lr=("lr", "first"), parameters=("trainable", "first"), right=("score", "mean"),
+                       low=("score", "min"), high=("score", "max"), loss=("test_loss", "mean"))  # fmt: skip
+    return table.sort_values("parameters", ascending=False), dict(list(chosen))

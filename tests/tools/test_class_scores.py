@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from class_scores import Course, collect, course, main, read, stuck, table
 
-from lorakit.chapters.class_scores import Course, collect, course, main, read, stuck, table
 from lorakit.show.scores import FORMAT
 
 TODO = Course(("01.1", "01.2"), {"01": {"Q": "a"}})

@@ -1,6 +1,6 @@
 """The scores of a class: read the students' files, and show who is where and where they get stuck.
 
-    python -m lorakit.chapters.class_scores FOLDER [--json class.json] [--csv class.csv]
+    python tools/class_scores.py FOLDER [--json class.json] [--csv class.csv]
 
 FOLDER holds the files as they were handed in, in any folders below it and under any name. What is not counted is named:
 files that are no scores, and all but a student's newest.
@@ -159,7 +159,7 @@ def stuck(students: list[Student]) -> pd.DataFrame:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m lorakit.chapters.class_scores",
+        prog="python tools/class_scores.py",
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
