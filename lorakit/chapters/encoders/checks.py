@@ -3,8 +3,23 @@
 from lorakit.show.exercises import NOTHING, check_examples
 from lorakit.show.quiz import read_quiz
 
-standard_error = check_examples(
+lora_parameters = check_examples(
     "14.1",
+    "the price of an adapter",
+    right=lambda blocks, width, r, matrices: blocks * matrices * r * 2 * width,
+    inputs=[(6, 384, 8, 2), (12, 768, 8, 2), (24, 1024, 4, 3)],
+    wrong={
+        "only one of the two factors is counted": lambda blocks, width, r, matrices: blocks * matrices * r * width,
+        "one block is counted": lambda blocks, width, r, matrices: matrices * r * 2 * width,
+        "one matrix a block is counted": lambda blocks, width, r, matrices: blocks * r * 2 * width,
+        "the full d × k matrix": lambda blocks, width, r, matrices: blocks * matrices * width * width,
+        "that is the size of B A's inner product": lambda blocks, width, r, matrices: blocks * matrices * r * r,
+    },
+    done="right: 73,728 for MiniLM, and RoBERTa-base's 294,912 are the 0.3M of the paper's Table 2",
+)
+
+standard_error = check_examples(
+    "14.2",
     "how far chance moves an accuracy",
     right=lambda p, n: (p * (1 - p) / n) ** 0.5,
     inputs=[(0.5, 100), (0.85, 1821), (0.9, 64)],
@@ -38,7 +53,7 @@ def _to_save(names):
 
 
 to_save = check_examples(
-    "14.2",
+    "14.3",
     "what must be in the file",
     right=_to_save,
     inputs=[(NAMES,)],
