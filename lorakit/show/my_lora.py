@@ -54,7 +54,10 @@ def keep_part(part) -> None:
     except SyntaxError as error:
         warnings.warn(f"{workbook() / FILE} is not Python ({error}): mend it, then run this cell again", stacklevel=2)
         return
-    kept = {name: _segment(text(), node) for name, node in tree.items()} | {part.__name__: source_of(part)}
+    if not (source := source_of(part)):
+        warnings.warn(f"{part.__name__} is not kept: define it by itself in a cell, not inside another", stacklevel=2)
+        return
+    kept = {name: _segment(text(), node) for name, node in tree.items()} | {part.__name__: source}
     statements = ast.parse(inspect.getsource(by_hand)).body
     imports = "\n".join(ast.unparse(node) for node in statements if isinstance(node, ast.Import | ast.ImportFrom))
     given = "\n\n".join(map(inspect.getsource, (by_hand.put, by_hand.lora_layers)))  # the parts call them
@@ -92,11 +95,11 @@ def read_file() -> list[ast.stmt]:
 
 
 def source_of(part) -> str:
-    """The source of a function or class, one that was defined in a notebook's cell too."""
+    """The source of a function or class, of one in a notebook's cell too; "" where it stands inside another."""
     code = inspect.unwrap(part if inspect.isfunction(part) else part.__init__).__code__
     lines = "".join(linecache.getlines(code.co_filename))  # the whole cell
-    node = next(node for node in ast.parse(lines).body if getattr(node, "name", None) == part.__name__)
-    return _segment(lines, node)
+    found = [node for node in ast.parse(lines).body if getattr(node, "name", None) == part.__name__]
+    return _segment(lines, found[-1]) if found else ""
 
 
 def _segment(lines: str, node) -> str:

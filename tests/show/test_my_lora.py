@@ -85,6 +85,18 @@ def test_a_part_that_leans_on_its_notebook_is_not_right_yet(home):
     assert not outcome and "`turned` is not in your library" in outcome.message and not (home / FILE).exists()
 
 
+def test_a_part_that_is_made_inside_a_function_is_right_and_not_kept(home):
+    def made():
+        def weight_of(layer):
+            return layer.weight
+
+        return weight_of
+
+    with pytest.warns(UserWarning, match="define it by itself in a cell"):
+        assert Check("99.1", "", lambda answer: None, right=None, wrong={})(made())
+    assert not (home / FILE).exists()
+
+
 def test_a_file_that_is_not_python_is_not_overwritten(home):
     (home / FILE).write_text("def weight_of(layer:\n")
     with pytest.warns(UserWarning, match="is not Python"):
