@@ -8,6 +8,7 @@ import io
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
@@ -184,9 +185,10 @@ class Explorer:
 
     def _show(self) -> None:
         self._widgets["picture"].value = self.live_png()
-        lines = self.describe(self.data).replace("\n", "<br>")
+        lines = escape(self.describe(self.data)).replace("\n", "<br>")
+        look = "font-size:15px;line-height:1.5;overflow-wrap:anywhere"
         # A status: a screen reader says the numbers when a control has moved.
-        self._widgets["numbers"].value = f"<div role='status' style='font-size:15px;line-height:1.5'>{lines}</div>"
+        self._widgets["numbers"].value = f"<div role='status' style='{look}'>{lines}</div>"
         for name, control in self._widgets["controls"].items():
             control.value = self.values[name]  # an unchanged value tells nobody
 

@@ -32,8 +32,10 @@ def nano_early() -> list[Run]:
 
 
 def truncation() -> list[Run]:
-    """Full fine-tuning whose ΔW is taken apart afterwards; the spectra, which are large, once for each base."""
-    every = [full(5e-4, steps=steps(200), seed=seed, measure=("truncation",)) for seed in seeds()]
+    """Full fine-tuning whose ΔW is taken apart afterwards, at the rates that `rank_text_to_sql` and `nano_early` chose;
+    the spectra, which are large, once for each base.
+    """
+    every = [full(3e-5, seed=seed, measure=("truncation",)) for seed in seeds()]
     every[0] = replace(every[0], measure=("truncation", "spectra"))
     return [*every, full(1e-3, base="nano-early", steps=steps(300), measure=("truncation", "spectra"))]
 
