@@ -15,18 +15,8 @@ from lorakit.lab.places import RESULTS
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "seconds")
 # What else a record may hold: numbers, or what a sweep measured besides, as it stands in the file.
-_BESIDE = (
-    "trainable",
-    "head",
-    "seconds",
-    "device",
-    "threads",
-    "date",
-    "right",
-    "spectra",
-    "truncation",
-    "low_rank",
-)
+_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "right", "spectra", "truncation")
+_BESIDE += ("low_rank",)
 
 
 def load(name: str) -> pd.DataFrame:

@@ -110,11 +110,8 @@ class Check:
         state, message = judged(self.body, answer)
         for part in _parts(answer) if state == "passed" else ():
             if missing := not_kept_along(part):
-                state = "wrong"
-                message = (
-                    f"right here, but `{missing[0]}` is not in your library, where {part.__name__} alone is kept: "
-                )
-                message += "define it inside, or do without"
+                words = f"`{missing[0]}` is not in your library, where {part.__name__} alone is kept"
+                state, message = "wrong", f"right here, but {words}: define it inside, or do without"
         return Outcome(self.id, self.title, state, message or self.done)
 
 

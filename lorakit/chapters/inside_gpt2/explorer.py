@@ -60,7 +60,7 @@ class TargetPicker(Explorer):
         shape = data["shape"]
         if not data["total"]:
             return f"{shape.name}: {readable(shape.parameters)} parameters. Nothing is adapted: tick a target."
-        what = " + ".join(data["counts"])
+        what = " + ".join(data["counts"]).replace("c_attn", "c_attn (q, k and v at once, whichever are ticked)")
         return (
             f"{shape.name}, r = {data['r']} on {what}: {data['total']:,} trainable of {readable(shape.parameters)} "
             f"({data['percent']:.3g} %), {shape.parameters / data['total']:,.0f} × fewer\n"

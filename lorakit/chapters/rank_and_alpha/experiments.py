@@ -53,7 +53,7 @@ def smollm2(rows: list[dict]) -> list[Run]:
     """A pretrained LLM: full fine-tuning, three ranks on all projections, r = 8 on q and v, two seeds each.
 
     Two of the five search their rate, with one seed; LoRA has the same at every rank and placement. On a CPU, where a
-    run takes eight minutes, that is what an hour of two cores has room for.
+    run takes four minutes, that is what an hour of two cores has room for.
     """
     more = {"base": "smollm2", "batch_size": by_budget(2, 8, 32), "steps": by_budget(2, 40, 400)}
     more |= {"scored": by_budget(2, 64, None)}
