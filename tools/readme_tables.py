@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lorakit.chapters.against_the_others import table as rivals
 from lorakit.chapters.compare import reported
+from lorakit.chapters.low_rank_updates.recorded import recorded_cuts
 from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, pretrained
 from lorakit.chapters.reward import record as reward
 from lorakit.chapters.reward.plots import best
@@ -40,6 +41,8 @@ def surprises() -> str:
     rows, anything = (100 * runs["test_execution"] for runs in (best(paid), paid.query("reward == 'any rows'")))
     llm = pretrained(records.load("smollm2_text_to_sql"))[0]["right"]
     small, whole = llm["all-linear", 1], llm["every weight", 0]
+    every = "q+k+v+o+mlp"
+    cut = 100 * recorded_cuts(records.load("truncation"), "nano").groupby("k").mean()
     early = 100 * reported(records.load("nano_early")).groupby(["targets", "r"])["test_execution"].mean()
     return f"""\
 1. **Rank 1 does it where the base almost can.** Text-to-SQL: {right[one]:.1f} % right with 4,096 trained numbers,
@@ -50,10 +53,10 @@ def surprises() -> str:
 3. **No answer need be shown.** Paid a point for every query that returns the right rows, r = 1 comes from
    {sql.base:.0f} % to {rows.mean():.0f} % right in 2,048 tries. Paid for *any* rows, it writes `SELECT COUNT(*)`:
    {anything.median():.0f} % right.
-4. **Why so little is enough.** Full fine-tuning's ΔW on text-to-SQL, cut to rank 1 in every matrix, keeps all of its
-   accuracy. On a base that had never seen a request and its answer ΔW needs rank 64, and so does LoRA: r = 8 on q and v
-   comes to {early["q+v", 8]:.0f} %, on all matrices to {early["q+k+v+o+mlp", 8]:.0f} %, r = 64 there to \
-{early["q+k+v+o+mlp", 64]:.0f} %; all weights to {early["", 0]:.0f} %."""
+4. **Why so little is enough.** Full fine-tuning's ΔW on text-to-SQL, cut to rank 1 in every matrix, answers
+   {cut[1]:.0f} % of the questions, to rank 8 {cut[8]:.0f} %, whole {cut[256]:.0f} %. On a base that had never seen
+   a request and its answer ΔW needs rank 64, and so does LoRA: r = 8 on q and v comes to {early["q+v", 8]:.0f} %,
+   on all matrices to {early[every, 8]:.0f} %, r = 64 there to {early[every, 64]:.0f} %; all weights to {early["", 0]:.0f} %."""
 
 
 def ranks() -> str:
