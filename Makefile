@@ -96,7 +96,7 @@ offline-bundle: site  ## one archive in dist/ for machines without a network: ch
 	$(BIN)/python tools/offline_bundle.py
 
 STUDENT ?=
-student-copy: setup  ## write student/: the notebooks without solutions and quiz answers (STUDENT="--no-hints --overwrite")
+student-copy: setup  ## write student/: the notebooks without solutions and outputs (STUDENT="--no-hints --overwrite")
 	$(BIN)/python tools/student_copy.py $(STUDENT)
 
 scores: setup  ## a class's scores from the files below a folder: make scores FROM=hand-ins

@@ -76,7 +76,6 @@ def contestants(base: nn.Module) -> dict[str, nn.Module]:
 
     Full fine-tuning trains here at learning rate 0, so that it moves nothing that the others use.
     """
-    base.loss_type = "ForCausalLM"  # or transformers warns that nobody has said so, which breaks the compiled graph
     models = {"base": base.requires_grad_(False), "lorakit": with_lorakit(base, sharing_copy)}
     if peft_here():
         models["peft"] = with_peft(base, sharing_copy)

@@ -22,19 +22,24 @@ def scores(model, tokenizer, task, split: str = "test", **how) -> dict[str, floa
     return {name: value for name, value in found.items() if name != "answers"}
 
 
-def truncation(model, before, tokenizer, task) -> list[dict]:
-    """The test scores with the ΔW of every matrix replaced by its best rank-k part, for each k.
+def by_rank(model, before, factors, score) -> list[dict]:
+    """What `score()` finds with the ΔW of every matrix replaced by its best rank-k part, for each k.
 
     Biases and norms are put back to the base's in all of these, so that k = 0 is the base and nothing but matrices of
     rank k has moved; in a last row, k = None, the model has everything it learnt.
     """
-    factors = update_factors(before, dict(model.named_parameters()))
     rows = []
     with replaced({p: before[name] for name, p in model.named_parameters() if p.ndim == 1}):
         for k in RANKS:
             with update_at_rank(model, before, factors, k):
-                rows.append({"k": k, **scores(model, tokenizer, task)})
-    return [*rows, {"k": None, **scores(model, tokenizer, task)}]
+                rows.append({"k": k, **score()})
+    return [*rows, {"k": None, **score()}]
+
+
+def truncation(model, before, tokenizer, task) -> list[dict]:
+    """The test scores with every ΔW cut to rank k: see `by_rank`."""
+    factors = update_factors(before, dict(model.named_parameters()))
+    return by_rank(model, before, factors, lambda: scores(model, tokenizer, task))
 
 
 def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]:
@@ -47,16 +52,11 @@ def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]
 
 
 def low_rank(model, before, tokenizer, task) -> dict[str, list]:
-    """Of a large model: "cut", the loss on 64 test examples with every ΔW cut to rank k (see `truncation`); "rank90",
-    for every matrix its name and how many directions hold 90 % of the energy of W and of ΔW.
+    """Of a large model: "cut", the loss on 64 test examples with every ΔW cut to rank k (see `by_rank`); "rank90", for
+    every matrix its name and how many directions hold 90 % of the energy of W and of ΔW.
     """
     factors = update_factors(before, dict(model.named_parameters()))
-    cut = []
-    with replaced({p: before[name] for name, p in model.named_parameters() if p.ndim == 1}):
-        for k in RANKS:
-            with update_at_rank(model, before, factors, k):
-                cut.append({"k": k, "loss": mean_loss(model, tokenizer, task.test[:64])})
-    cut.append({"k": None, "loss": mean_loss(model, tokenizer, task.test[:64])})
+    cut = by_rank(model, before, factors, lambda: {"loss": mean_loss(model, tokenizer, task.test[:64])})
     ranks = [
         [name, rank_for_energy(torch.linalg.svdvals(before[name]), 0.9), rank_for_energy(factor.s, 0.9)]
         for name, factor in factors.items()

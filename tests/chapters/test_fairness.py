@@ -14,20 +14,8 @@ from lorakit.lab.sweep import Run
 
 # The sweeps that compare settings, and how many seeds report in each: five for headlines, else three.
 COMPARED = dict.fromkeys(("rank_python", "rank_text_to_sql", "rivals", "rivals_python"), 5)
-COMPARED |= dict.fromkeys(
-    (
-        "matrices_python",
-        "matrices_text_to_sql",
-        "variants",
-        "tickets",
-        "nano_early",
-        "styles",
-        "sst2",
-        "batches",
-        "e2e",
-    ),
-    3,
-)
+COMPARED |= dict.fromkeys(("matrices_python", "matrices_text_to_sql", "variants", "tickets", "nano_early", "styles"), 3)
+COMPARED |= dict.fromkeys(("sst2", "batches", "e2e"), 3)
 
 
 def choosing_means(name: str) -> pd.DataFrame:

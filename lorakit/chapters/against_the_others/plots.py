@@ -82,15 +82,13 @@ def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
     fig, axes = figure(title, columns=len(keys), size=(11, 4), sharey=True, squeeze=False)
     for ax, key in zip(axes[0], keys, strict=True):
         mine = runs[runs["key"] == key]
-        for best, colour in ((False, GREY), (True, ORANGE)):
-            for failed, look in ((False, "o"), (True, "v")):
-                dots = mine[(mine["best"] == best) & ((mine["test"] < 60) == failed)]
-                ax.plot(dots["lr"], dots["test"].clip(lower=59), look, color=colour, markersize=9, alpha=0.75,
-                        markeredgecolor="white")  # fmt: skip
-        first = mine[mine["seed"] == 0].sort_values("lr")
-        log_x(ax, first["lr"])
+        for (best, failed), dots in mine.groupby([mine["best"], mine["test"] < 60]):
+            look = {"color": ORANGE if best else GREY, "markersize": 9, "alpha": 0.75, "markeredgecolor": "white"}
+            ax.plot(dots["lr"], dots["test"].clip(lower=59), "v" if failed else "o", **look)
+        rates = sorted(set(mine["lr"]))
+        log_x(ax, rates)
         ax.set(xlabel="learning rate", title=KINDS[key].name)
-        ax.set_xlim(first["lr"].min() / 1.8, first["lr"].max() * 1.8)
+        ax.set_xlim(rates[0] / 1.8, rates[-1] * 1.8)
     axes[0][0].set(ylabel="test, right (%)", ylim=(57, 86))
     return fig
 

@@ -3,7 +3,7 @@
     python -m lorakit.chapters.inside_delta_w.pretrained            writes data/results/smollm2_adapters.json
 
 It reads the adapters that `make results RESULTS=smollm2_text_to_sql` leaves in data/adapters, too large to be carried
-along: on all projections, of rank 8 and of rank 64, each from two seeds.
+along: on all projections, one of rank 8 and two of rank 64, from two seeds.
 """
 
 import json
@@ -12,6 +12,7 @@ import pandas as pd
 
 import lorakit as lk
 from lorakit.chapters.experiment import SMOLLM2_ADAPTER
+from lorakit.chapters.inside_delta_w.truncation import KEPT
 from lorakit.lab import records
 from lorakit.lab.evaluate import mean_loss
 from lorakit.lab.places import ADAPTERS, RESULTS
@@ -20,11 +21,10 @@ from lorakit.lab.tasks.text_to_sql import text_to_sql
 from lorakit.study.adapter_factors import adapter_updates
 from lorakit.study.at_rank import adapter_at_rank
 from lorakit.study.rank import rank_for_energy
-from lorakit.study.subspace import left_directions, similarity
+from lorakit.study.subspace import floor, left_directions, similarity
 
 RECORD = RESULTS / "smollm2_adapters.json"
 PAIRS = {"r = 8 and r = 64, two seeds": ((8, 0), (64, 1), (1, 8)), "r = 64, two seeds": ((64, 0), (64, 1), (1, 64))}
-KEPT = (0, 1, 2, 4, 8, 64)
 
 
 def look_inside() -> dict[str, list[dict]]:
@@ -45,16 +45,16 @@ def look_inside() -> dict[str, list[dict]]:
             table = similarity(left_directions(update.B), left_directions(updates[other][path].B))
             for k in sizes:
                 found = {"pair": label, "kind": path.rpartition(".")[2], "k": k}
-                phi.append(found | {"phi": float(table[k - 1, k - 1]), "chance": k / len(update.B)})
+                phi.append(found | {"phi": float(table[k - 1, k - 1]), "chance": floor(k, k, len(update.B)).mean})
     phi = pd.DataFrame(phi).groupby(["pair", "kind", "k"]).mean().round(4).reset_index()
     directions = [
         {"path": path, "directions": rank_for_energy(update.factors().s, 0.9)}
         for path, update in updates[64, 0].items()
     ]
-    cut = []
+    cut, asked = [], text_to_sql().test[:64]
     for k in KEPT:
         with adapter_at_rank(model, k):
-            cut.append({"k": k, "loss": round(mean_loss(model, tokenizer, text_to_sql().test[:64]), 4)})
+            cut.append({"k": k, "loss": round(mean_loss(model, tokenizer, asked), 4)})
     return {"phi": phi.to_dict("records"), "directions": directions, "cut": cut}
 
 

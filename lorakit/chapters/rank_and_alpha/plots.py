@@ -67,11 +67,9 @@ def matrices_figure(runs: pd.DataFrame):
     found = scores(runs, ["targets", "r"]).sort_values("mean", ascending=measure.sign > 0)
     names = [PLACES.get(targets, targets_name(targets)) for targets, _ in found.index]
     best = found["mean"].iloc[-1]
-    near = [name for name, row in zip(names, found.itertuples(), strict=True) if row.low <= best <= row.high]
-    first = names[: -len(near) - 1 : -1]  # as many from the top
-    title = (
-        f"{TASKS[runs['task'].iloc[0]]}: {' and '.join(first)} first, {names[0]}{' together' * (',' in names[0])} last"
-    )
+    level = ((found["low"] <= best) & (best <= found["high"])).sum()
+    first, last = " and ".join(names[::-1][:level]), names[0] + " together" * ("," in names[0])
+    title = f"{TASKS[runs['task'].iloc[0]]}: {first} first, {last} last"
     fig, ax = figure(title[0].upper() + title[1:], size=(9, 4.4))
     for y, (targets, row) in enumerate(found.reset_index("r").iterrows()):
         colour = RED if "mlp" in targets else BLUE

@@ -40,7 +40,7 @@ def random_gpt2(
     with torch.random.fork_rng(devices=cuda), device:
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config_of(shape, dropout), dtype=dtype)
-    model.loss_type = "ForCausalLM"  # as in bases.load
+    model.loss_type = "ForCausalLM"  # or transformers warns with the first loss, which breaks a compiled graph
     return model.eval()
 
 
