@@ -25,7 +25,7 @@ LAB ?=
 OPEN ?= notebooks/00_start_here.ipynb
 lab: setup  ## open the course in JupyterLab, on localhost, with its token (OPEN=student/00_start_here.ipynb, LAB=--no-browser)
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(OPEN) \
-	  --FileContentsManager.pre_save_hook=tools.saving.as_shipped $(LAB)
+	  --ServerApp.contents_manager_class=tools.saving.Contents $(LAB)
 
 test: lint unit notebooks-test browser-where-possible  ## lint, unit tests, every notebook under pytest --nbval, and in a browser if there is one
 

@@ -14,6 +14,7 @@ CLOSE = """() => {
   panel.sessionContext.shutdown().finally(() => panel.dispose()); panel.hide();
 }"""
 GONE = "() => !window.jupyterapp.shell.currentWidget?.sessionContext"
+MODIFIED = "() => window.jupyterapp.shell.currentWidget.context.model.dirty"
 CELLS = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON().cells"
 READY = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -59,6 +60,9 @@ class Chapter:
         self.console.clear()
         self.page.evaluate(OPEN, path)
         self.page.wait_for_function(READY)
+
+    def modified(self) -> bool:
+        return self.page.evaluate(MODIFIED)
 
     def run_all(self) -> None:
         self.page.evaluate(RUN_ALL)

@@ -82,6 +82,7 @@ def lab_server(folder: Path) -> Iterator[Server]:
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root",
         f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+        "--ServerApp.contents_manager_class=tools.saving.Contents",
     ]  # fmt: skip
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=folder, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT)

@@ -20,6 +20,7 @@ def chapter(request, lab):
 def test_a_chapter_runs_and_its_widget_answers(chapter, request):
     name = request.node.callspec.id
     SCREENSHOTS.mkdir(exist_ok=True)
+    assert not chapter.modified(), "a notebook that was only opened is called modified"
     chapter.run_all()
     boxes = chapter.explorers()
     for number, box in enumerate(boxes):
