@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lorakit.chapters.variants.plots import LOOKS
-from lorakit.chapters.variants.table import at_rate, curves
+from lorakit.chapters.variants.table import curves
 from lorakit.show.explorer import Explorer, Steps
 from lorakit.show.style import BLACK
 
@@ -23,11 +23,9 @@ class RateExplorer(Explorer):
         super().__init__(title, {"lr": Steps("learning rate", tuple(self.names), f"{most:g}")})
 
     def compute(self, lr: str) -> dict:
-        return {
-            "lr": self.names[lr],
-            "bits": at_rate(self.curves, self.names[lr]),
-            "best": self.curves.min().sort_values(),
-        }
+        """Bits per byte, best first: "bits" of who was tried at this rate, "best" of each at its own."""
+        bits = self.curves.loc[self.names[lr]].dropna().sort_values()
+        return {"lr": self.names[lr], "bits": bits, "best": self.curves.min().sort_values()}
 
     def draw(self, figure, data):
         ax = figure.subplots()

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 
 from lorakit.chapters.compare import difference, reported
@@ -18,13 +19,8 @@ NEUTRAL = {"LoRA": 47.8, "rsLoRA": 51.3, "DoRA": 46.9, "LoRA-FA": 40.4, "VeRA": 
 
 def named(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs, as `records.load("variants")` gives them, with their "variant" in words."""
-
-    def name(run) -> str:
-        if run["method"] != "lora":
-            return METHODS[run["method"]]
-        return "rsLoRA" if run["use_rslora"] else LORA if run["r"] == 4 else TWICE
-
-    return runs.assign(variant=runs.apply(name, axis=1))
+    plain = np.select([runs["use_rslora"], runs["r"] == 4], ["rsLoRA", LORA], TWICE)
+    return runs.assign(variant=runs["method"].map(METHODS).fillna(pd.Series(plain, runs.index)))
 
 
 def fair_table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -38,19 +34,19 @@ def fair_table(runs: pd.DataFrame) -> pd.DataFrame:
     runs = named(runs)
     best = reported(runs)
     lora = best[best["variant"] == LORA]
-    metric, rate, times = "test_bits_per_byte", lora["lr"].iloc[0], recorded_times()
+    metric, rate = "test_bits_per_byte", lora["lr"].iloc[0]
     unit = lora[metric].mean() / 100
+    variants = best.groupby("variant")
+    table = variants.agg(r=("r", "first"), trained=("trainable", "first"), rate=("lr", "first"))
+    table[["bits", "lowest", "highest"]] = variants[metric].agg(["mean", "min", "max"])
+    for variant, own in variants:
+        mean, low, high = difference(own, lora, metric)
+        table.loc[variant, ["gain", "low", "high"]] = [-x / unit for x in (mean, high, low)]
+    table.loc[LORA, ["gain", "low", "high"]] = 0.0
     choosing = runs[(runs["seed"] < CHOOSE) & (runs["lr"] == rate)].groupby("variant")[metric].mean()
-    rows = {}
-    for variant, own in best.groupby("variant", sort=False):
-        first, bits = own.iloc[0], own[metric]
-        row = {"r": first["r"], "trained": first["trainable"], "rate": first["lr"]}
-        row |= {"bits": bits.mean(), "lowest": bits.min(), "highest": bits.max()}
-        gain, low, high = (0, 0, 0) if variant == LORA else (-x / unit for x in difference(own, lora, metric))
-        row |= {"gain": gain, "low": min(low, high), "high": max(low, high)}
-        row["careless"] = (choosing[LORA] - choosing[variant]) / unit if variant in choosing else None
-        rows[variant] = row | {"step": times.get(variant)}
-    return pd.DataFrame.from_dict(rows, orient="index").reindex([LORA, *VARIANTS, TWICE]).dropna(subset="bits")
+    table["careless"] = (choosing[LORA] - choosing) / unit
+    table["step"] = pd.Series(recorded_times())
+    return table.loc[[LORA, *VARIANTS, TWICE]].rename_axis(None)
 
 
 def neutral_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,11 +61,6 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     choosing = named(runs).query("seed < @CHOOSE")
     found = choosing.groupby(["lr", "variant"])["validation_bits_per_byte"].mean().unstack()
     return found[[name for name in (LORA, *VARIANTS, TWICE) if name in found]]
-
-
-def at_rate(curves: pd.DataFrame, lr: float) -> pd.Series:
-    """Who was tried at this rate, best first: bits per byte."""
-    return curves.loc[lr].dropna().sort_values()
 
 
 def recorded_times() -> dict[str, float]:
