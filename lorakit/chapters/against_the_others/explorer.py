@@ -7,14 +7,7 @@ from lorakit.chapters.against_the_others.table import percent
 from lorakit.show.explorer import Choice, Explorer
 from lorakit.show.style import BLACK, BLUE, ORANGE, log_x
 
-COSTS = {
-    "trained share": "share",
-    "memory of a training step": "memory",
-    "time to read a prompt": "prefill",
-    "time to write a token": "decode",
-    "context left": "context",
-}
-SPLITS = {"test": "test", "validation (other wordings)": "validation"}
+COSTS = {label: name for name, label in MEASURES.items() if name != "test"}
 BESIDE = {"above": "above LoRA's seeds", "below": "below LoRA's seeds", "level": "within reach of LoRA's seeds"}
 BASE = {"frozen": "keeps every bit", "changed": "is changed", "replaced": "is not what answers"}
 MIXES = {
@@ -54,22 +47,20 @@ class RivalsExplorer(Explorer):
         self.table = table
         self.names = table["method"]
         controls = {
-            "cost": Choice("across", tuple(COSTS), "memory of a training step"),
-            "split": Choice("accuracy on", tuple(SPLITS), next(iter(SPLITS))),
+            "cost": Choice("across", tuple(COSTS), MEASURES["memory"]),
             "method": Choice("method", tuple(self.names), self.names["lora"]),
         }
         super().__init__("What does accuracy cost?", controls)
 
-    def compute(self, cost: str, split: str, method: str) -> dict:
-        """The cost's column, the chosen key, and by key the cost `x`, the accuracy `y`, and its seeds' range."""
-        name, y = COSTS[cost], SPLITS[split]
-        points = self.table[[name, y, f"{y}_low", f"{y}_high"]].set_axis(["x", "y", "low", "high"], axis="columns")
-        return {"cost": name, "points": points, "chosen": self.names[self.names == method].index[0]}
+    def compute(self, cost: str, method: str) -> dict:
+        """What lies across, the chosen key, and by key the cost `x`, the accuracy `y`, and its seeds' range."""
+        points = self.table[[COSTS[cost], "test", "test_low", "test_high"]]
+        points = points.set_axis(["x", "y", "low", "high"], axis="columns")
+        return {"cost": cost, "points": points, "chosen": self.names[self.names == method].index[0]}
 
     def draw(self, figure, data):
-        ax, name = figure.subplots(), data["cost"]
-        lowest = min(seen_well(self.table, split)[f"{split}_low"].min() for split in SPLITS.values())
-        bottom = max(0, 5 * (lowest // 5) - 5)
+        ax = figure.subplots()
+        bottom = max(0, 5 * (seen_well(self.table)["test_low"].min() // 5) - 5)
         points = data["points"].assign(name=self.names, colour=BLACK)
         points.loc["lora", "colour"], points.loc[data["chosen"], "colour"] = BLUE, ORANGE
         below = points["y"] < bottom  # a mark on the frame, and the number beside the name
@@ -78,9 +69,9 @@ class RivalsExplorer(Explorer):
         for key, x, y, low, high, _, colour in points.itertuples():
             ax.plot([x, x], [low, high], color=colour, **BAR)
             ax.plot([x], [y], "v" if below[key] else "o", color=colour, markersize=10, clip_on=False)
-        ax.set(ylim=(bottom, 101), xlabel=MEASURES[name], ylabel="answers right (%)")
+        ax.set(ylim=(bottom, 101), xlabel=data["cost"], ylabel=MEASURES["test"])
         ax.grid(True, axis="y")
-        if name == "share":
+        if data["cost"] == MEASURES["share"]:
             log_x(ax, SHARES)
         name_dots(ax, points)
         return []

@@ -35,9 +35,9 @@ def name_dots(ax, dots: pd.DataFrame) -> None:
 LORAS = ("lora", "lora_mlp")  # in blue
 
 
-def seen_well(table: pd.DataFrame, split: str = "test") -> pd.DataFrame:
+def seen_well(table: pd.DataFrame) -> pd.DataFrame:
     """The rows with at least half of the best accuracy; others would squeeze the axis, and are marked at its end."""
-    return table[table[split] >= table[split].max() / 2]
+    return table[table["test"] >= table["test"].max() / 2]
 
 
 def rivals_figure(table: pd.DataFrame) -> CourseFigure:
