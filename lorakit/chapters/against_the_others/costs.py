@@ -7,7 +7,6 @@ as a sweep prepares it (`lab.methods`), so what is measured is what was trained.
 """
 
 import argparse
-from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -28,7 +27,6 @@ from lorakit.study.latency import compare, decode, prefill
 from lorakit.study.memory_measured import Measured, count_bytes, make_optimizer, measure_step, step_once
 
 ROWS, LENGTH = 32, 64  # questions in a step of training, tokens that stand before an answer
-Batch = Mapping[str, torch.Tensor]
 
 
 def questions(tokenizer, task: Task, rows: int) -> dict[str, torch.Tensor]:
@@ -36,30 +34,30 @@ def questions(tokenizer, task: Task, rows: int) -> dict[str, torch.Tensor]:
     return collate(encode_all(task.train[:rows], tokenizer), tokenizer.pad_token_id)
 
 
-def fresh(run: Run, device=None) -> tuple[nn.Module, Prepared]:
+def fresh(run: Run) -> tuple[nn.Module, Prepared]:
     """A base, and what a sweep makes of it before it trains."""
-    base, _ = load_base(run.base, device=device)
+    base, _ = load_base(run.base)
     return base, prepare(base, run)
 
 
-def step_memory(run: Run, batch: Batch, device=None) -> tuple[int, Measured]:
+def step_memory(run: Run, batch: dict[str, torch.Tensor]) -> tuple[int, Measured]:
     """The peak of one training step with AdamW, in bytes, and its parts; a teacher beside the student counts.
 
     In float32, with the attention that the model loads with, as in chapter 05.
     """
-    base, prepared = fresh(run, device)
+    base, prepared = fresh(run)
     measured = measure_step(prepared.model, lambda: prepared.objective(prepared.model, batch)[0])
     beside = 0 if prepared.model is base else count_bytes([*base.parameters(), *base.buffers()])
     return measured.peak + beside, measured
 
 
-def base_unchanged(run: Run, batch: Batch, lr: float = 1e-3, device=None) -> bool:
+def base_unchanged(run: Run, batch: dict[str, torch.Tensor], lr: float = 1e-3) -> bool:
     """Whether two real steps leave every bit of the base's weights as it was, by SHA-256 before and after.
 
     Where a student is trained, the base is its teacher, and that stays; but the student is what answers. Raises
     LoRAError if nothing trained at all.
     """
-    base, _ = load_base(run.base, device=device)
+    base, _ = load_base(run.base)
     held = dict(base.named_parameters())  # the tensors themselves: a method may give them other names
     prepared = prepare(base, run)
     before = digest(held)
@@ -74,17 +72,17 @@ def base_unchanged(run: Run, batch: Batch, lr: float = 1e-3, device=None) -> boo
     return digest(held) == before
 
 
-def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+def digest(tensors: dict[str, torch.Tensor]) -> str:
     """SHA-256 over the bits of the tensors."""
     return checksum_of({name: tensor.detach().cpu() for name, tensor in tensors.items()}, "")
 
 
-def deployed(run: Run, device=None) -> nn.Module:
+def deployed(run: Run) -> nn.Module:
     """The model that answers once training has ended, in eval mode, without what only training needed.
 
     What trains and began at zero gets small random values, so that no product with zeros is timed.
     """
-    _, prepared = fresh(run, device)
+    _, prepared = fresh(run)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in prepared.model.parameters():
@@ -111,12 +109,12 @@ def trainable(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def measure_costs(repeats: int, device=None) -> dict:
+def measure_costs(repeats: int) -> dict:
     """Every kind's costs as plain data; `lab.kinds.costs` reads it. Minutes on two cores."""
-    base, tokenizer = load_base("nano", device=device)
+    base, tokenizer = load_base("nano")
     batch = questions(tokenizer, TASKS["text_to_sql"](), ROWS)
-    models = {"base": base, **{key: deployed(kind.run, device) for key, kind in KINDS.items()}}
-    models["merged"] = deployed(KINDS["lora"].run, device)
+    models = {"base": base, **{key: deployed(kind.run) for key, kind in KINDS.items()}}
+    models["merged"] = deployed(KINDS["lora"].run)
     merge(models["merged"])
     for model in models.values():
         share_weights(model, base)
@@ -130,12 +128,12 @@ def measure_costs(repeats: int, device=None) -> dict:
 
     costs = {
         key: {
-            "trained": trainable(fresh(kind.run, device)[1].model),
+            "trained": trainable(fresh(kind.run)[1].model),
             "kept": trainable(models[key]),
             "parameters": sum(p.numel() for p in models[key].parameters()),
-            "memory": step_memory(kind.run, batch, device)[0],
+            "memory": step_memory(kind.run, batch)[0],
             "context": usable_context(models[key]),
-            "unchanged": base_unchanged(kind.run, batch, device=device),
+            "unchanged": base_unchanged(kind.run, batch),
             **over_base(key),
         }
         for key, kind in KINDS.items()
@@ -156,8 +154,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=200, help="rounds of the timing")
     options = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = measure_costs(options.repeats, device)
+    found = measure_costs(options.repeats)
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # as load_base takes it
     write(COSTS, found, f"python -m {__spec__.name} --repeats {options.repeats}", device)
     print(page(rivals_table(found=found)).to_string())
 
