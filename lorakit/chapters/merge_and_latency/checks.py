@@ -1,7 +1,7 @@
 """Checks and quiz of chapter 09: merging, timing, rounding."""
 
 import statistics
-from itertools import count, groupby
+from itertools import groupby
 
 import torch
 from transformers.pytorch_utils import Conv1D
@@ -74,21 +74,19 @@ def merging(answer):
 class _Machine:
     """A clock that only jobs move: first runs are slow, all gets slower with time, one run of each is disturbed."""
 
-    def __init__(self, base=1.0, other=1.1, drift=0.05, warm=5.0, disturbed=7):
-        self.now, self.runs, self.order = 0.0, count(), []
-        self.cost, self.drift, self.warm, self.disturbed = {"base": base, "other": other}, drift, warm, disturbed
+    def __init__(self, drift=0.05, disturbed=7):
+        self.now, self.order, self.drift, self.disturbed = 0.0, [], drift, disturbed
 
     def clock(self):
         return self.now
 
     def job(self, name):
         def run():
-            number = next(self.runs)
+            took = {"base": 1.0, "other": 1.1}[name] * (1 + self.drift * len(self.order))
             first = name not in self.order
             self.order.append(name)
-            took = self.cost[name] * (1 + self.drift * number)
             disturbed = self.order.count(name) == self.disturbed + 12 * (name == "base")
-            self.now += took + (self.warm if first else 0) + (40 if disturbed else 0)
+            self.now += took + 5 * first + 40 * disturbed
 
         return run
 
@@ -131,7 +129,7 @@ def fair_ratio(answer):
     longest = max(len(list(streak)) for _, streak in groupby(runs))
     expect(longest <= 3, "the jobs ran one after the other in blocks: drift in between counts as a difference")
     expect(not got < 1, f"{got:.2f}, but the other is slower: upside down (base / other), less 1, or a disturbed run")
-    quiet = _Machine(disturbed=-1, drift=0.0)
+    quiet = _Machine(drift=0.0, disturbed=-1)
     cold = answer(quiet.job("base"), quiet.job("other"), 1, quiet.clock)
     expect(abs(cold - 1.1) < 0.02, "the first run of a job is slower (caches, memory): run each once, untimed, before")
     expect(got < 1.3, "one disturbed run moves a mean; the median of the rounds' ratios does not care")

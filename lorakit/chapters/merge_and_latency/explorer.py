@@ -45,22 +45,18 @@ class LatencyExplorer(ButtonExplorer):
         return {"asked": asked, "live": self.live.get(asked), "key": key, "cell": self.cells[key]}
 
     def draw(self, figure, data):
-        ax, names = figure.subplots(), [NAMES[method] for method in LOOKS]
+        ax, names, ends = figure.subplots(), list(NAMES.values()), (-self.most / 6, self.most)
         noise, added = data["cell"]["noise"].iloc[0], data["cell"].loc[list(LOOKS), "added"]
         ax.axvspan(-noise, noise, color=GREY, alpha=0.3, linewidth=0)
-        bars = ax.barh(names, added.map(self.inside), color=[colour for colour, _ in LOOKS.values()], height=0.6)
+        bars = ax.barh(names, added.clip(*ends), color=[colour for _, colour, _ in LOOKS.values()], height=0.6)
         ax.bar_label(bars, [f"{value:+.1f} %" for value in added], padding=6, fontsize=13)
         if data["live"] is not None:
-            ax.plot(data["live"].loc[list(LOOKS), "added"].map(self.inside), names, "*", color=BLACK, markersize=15)
+            ax.plot(data["live"].loc[list(LOOKS), "added"].clip(*ends), names, "*", color=BLACK, markersize=15)
         ax.axvline(0, color=BLACK, linewidth=1)
         ax.set(xlim=(-self.most / 5, self.most * 1.2))
         ax.set(xlabel="added to the base's time (%); grey: the noise floor; ★: measured here")
         ax.invert_yaxis()
         return []
-
-    def inside(self, added: float) -> float:
-        """Where it is shown: within the picture."""
-        return min(max(added, -self.most / 6), self.most)
 
     def describe(self, data):
         (size, phase, batch, length), cell, live = data["key"], data["cell"], data["live"]

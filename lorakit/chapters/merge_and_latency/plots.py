@@ -8,23 +8,17 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lorakit.chapters.merge_and_latency.grid import KEY, PAPER
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, CourseFigure, figure
+from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, CourseFigure, figure
 
 MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
-LOOKS = {
-    "merged": (GREY, "o-"),
-    "unmerged": (BLUE, "s-"),
-    "houlsby": (ORANGE, "^-"),
-    "pfeiffer": (GREEN, "D-"),
-    "prefix": (PURPLE, "v-"),
+LOOKS = {  # of each method: its name, colour, and how its line is drawn
+    "merged": ("LoRA, merged", GREY, "o-"),
+    "unmerged": ("LoRA, unmerged", BLUE, "s-"),
+    "houlsby": ("Houlsby adapters", ORANGE, "^-"),
+    "pfeiffer": ("Pfeiffer adapters", GREEN, "D-"),
+    "prefix": ("prefix tuning", PURPLE, "v-"),
 }
-NAMES = {
-    "merged": "LoRA, merged",
-    "unmerged": "LoRA, unmerged",
-    "houlsby": "Houlsby adapters",
-    "pfeiffer": "Pfeiffer adapters",
-    "prefix": "prefix tuning",
-}
+NAMES = {method: name for method, (name, *_) in LOOKS.items()}
 # Hu et al. 2021, Table 1: GPT-2 medium on a Quadro RTX 8000; what AdapterL and AdapterH add in % in the cells PAPER.
 ADAPTER_L, ADAPTER_H = (2.2, 5.0, 20.7), (3.0, 8.4, 30.3)
 
@@ -64,10 +58,10 @@ def added_figure(grid: pd.DataFrame, size: str) -> CourseFigure:
     fig, ax = figure(f"{size}, reading a prompt: Houlsby adds {least}, {most}", size=(10, 4.2))
     places = range(len(cells))
     ax.fill_between(places, -cells["noise"], cells["noise"], color=GREY, alpha=0.25, linewidth=0, label="noise floor")
-    for method, (colour, look) in LOOKS.items():
+    for method, (name, colour, look) in LOOKS.items():
         rows = methods[method]
         ends = [rows["added"] - rows["low"], rows["high"] - rows["added"]]
-        ax.errorbar(places, rows["added"], yerr=ends, fmt=look, color=colour, capsize=3, label=NAMES[method])
+        ax.errorbar(places, rows["added"], yerr=ends, fmt=look, color=colour, capsize=3, label=name)
     labels = [f"{c.batch} ×\n{c.length}" for c in cells.itertuples()]
     ax.set(xticks=places, xticklabels=labels, ylabel="added to the base's time (%)")
     ax.set_ylim(top=min(ax.get_ylim()[1], 15))  # a single bar would flatten all lines
@@ -98,14 +92,11 @@ def verdict_table(grid: pd.DataFrame) -> pd.DataFrame:
 
 def switch_figure(milliseconds: dict[str, float]) -> CourseFigure:
     """Ways to go from one task to another, in ms, on a log axis."""
-    names = list(milliseconds)
-    fastest = min(milliseconds, key=milliseconds.get)
-    ratio = max(milliseconds.values()) / milliseconds[fastest]
-    fig, ax = figure(f"{fastest} is {ratio:,.0f} times as fast", size=(9, 2.8))
-    ax.barh(names, list(milliseconds.values()), color=[BLUE, ORANGE, GREEN, RED][: len(names)], height=0.6)
-    for place, value in enumerate(milliseconds.values()):
-        ax.text(value * 1.1, place, f"{value:.3g} ms", va="center")
-    ax.set(xscale="log", xlabel="time (ms)", xlim=(min(milliseconds.values()) / 3, max(milliseconds.values()) * 4))
+    times = pd.Series(milliseconds)
+    fig, ax = figure(f"{times.idxmin()} is {times.max() / times.min():,.0f} times as fast", size=(9, 2.8))
+    bars = ax.barh(times.index, times, color=PALETTE, height=0.6)
+    ax.bar_label(bars, fmt="%.3g ms", padding=6)
+    ax.set(xscale="log", xlabel="time (ms)", xlim=(times.min() / 3, times.max() * 4))
     ax.invert_yaxis()
     ax.grid(False)
     return fig
