@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 import lorakit as lk
-from lorakit.chapters.one_model_many_tasks.serving import mixed, peft_mixed, swapping, write_tokens
+from lorakit.chapters.one_model_many_tasks.serving import mixed, peft_mixed, put_back, swapping, write_tokens
 from lorakit.core.state import state_of
 from lorakit.lab import record
 from lorakit.lab.places import RESULTS
@@ -98,13 +98,9 @@ def change_times(model: nn.Module, names: Sequence[str], theirs=None) -> dict[st
         lk.merge(model)
         lk.unmerge(model)
 
-    some, before = [names[i % len(names)] for i in range(20)], lk.active_adapter(model)
-    try:
+    some = [names[i % len(names)] for i in range(20)]
+    with put_back(model):
         found = {"switch": switch_us(model, names, switches=200), "merge": median_us(merge, some)}
-    finally:
-        if lk.is_merged(model):
-            lk.unmerge(model)
-        lk.set_adapter(model, before)
     return found if theirs is None else found | {"peft": median_us(theirs.set_adapter, some)}
 
 
@@ -175,24 +171,20 @@ def resident(
 # -- the record
 
 
-def measure(repeats: int = 8, spread: Sequence[int] = (1, 2, 4, 8, 16), counts=(1, 10, 100, 1000)) -> dict:
-    """Everything on a fresh nano, plain data: {"change_us", "throughput", "resident"}.
-
-    repeats  rounds in which each way to answer is timed
-    spread   numbers of adapters in one batch; counts: in one model
-    """
+def measure() -> dict:
+    """Everything on a fresh nano, plain data: {"repeats", "change_us", "throughput", "resident"}."""
     model, _ = lk.load_base("nano", device="cpu")
-    names = fill(model, max(spread))
+    names, repeats = fill(model, ROWS), 8
     theirs = peft_twin(lk.load_base("nano", device="cpu")[0], names)
     change = change_times(model, names, theirs)
     rows = [
         {"adapters": k, "way": way, "ratio": job.ratio, "interval": job.interval, "noise": compared.noise}
-        for k in spread
+        for k in (1, 2, 4, 8, ROWS)  # different adapters in one batch
         for compared in [throughput(model, names[:k], theirs, repeats=repeats)]
         for way, job in compared.jobs.items()
     ]
     del model, theirs
-    memory = resident(lk.load_base("nano", device="cpu")[0], counts)
+    memory = resident(lk.load_base("nano", device="cpu")[0], (1, 10, 100, 1000))
     return {"repeats": repeats, "change_us": change, "throughput": rows, "resident": memory.to_dict("records")}
 
 

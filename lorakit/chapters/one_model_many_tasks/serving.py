@@ -5,6 +5,7 @@ Each takes (model, ids (rows, length), names: one adapter per row or None, token
 """
 
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +47,8 @@ def swapping(model: nn.Module, ids: Tensor, names: Sequence[str | None], tokens:
 
     merged  merge each adapter before its batch and unmerge it afterwards
     """
-    before = lk.active_adapter(model)
     answers = ids.new_empty(len(ids), tokens)
-    try:
+    with put_back(model):
         for name in dict.fromkeys(names):
             rows = [row for row, wanted in enumerate(names) if wanted == name]
             lk.set_adapter(model, name)
@@ -57,8 +57,16 @@ def swapping(model: nn.Module, ids: Tensor, names: Sequence[str | None], tokens:
             answers[rows] = write_tokens(model, ids[rows], tokens)
             if lk.is_merged(model):
                 lk.unmerge(model)
+    return answers
+
+
+@contextmanager
+def put_back(model: nn.Module):
+    """After the block nothing is merged and the adapter is active that was before, whatever happens inside."""
+    before = lk.active_adapter(model)
+    try:
+        yield
     finally:
         if lk.is_merged(model):
             lk.unmerge(model)
         lk.set_adapter(model, before)
-    return answers
