@@ -23,7 +23,7 @@ import lorakit as lk
 from lorakit import by_hand
 from lorakit.lab import record
 from lorakit.lab.bases.load import find_base
-from lorakit.lab.evaluate import answer_loss, evaluate, total_loss
+from lorakit.lab.evaluate import answer_loss, evaluate, mean_loss
 from lorakit.lab.loop import fit
 from lorakit.lab.places import RESULTS
 from lorakit.lab.tasks import TASKS
@@ -34,7 +34,7 @@ from lorakit.study.packing import packed
 RECORD = RESULTS / "qlora.json"
 PROJECTIONS = ("c_attn", "c_proj", "c_fc")
 BASES = ("float32", "NF4", "even 4 bits")
-SETTING = {"r": 8, "lr": 1e-2, "steps": 60, "batch_size": 8}
+SETTING = {"lr": 1e-2, "steps": 60, "batch_size": 8}
 SMOLLM2 = RESULTS / "qlora_smollm2.json"
 LLM = {"steps": 30, "lr": 1e-3, "batch_size": 8}
 
@@ -49,16 +49,15 @@ def quantize(model: nn.Module, base: str) -> nn.Module:
     return model
 
 
-def run(base: str, seed: int, scored: int | None = None, steps: int = SETTING["steps"]) -> dict:
+def run(base: str, seed: int) -> dict:
     """One training; "before" and "after" are bits per byte on the test."""
     task = TASKS["python"]()
     model, tokenizer = lk.load_base("nano", device="cpu")
-    before = evaluate(quantize(model, base), tokenizer, task, limit=scored)["bits_per_byte"]
+    before = evaluate(quantize(model, base), tokenizer, task)["bits_per_byte"]
     torch.manual_seed(seed)
-    by_hand.inject(model, PROJECTIONS, r=SETTING["r"], alpha=16)
-    more = {"precision": "no", "progress": False, "seed": seed}
-    fit(model, tokenizer, task, steps=steps, lr=SETTING["lr"], batch_size=SETTING["batch_size"], **more)
-    after = evaluate(model, tokenizer, task, limit=scored)["bits_per_byte"]
+    by_hand.inject(model, PROJECTIONS, r=8, alpha=16)
+    fit(model, tokenizer, task, seed=seed, precision="no", progress=False, **SETTING)
+    after = evaluate(model, tokenizer, task)["bits_per_byte"]
     return {"base": base, "seed": seed, "before": before, "after": after}
 
 
@@ -81,18 +80,15 @@ def run_smollm2(base: str) -> dict:
     scales = [layer.weight.quant_state.absmax for layer in layers if base == "NF4"]
     kept = count_bytes([*(layer.weight for layer in layers), *scales])
     task = TASKS["text_to_sql"]()
-
-    def loss() -> float:
-        nats, tokens = total_loss(model, tokenizer, task.test[:64], 16)
-        return nats / tokens
-
-    before = loss()
+    asked = task.test[:64]
+    before = mean_loss(model, tokenizer, asked, batch_size=16)
     lk.inject(model, lk.LoRAConfig(r=8, alpha=16, targets=("all-linear",)), seed=0)
     batch = task.collate(task.encode(task.train[: LLM["batch_size"]], tokenizer), tokenizer.pad_token_id)
     peak = measure_step(model.train(), lambda: answer_loss(model, batch)[0]).peak
     fit(model, tokenizer, task, seed=0, precision="no", progress=False, **LLM)
+    after = mean_loss(model, tokenizer, asked, batch_size=16)
     return {
-        "base": base, "before": before, "after": loss(), "numbers": numbers, "kept_bytes": kept, "peak_bytes": peak,
+        "base": base, "before": before, "after": after, "numbers": numbers, "kept_bytes": kept, "peak_bytes": peak,
     }  # fmt: skip
 
 
@@ -112,7 +108,7 @@ def main() -> None:
         return
     todo = [(base, seed) for seed in range(3) for base in BASES]
     rows = [run(base, seed) for base, seed in tqdm(todo, desc="qlora")]
-    record.write(RECORD, {"setting": SETTING | {"targets": PROJECTIONS}, "rows": rows}, command)
+    record.write(RECORD, {"setting": {"r": 8, **SETTING, "targets": PROJECTIONS}, "rows": rows}, command)
 
 
 if __name__ == "__main__":
