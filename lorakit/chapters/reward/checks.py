@@ -13,16 +13,11 @@ from lorakit.show.quiz import read_quiz
 # 13.1 -- the advantage
 
 
-def _rewards():
-    torch.manual_seed(0)
-    return [(torch.randint(2, shape).float(),) for shape in ((3, 4), (2, 8), (4, 4))]
-
-
 advantage = check_examples(
     "13.1",
     "the advantage",
     right=advantages,
-    inputs=_rewards,
+    inputs=lambda: [(torch.randint(2, shape).float(),) for shape in ((3, 4), (2, 8), (4, 4))],
     wrong={
         "the mean over all questions: an easy question's failures then look good": lambda rs: rs - rs.mean(),
         "the mean over the questions, sample by sample: take it over the samples of each question": (
@@ -42,12 +37,6 @@ advantage = check_examples(
 
 # 13.2 -- which tokens count
 
-END = 0
-
-
-def _answers():
-    return [(torch.tensor(rows), END) for rows in ([[5, 7, 0, 0], [3, 0, 0, 0], [4, 2, 9, 0]], [[6, 1, 2]], [[0, 0]])]
-
 
 def _counted(answers, end):
     after = (answers == end).cumsum(1) - (answers == end).long()
@@ -58,7 +47,9 @@ counted = check_examples(
     "13.2",
     "which tokens count",
     right=_counted,
-    inputs=_answers,
+    inputs=[  # the end of the text is 0
+        (torch.tensor(rows), 0) for rows in ([[5, 7, 0, 0], [3, 0, 0, 0], [4, 2, 9, 0]], [[6, 1, 2]], [[0, 0]])
+    ],
     wrong={
         "the padding counts as well": lambda answers, end: torch.ones_like(answers),
         "the end of the text is left out: that the answer stops there was drawn, too": (
