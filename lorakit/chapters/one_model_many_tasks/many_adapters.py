@@ -81,9 +81,9 @@ def median_us(action: Callable, arguments: Iterable) -> float:
     return 1e6 * median(times)
 
 
-def switch_us(model: nn.Module, names: Sequence[str], switches: int = 300) -> float:
-    """Median microseconds of one set_adapter, over `switches` jumps between random ones of `names`."""
-    order = torch.randint(len(names), (switches,), generator=torch.Generator().manual_seed(0)).tolist()
+def switch_us(model: nn.Module, names: Sequence[str]) -> float:
+    """Median microseconds of one set_adapter, over 300 jumps between random ones of `names`."""
+    order = torch.randint(len(names), (300,), generator=torch.Generator().manual_seed(0)).tolist()
     return median_us(lambda name: lk.set_adapter(model, name), [names[i] for i in order])
 
 
@@ -100,7 +100,7 @@ def change_times(model: nn.Module, names: Sequence[str], theirs=None) -> dict[st
 
     some = [names[i % len(names)] for i in range(20)]
     with put_back(model):
-        found = {"switch": switch_us(model, names, switches=200), "merge": median_us(merge, some)}
+        found = {"switch": switch_us(model, names), "merge": median_us(merge, some)}
     return found if theirs is None else found | {"peft": median_us(theirs.set_adapter, some)}
 
 
@@ -141,9 +141,7 @@ def occupied() -> int | None:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def resident(
-    model: nn.Module, counts: Sequence[int], config: lk.LoRAConfig = CONFIG, switches: int = 300
-) -> pd.DataFrame:
+def resident(model: nn.Module, counts: Sequence[int]) -> pd.DataFrame:
     """Inject adapters up to each of `counts` (rising) and measure at each: a row for every count.
 
     tensors    bytes of all A and B
@@ -154,7 +152,7 @@ def resident(
     start, rows, spent = occupied(), [], 0.0
     for count in counts:
         began = time.perf_counter()
-        names = fill(model, count, config)
+        names = fill(model, count)
         spent += time.perf_counter() - began
         rows.append(
             {
@@ -162,7 +160,7 @@ def resident(
                 "tensors": sum(p.numel() * p.element_size() for name, p in model.named_parameters() if "lora_" in name),
                 "process": None if start is None else occupied() - start,
                 "inject_s": spent,
-                "switch_us": switch_us(model, names, switches),
+                "switch_us": switch_us(model, names),
             }
         )
     return pd.DataFrame(rows)

@@ -50,12 +50,6 @@ def write_texts(model: nn.Module, tokenizer, prompts: Sequence[str], names: Sequ
     return [text for _, text in sorted(zip(order, found, strict=True))]
 
 
-def write_rows(model: nn.Module, tokenizer, prompt: str, names: Sequence[str | None], tokens: int = 48) -> Texts:
-    """One prompt, continued on every row by that row's adapter (None: the base), all in one mixed batch."""
-    prompts = [prompt] * len(names)
-    return texts(names, prompts, write_texts(model, tokenizer, prompts, names, tokens))
-
-
 class RowPicker:
     """Widget: a batch with one prompt; choose every row's adapter, and all rows are written again in one batch.
 
@@ -87,9 +81,10 @@ class RowPicker:
 
     def write(self) -> None:
         """Write all rows again, as the controls stand."""
-        names, prompt = [row.value or None for row in self.rows], self.prompt.value.strip()
+        names = [row.value or None for row in self.rows]
+        prompts = [self.prompt.value.strip()] * len(names)
         try:
-            self.shown = write_rows(self.model, self.tokenizer, prompt, names, self.tokens)
+            self.shown = texts(names, prompts, write_texts(self.model, self.tokenizer, prompts, names, self.tokens))
             self.out.value = self.shown._repr_html_()
         except LoRAError as error:  # an empty prompt, or one too long
             self.out.value = f"<i>{escape(str(error))}</i>"

@@ -67,8 +67,8 @@ def test_a_failing_way_leaves_nothing_merged(model, ids):
 
 
 def test_resident_counts_real_tensors_and_agrees_with_the_formula(tiny_model):
-    found = resident(tiny_model, (1, 3, 10), CONFIG, switches=5)
-    one = 4 * 2 * sum(i + o for i, o in [(32, 128), (128, 32)] * 2)  # float32, r = 2, two blocks
+    found = resident(tiny_model, (1, 3, 10))
+    one = 4 * 4 * sum(i + o for i, o in [(32, 128), (128, 32)] * 2)  # float32, r = 4, two blocks
     assert list(found["tensors"]) == [one, 3 * one, 10 * one]
     assert len(lk.adapter_names(tiny_model)) == 10
     assert (found["switch_us"] > 0).all() and found["inject_s"].is_monotonic_increasing
