@@ -79,8 +79,8 @@ def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
     chosen = runs[runs["best"]].groupby("key")["test"]
     wide = chosen.max() - chosen.min()
     title = "Points between seeds: " + "; ".join(f"{KINDS[key].name}: {wide[key]:.1f}" for key in keys)
-    fig, axes = figure(title, columns=len(keys), size=(11, 4), sharey=True, squeeze=False)
-    for ax, key in zip(axes[0], keys, strict=True):
+    fig, _ = figure(title, columns=len(keys), size=(11, 4), sharey=True)
+    for ax, key in zip(fig.axes, keys, strict=True):
         mine = runs[runs["key"] == key]
         for (best, failed), dots in mine.groupby([mine["best"], mine["test"] < 60]):
             look = {"color": ORANGE if best else GREY, "markersize": 9, "alpha": 0.75, "markeredgecolor": "white"}
@@ -89,7 +89,7 @@ def spread_figure(runs: pd.DataFrame, keys: Sequence[str]) -> CourseFigure:
         log_x(ax, rates)
         ax.set(xlabel="learning rate", title=KINDS[key].name)
         ax.set_xlim(rates[0] / 1.8, rates[-1] * 1.8)
-    axes[0][0].set(ylabel="test, right (%)", ylim=(57, 86))
+    fig.axes[0].set(ylabel="test, right (%)", ylim=(57, 86))
     return fig
 
 

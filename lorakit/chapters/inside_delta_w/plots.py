@@ -41,8 +41,7 @@ def heat_maps(
                 ax.set_ylabel(f"{name}\n{ylabel}")
             if y == len(rows) - 1:
                 ax.set_xlabel(xlabel, labelpad=-8)
-    bar = fig.colorbar(image, ax=[ax for row in axes for ax in row], ticks=[0, top / 2, top], pad=0.01)
-    bar.set_label(label)
+    fig.colorbar(image, ax=axes, ticks=[0, top / 2, top], pad=0.01, label=label)
     return fig
 
 
