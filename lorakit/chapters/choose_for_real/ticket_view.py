@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lorakit.chapters.compare import reported
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.tickets import correct
 from lorakit.show.sql_view import shorten
-from lorakit.show.style import BLUE, GREY, ORANGE, figure, log_x
+from lorakit.show.style import BLUE, GREY, ORANGE, CourseFigure, figure, log_x
 
 KINDS = {"combinations": ("known sentences", BLUE), "sentences": ("new sentences", ORANGE)}
 # Name, marker, and how far beside its number of steps each stands, or some would hide others.
@@ -26,7 +25,7 @@ def triaged(examples: Sequence[Example], answers: Sequence[str]) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["ticket", "", "the model", "should be"])
 
 
-def lengths_figure(runs: pd.DataFrame, title: str) -> Figure:
+def lengths_figure(runs: pd.DataFrame, title: str) -> CourseFigure:
     """Share of tickets that are right over the steps of training: LoRA on the MLP as lines, the others where they are.
 
     `runs` is the sweep `tickets` (records.load); each setting stands at its own rate, and bars span the seeds.

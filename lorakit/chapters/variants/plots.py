@@ -23,10 +23,8 @@ def lead_figure(table: pd.DataFrame, title: str):
         ax.plot([row["careless"]], [y], "o", markersize=10, markerfacecolor="none", color=colour)
         far = [f"{kind} {row[key]:.0f}" for kind, key in (("●", "gain"), ("○", "careless")) if row[key] < EDGE]
         ax.text(EDGE, y, "  ".join(far) and "◀ " + "  ".join(far), color=colour, va="center")
-    ax.set(
-        yticks=range(len(found)), xlabel="% fewer bits per byte than LoRA", xlim=(EDGE - 0.5, found["high"].max() + 0.5)
-    )
-    ax.set_yticklabels(found.index)
+    ax.set(xlabel="% fewer bits per byte than LoRA", xlim=(EDGE - 0.5, found["high"].max() + 0.5))
+    ax.set_yticks(range(len(found)), found.index)
     ax.plot([], [], "o", color=GREY, label="at its own rate, three seeds")
     ax.plot([], [], "o", color=GREY, markerfacecolor="none", label="at LoRA's rate, two seeds")
     ax.legend(loc="upper left")
