@@ -7,14 +7,10 @@ from lorakit.study.parameters import count_by_target
 
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 TARGETS = ("q", "k", "v", "o", "mlp")
-ROWS = ("q", "k", "v", "c_attn", "o", "mlp")
 
 
 class TargetPicker(Explorer):
-    """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes.
-
-    The fused choice replaces whichever of q, k, v are ticked by one adapter over the whole c_attn.
-    """
+    """Widget: choose a model's shape, the projections to adapt and r → live parameter counts and file sizes."""
 
     size = (9, 3.9)
 
@@ -22,25 +18,19 @@ class TargetPicker(Explorer):
         self.shapes = known_shapes()
         controls = {"model": Choice("model", tuple(self.shapes), model), "r": Steps("rank r", RANKS, 8)}
         controls |= {target: Toggle(target, target in ("q", "v")) for target in TARGETS}
-        super().__init__(
-            "What does adapting it cost?", controls | {"fused": Toggle("one adapter over the whole c_attn", False)}
-        )
+        super().__init__("What does adapting it cost?", controls)
 
-    def compute(self, model: str, r: int, fused: bool, **chosen) -> dict:
-        """Counts by target, their total, the share of the model in %, bytes in fp16 and fp32."""
-        shape, targets = self.shapes[model], [t for t in TARGETS if chosen[t]]
-        if fused and {"q", "k", "v"} & set(targets):
-            targets = ["c_attn"] + [t for t in targets if t in ("o", "mlp")]
-        counts = count_by_target(shape, targets, r)
-        total = sum(counts.values())
-        found = {"shape": shape, "r": r, "counts": counts, "total": total, "percent": 100 * total / shape.parameters}
-        return found | {"fp16": 2 * total, "fp32": 4 * total}
+    def compute(self, model: str, r: int, **chosen) -> dict:
+        """Counts by target, and their total."""
+        shape = self.shapes[model]
+        counts = count_by_target(shape, [target for target in TARGETS if chosen[target]], r)
+        return {"shape": shape, "r": r, "counts": counts, "total": sum(counts.values())}
 
     def draw(self, figure, data):
         ax = figure.subplots()
-        rows = ("whole model", "all adapters", *ROWS)
+        rows = ("whole model", "all adapters", *TARGETS)
         places = range(len(rows), 0, -1)
-        colours = [GREY, ORANGE] + [BLUE] * len(ROWS)
+        colours = [GREY, ORANGE] + [BLUE] * len(TARGETS)
         self.bars = ax.barh(places, [1] * len(rows), height=0.66, color=colours)
         self.labels = [ax.text(1, y, "", va="center", fontsize=13) for y in places]
         log_x(ax, [1e3, 1e6, 1e9, 1e12], ["1k", "1M", "1B", "1T"])
@@ -50,19 +40,19 @@ class TargetPicker(Explorer):
         return [*self.bars, *self.labels]
 
     def move(self, data):
-        numbers = [data["shape"].parameters, data["total"], *(data["counts"].get(t, 0) for t in ROWS)]
+        numbers = [data["shape"].parameters, data["total"], *(data["counts"].get(t, 0) for t in TARGETS)]
         for bar, label, number in zip(self.bars, self.labels, numbers, strict=True):
             bar.set_width(number)
             label.set_x(max(number, 100) * 1.25)
             label.set_text(readable(number) if number else "")
 
     def describe(self, data):
-        shape = data["shape"]
-        if not data["total"]:
+        shape, total = data["shape"], data["total"]
+        if not total:
             return f"{shape.name}: {readable(shape.parameters)} parameters. Nothing is adapted: tick a target."
-        what = " + ".join(data["counts"]).replace("c_attn", "c_attn (q, k and v at once, whichever are ticked)")
         return (
-            f"{shape.name}, r = {data['r']} on {what}: {data['total']:,} trainable of {readable(shape.parameters)} "
-            f"({data['percent']:.3g} %), {shape.parameters / data['total']:,.0f} × fewer\n"
-            f"adapter file: {readable(data['fp16'], 'B')} in fp16, {readable(data['fp32'], 'B')} in fp32"
+            f"{shape.name}, r = {data['r']} on {' + '.join(data['counts'])}: {total:,} trainable of "
+            f"{readable(shape.parameters)} ({100 * total / shape.parameters:.3g} %), "
+            f"{shape.parameters / total:,.0f} × fewer\n"
+            f"adapter file: {readable(2 * total, 'B')} in fp16, {readable(4 * total, 'B')} in fp32"
         )

@@ -1,14 +1,6 @@
-"""The picker counts the slices, or the fused projection in their place."""
+"""The picker of what to adapt."""
 
-import pytest
-
-from lorakit.chapters.inside_gpt2.explorer import TARGETS, TargetPicker
-
-
-@pytest.mark.parametrize(("targets", "counted"), [(["q", "v", "mlp"], ["c_attn", "mlp"]), (["o"], ["o"])])
-def test_fusing_replaces_the_slices(targets, counted):
-    data = TargetPicker("gpt2").set(fused=True, **{target: target in targets for target in TARGETS}).data
-    assert list(data["counts"]) == counted
+from lorakit.chapters.inside_gpt2.explorer import TargetPicker
 
 
 def test_it_says_what_to_do_when_nothing_is_chosen():
