@@ -53,7 +53,7 @@ def tuned(settings: Iterable[Run], rows: Sequence[dict], report: int = HEADLINE)
     wanted = []
     for setting in settings:
         runs, lr = search(setting, rows)
-        wanted += runs if lr is None else [*runs, *_seeds(replace(setting, lr=lr), by_budget(1, report, report))]
+        wanted += runs if lr is None else [*runs, *_at_rate(setting, lr, report)]
     return list(dict.fromkeys(wanted))
 
 
@@ -62,17 +62,14 @@ def search(setting: Run, rows: Sequence[dict], choose: int = CHOOSE) -> tuple[li
 
     It begins with the setting's own lr, one of RATES; see `open_rates`.
     """
-    found = {Run.of(row): row for row in rows}
-
-    def runs(lr: float) -> list[Run]:
-        return _seeds(replace(setting, lr=lr), by_budget(1, choose, choose))
+    costs = {Run.of(row): _cost(row) for row in rows}
 
     def cost(lr: float) -> float | None:
-        costs = [_cost(found[run]) for run in runs(lr) if run in found]
-        return sum(costs) / len(costs) if len(costs) == len(runs(lr)) else None
+        runs = _at_rate(setting, lr, choose)
+        return sum(costs[run] for run in runs) / len(runs) if set(runs) <= costs.keys() else None
 
     rates, best = open_rates(setting.lr, cost, NOISE[METRIC[setting.task]])
-    return [run for lr in rates for run in runs(lr)], best
+    return [run for lr in rates for run in _at_rate(setting, lr, choose)], best
 
 
 def open_rates(
@@ -97,8 +94,8 @@ def open_rates(
         low, high = wider
 
 
-def _seeds(run: Run, count: int) -> list[Run]:
-    return [replace(run, seed=seed) for seed in range(count)]
+def _at_rate(setting: Run, lr: float, seeds: int) -> list[Run]:
+    return [replace(setting, lr=lr, seed=seed) for seed in range(by_budget(1, seeds, seeds))]
 
 
 def _cost(row: dict) -> float:
@@ -125,12 +122,6 @@ def lora(r: int, lr: float, targets=QV, **more) -> Run:
 
 def full(lr: float, **more) -> Run:
     return Run(**{"method": "full", "lr": lr, "steps": steps(100), **more})
-
-
-def over_seeds(runs: Iterable[Run]) -> list[Run]:
-    """Every run once with every seed, seed by seed, so that a sweep stopped early has whole seeds."""
-    runs = list(runs)
-    return list(dict.fromkeys(replace(run, seed=seed) for seed in seeds() for run in runs))
 
 
 def nearest(wanted: int, known: Iterable[int]) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lorakit.chapters.experiment import ALL, Experiment, full, lora, nearest, over_seeds, seeds, steps, tuned
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, nearest, seeds, steps, tuned
 from lorakit.lab import records
 from lorakit.lab.sweep import Run
 
@@ -22,7 +22,8 @@ def intrinsic(rows: list[dict]) -> list[Run]:
         return grid
     rates = records.best_lr(records.frame(done), ["d"], "validation_execution")
     best = {d: float(f"{lr * d**0.5:.2g}") for d, lr in rates.items()}
-    return list(dict.fromkeys([*grid, *over_seeds(subspace(d, best[nearest(d, best)]) for d in DIMENSIONS)]))
+    chosen = [subspace(d, best[nearest(d, best)]) for d in DIMENSIONS]
+    return list(dict.fromkeys([*grid, *(replace(run, seed=seed) for seed in seeds() for run in chosen)]))
 
 
 def nano_early() -> list[Run]:
@@ -35,9 +36,9 @@ def truncation() -> list[Run]:
     """Full fine-tuning whose ΔW is taken apart afterwards, at the rates that `rank_text_to_sql` and `nano_early` chose;
     the spectra, which are large, once for each base.
     """
-    every = [full(3e-5, seed=seed, measure=("truncation",)) for seed in seeds()]
-    every[0] = replace(every[0], measure=("truncation", "spectra"))
-    return [*every, full(1e-3, base="nano-early", steps=steps(300), measure=("truncation", "spectra"))]
+    both = ("truncation", "spectra")
+    every = [full(3e-5, seed=seed, measure=both if seed == 0 else ("truncation",)) for seed in seeds()]
+    return [*every, full(1e-3, base="nano-early", steps=steps(300), measure=both)]
 
 
 EXPERIMENTS = [
