@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from functools import cache
-from statistics import stdev
 
 import numpy as np
 import pandas as pd
@@ -41,22 +40,22 @@ def difference(runs: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[fl
     if "right" in runs and "right" in other and runs["right"].notna().all() and other["right"].notna().all():
         one, two = (_right(some) for some in (runs, other))  # (seeds, questions)
         sql = runs["task"].iloc[0] == "text_to_sql"  # of another task every example is worded in its own way
-        groups = pd.Series(wordings()[: one.shape[1]] if sql else range(one.shape[1]))
-        counts, gains, random = groups.groupby(groups, sort=False).size(), [], np.random.default_rng(0)
-        sums = [pd.DataFrame(each.T).groupby(groups, sort=False).sum().T.to_numpy() for each in (one, two)]
-        wording = random.integers(len(counts), size=(10_000, len(counts)))
-        for each in sums:  # (seeds, wordings)
+        group, names = pd.Series(wordings()[: one.shape[1]] if sql else range(one.shape[1])).factorize()
+        member = np.eye(len(names))[group]  # (questions, wordings): 1 where a question is worded so
+        random, gains = np.random.default_rng(0), []
+        wording = random.integers(len(names), size=(10_000, len(names)))
+        for each in (one, two):
             drawn = random.integers(len(each), size=(10_000, len(each)))
             shares = (drawn[..., None] == np.arange(len(each))).mean(axis=1)  # of each seed in a draw, (10,000, seeds)
-            gains.append(np.take_along_axis(shares @ each, wording, axis=1).sum(axis=1))
-        drawn = (gains[0] - gains[1]) / counts.to_numpy()[wording].sum(axis=1)
+            gains.append(np.take_along_axis(shares @ (each @ member), wording, axis=1).sum(axis=1))
+        drawn = (gains[0] - gains[1]) / member.sum(axis=0)[wording].sum(axis=1)
         low, high = np.quantile(drawn, (0.025, 0.975))
         return float(one.mean() - two.mean()), float(low), float(high)
-    a, b = runs[metric].tolist(), other[metric].tolist()
-    mean, free = sum(a) / len(a) - sum(b) / len(b), len(a) + len(b) - 2
+    a, b = runs[metric], other[metric]
+    mean = float(a.mean() - b.mean())
     if len(a) < 2 or len(b) < 2:
         return mean, -np.inf, np.inf
-    error = T95.get(free, 2.0) * (stdev(a) ** 2 / len(a) + stdev(b) ** 2 / len(b)) ** 0.5
+    error = T95.get(len(a) + len(b) - 2, 2.0) * float(a.var() / len(a) + b.var() / len(b)) ** 0.5
     return mean, mean - error, mean + error
 
 

@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 import lorakit as lk
 from lorakit.chapters.experiment import Experiment
 from lorakit.chapters.rooms import modules
@@ -105,18 +107,15 @@ def sweep_line(file: Path) -> str:
     rows, made = read(file), EXPERIMENTS.get(file.stem.removesuffix(GPU))
     if not rows or not made:
         return ""
-    found = {name: sorted({row["run"][name] for row in rows}) for name in ("steps", "seed")}
-    found |= {name: sorted({row[name] for row in rows}) for name in ("device", "date")}
-    said = {name: ", ".join(map(str, values)) for name, values in found.items()}
-    cells = (file.name, CHAPTER.get(made.name, ""), made.what, len(rows), len(found["seed"]))
-    return f"| {' | '.join(map(str, cells))} | {said['steps']} | {said['device']} | {said['date']} |\n"
+    runs = pd.DataFrame([row["run"] | row for row in rows])
+    said = [", ".join(map(str, sorted(runs[name].unique()))) for name in ("steps", "device", "date")]
+    cells = (file.name, CHAPTER.get(made.name, ""), made.what, len(runs), runs["seed"].nunique(), *said)
+    return f"| {' | '.join(map(str, cells))} |\n"
 
 
 def command_line(file: Path) -> str:
     found = json.loads(file.read_text(encoding="utf-8"))
-    command = found.get("command", "")
-    command = "; ".join(command.values()) if isinstance(command, dict) else command
-    return f"| {file.name} | `{command}` | {found.get('device', '')} | {found.get('date', '')} |\n"
+    return f"| {file.name} | `{found.get('command', '')}` | {found.get('device', '')} | {found.get('date', '')} |\n"
 
 
 if __name__ == "__main__":
