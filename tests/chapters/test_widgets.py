@@ -26,7 +26,7 @@ WIDGETS = {  # name → how to make it, and a control with another value
     "alpha": (AlphaRankExplorer, {"r": 64}),
     "targets": (TargetPicker, {"r": 256}),
     "rivals": (lambda: RivalsExplorer(rivals_table()), {"cost": "context left (tokens)", "method": "prefix"}),
-    "sweeps": (lambda: SweepExplorer(records.load("rank_text_to_sql"), "All runs", steps=1, limit=2), {"r": 64}),
+    "sweeps": (lambda: SweepExplorer(records.load("rank_text_to_sql"), "All runs"), {"r": 64}),
     "memory": (MemoryExplorer, {"model": "gpt2-xl", "r": 64}),
     "directions": (lambda: SimilarityExplorer(ADAPTERS, [("one", "other")], "Shared"), {"j": 3}),
     "variants": (lambda: RateExplorer(records.load("variants"), "Who wins?"), {"lr": "0.003"}),

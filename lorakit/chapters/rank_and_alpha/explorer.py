@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lorakit.chapters.rank_and_alpha.plots import targets_name
+from lorakit.chapters.compare import reported
 from lorakit.chapters.rank_and_alpha.rank_sweep import measure_of, scores
 from lorakit.core.errors import LoRAError
 from lorakit.lab.sweep import Run, run_one
@@ -12,54 +12,50 @@ from lorakit.show.explorer import Choice, Steps
 from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, SKY, log_x
 
 KEY = ["r", "alpha", "targets", "lr", "steps"]  # runs that agree in these differ in nothing but their seed
-
-
-def distance(points: pd.DataFrame, r: int, alpha: float, targets: str, lr: float) -> pd.Series:
-    """How far recorded points are from what was asked, in doublings of r, alpha and lr; other matrices: four."""
-    asked = {"r": r, "alpha": alpha, "lr": lr}
-    doublings = sum(np.log2(points[name] / value).abs() for name, value in asked.items())
-    return doublings + 4 * (points["targets"] != targets)
+LIMIT = 100  # test examples that a run trained here is scored on
 
 
 class SweepExplorer(ButtonExplorer):
     """r, alpha, matrices, learning rate → the nearest recorded runs among `runs`, with their seeds.
 
     `runs` are a sweep's, of one task and one base, with full fine-tuning among them: the grey band. The button trains
-    the chosen point on this machine for `steps` steps (None: as many as the records) and scores it on the first `limit`
-    examples.
+    the chosen point on this machine, for as many steps as the nearest record.
     """
 
     size = (10, 4)
     label, icon = "train this point here", "play"
 
-    def __init__(self, runs: pd.DataFrame, title: str, *, steps: int | None = None, limit: int = 100):
-        self.measure, self.steps, self.limit = measure_of(runs), steps, limit
-        self.runs = runs.assign(score=self.measure.of(runs)).query("method == 'lora'")
+    def __init__(self, runs: pd.DataFrame, title: str):
+        self.measure = measure_of(runs)
+        words = runs["targets"].str.replace("+", ", ", regex=False)
+        self.runs = runs.assign(score=self.measure.of(runs), targets=words).query("method == 'lora'")
         self.points = self.runs.groupby(KEY, sort=False)["score"].agg(mean="mean", seeds="count").reset_index()
-        self.full = scores(runs[runs["method"] == "full"], ["method"]).loc["full"]
+        self.full = scores(reported(runs[runs["method"] == "full"]), ["method"]).loc["full"]
         self.live: list[tuple[Run, float]] = []
         self.ticks = {name: sorted(set(self.points[name].tolist())) for name in ("r", "alpha", "lr")}
-        choices = sorted(set(self.points["targets"]), key=lambda targets: (targets.count("+"), targets))
-        self.targets = {targets_name(targets): targets for targets in choices}
-        start = max(self.points.itertuples(), key=lambda point: (point.seeds, point.targets == "q+v", point.r == 8))
+        choices = sorted(set(self.points["targets"]), key=lambda targets: (targets.count(","), targets))
+        start = max(self.points.itertuples(), key=lambda point: (point.seeds, point.targets == "q, v", point.r == 8))
         controls = {
             "r": Steps("rank r", tuple(self.ticks["r"]), start.r),
             "alpha": Steps("alpha", tuple(f"{alpha:g}" for alpha in self.ticks["alpha"]), f"{start.alpha:g}"),
-            "targets": Choice("matrices", tuple(self.targets), targets_name(start.targets)),
+            "targets": Choice("matrices", tuple(choices), start.targets),
             "lr": Steps("learning rate", tuple(f"{lr:g}" for lr in self.ticks["lr"]), f"{start.lr:g}"),
         }
         super().__init__(title, controls)
 
     def compute(self, r: int, alpha: str, targets: str, lr: str) -> dict:
         """The nearest recorded point to the choice, its runs, and the points that share all with it but one setting."""
-        asked = {"r": r, "alpha": float(alpha), "targets": self.targets[targets], "lr": float(lr)}
-        away = self.points.assign(away=distance(self.points, **asked))
-        point = away.sort_values(["away", "seeds", "steps"], ascending=[True, False, False]).iloc[0]
+        asked = {"r": r, "alpha": float(alpha), "lr": float(lr)}
+        # How far a point is from what was asked, in doublings; other matrices count as four.
+        away = sum(np.log2(self.points[name] / value).abs() for name, value in asked.items())
+        points = self.points.assign(away=away + 4 * (self.points["targets"] != targets))
+        point = points.sort_values(["away", "seeds", "steps"], ascending=[True, False, False]).iloc[0]
         lines = {}
         for free in ("lr", "r"):
             same = [name for name in KEY if name != free]
             lines[free] = self.points[(self.points[same] == point[same]).all(axis=1)].sort_values(free)
         runs = self.runs[(self.runs[KEY] == point[KEY]).all(axis=1)].sort_values("score")
+        asked["targets"] = targets
         return {"asked": asked, "point": point, "runs": runs, "lines": lines, "live": list(self.live)}
 
     def draw(self, figure, data):
@@ -98,13 +94,13 @@ class SweepExplorer(ButtonExplorer):
         point, scores, digits = data["point"], data["runs"]["score"], self.measure.digits
         seeds = f"{len(scores)} seeds, {scores.min():.{digits}f} to {scores.max():.{digits}f}"
         near = "not recorded; the nearest" if point["away"] > 0.01 else "recorded"  # controls show rounded numbers
-        text = f"{near}: r = {point['r']}, alpha = {point['alpha']:g}, {targets_name(point['targets'])}, "
+        text = f"{near}: r = {point['r']}, alpha = {point['alpha']:g}, {point['targets']}, "
         text += f"learning rate {point['lr']:g}, {point['steps']} steps "
         text += f"({data['runs']['trainable'].iloc[0]:,} parameters)\n{self.measure.label}: "
-        text += f"{scores.mean():.{digits}f}{self.measure.unit} ({seeds if len(scores) > 1 else '1 seed'})"
+        text += f"{scores.mean():.{digits}f} ({seeds if len(scores) > 1 else '1 seed'})"
         if data["live"]:
             run, score = data["live"][-1]
-            text += f"\n★ trained here: {run}: {score:.{digits}f}{self.measure.unit} on {self.limit} test examples"
+            text += f"\n★ trained here: {run}: {score:.{digits}f} on {LIMIT} test examples"
         return text
 
     # -- the button
@@ -113,8 +109,8 @@ class SweepExplorer(ButtonExplorer):
         """The chosen point as a run; what is not a control (batch, steps, precision) as in the nearest record."""
         asked, near = self.data["asked"], self.data["runs"].iloc[0]
         same = {name: near[name] for name in ("task", "base", "precision")} | {"batch_size": int(near["batch_size"])}
-        asked = asked | {"targets": asked["targets"].split("+"), "steps": self.steps or int(near["steps"])}
-        return Run(**same, **asked, scored=self.limit)
+        asked = asked | {"targets": asked["targets"].split(", "), "steps": int(near["steps"])}
+        return Run(**same, **asked, scored=LIMIT)
 
     def act(self) -> None:
         """Train the chosen point here and now, on this machine; its score is a star in the picture."""

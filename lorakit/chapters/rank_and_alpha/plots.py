@@ -6,7 +6,7 @@ not.
 
 import pandas as pd
 
-from lorakit.chapters.compare import PLACES
+from lorakit.chapters.compare import PLACES, reported
 from lorakit.chapters.experiment import CHOOSE
 from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, measure_of, scores
 from lorakit.show.style import BLACK, BLUE, GREEN, GREY, RED, figure, log_x
@@ -37,25 +37,23 @@ def rank_figure(sweep: RankSweep, title: str):
 def rates_figure(runs: pd.DataFrame, title: str):
     """The validation metric over the learning rate, of the seeds that choose, a line for each setting."""
     measure = measure_of(runs)
-    choosing = runs[runs["seed"] < CHOOSE].assign(place=runs["targets"].map(PLACES))
+    choosing = runs.assign(place=runs["targets"].map(PLACES), score=measure.of(runs, "validation"))
+    choosing = choosing[choosing["seed"] < CHOOSE]
     fig, ax = figure(title, size=(9, 4.4))
     styles = dict(zip((1, 2, 4, 8, 64), (":", (0, (3, 1, 1, 1)), "-.", "--", "-"), strict=True))
     for (method, place, r), rows in choosing.groupby(["method", "place", "r"]):
-        line = measure.of(rows, "validation").groupby(rows["lr"]).mean()
+        line = rows.groupby("lr")["score"].mean()
         colour, marker = COLOURS.get(place, (BLACK, "v"))
         name = "full" if method == "full" else f"{place}, r = {r}"
         ax.plot(line, color=colour, marker=marker, linestyle=styles.get(r, "-"), linewidth=1.8, label=name)
-        best = line.idxmin() if measure.sign < 0 else line.idxmax()
+        best = (measure.sign * line).idxmax()
         ax.plot([best], [line[best]], "o", markersize=15, markerfacecolor="none", color=colour)
     ax.set(xscale="log", xlabel="learning rate", ylabel=f"validation, {measure.label}")
-    _cut_off_failures(ax, measure.of(choosing, "validation"), measure.sign)
+    best, middle = measure.sign * (measure.sign * choosing["score"]).max(), choosing["score"].median()
+    # Far worse than the middle is left out of the picture: a rate that breaks training would eat the scale.
+    ax.set_ylim(sorted((middle - 0.6 * (best - middle), best + 0.15 * (best - middle))))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=12)
     return fig
-
-
-def targets_name(targets: str) -> str:
-    """ "q+v", as records have it, in words: "q, v"."""
-    return targets.replace("+", ", ")
 
 
 def matrices_figure(runs: pd.DataFrame):
@@ -64,8 +62,8 @@ def matrices_figure(runs: pd.DataFrame):
     Each choice is shown at its own best learning rate.
     """
     measure = measure_of(runs)
-    found = scores(runs, ["targets", "r"]).sort_values("mean", ascending=measure.sign > 0)
-    names = [PLACES.get(targets, targets_name(targets)) for targets, _ in found.index]
+    found = scores(reported(runs), ["targets", "r"]).sort_values("mean", ascending=measure.sign > 0)
+    names = [PLACES.get(targets, targets.replace("+", ", ")) for targets, _ in found.index]
     best = found["mean"].iloc[-1]
     level = ((found["low"] <= best) & (best <= found["high"])).sum()
     first, last = " and ".join(names[::-1][:level]), names[0] + " together" * ("," in names[0])
@@ -103,10 +101,3 @@ def heat_map(runs: pd.DataFrame):
     ax.spines[:].set_visible(False)
     fig.colorbar(image, ax=ax, label=measure.label)
     return fig
-
-
-def _cut_off_failures(ax, values: pd.Series, sign: int) -> None:
-    """Leave far worse than the middle out of the picture: a rate that breaks training would eat the scale."""
-    best, middle = sign * (sign * values).max(), values.median()
-    edges = middle - 0.6 * (best - middle), best + 0.15 * (best - middle)
-    ax.set_ylim(min(edges), max(edges))

@@ -16,7 +16,6 @@ class Measure:
 
     name: str  # in the records
     label: str
-    unit: str  # behind a number that is shown
     points: str  # the unit of a difference
     digits: int
     factor: float  # from the record's number to the one that is shown
@@ -28,8 +27,8 @@ class Measure:
 
 
 MEASURES = {
-    "text_to_sql": Measure("execution", "test answers right (%)", " %", "points", 1, 100, 1),
-    "python": Measure("bits_per_byte", "bits per byte (lower is better)", "", "bits per byte", 2, 1, -1),
+    "text_to_sql": Measure("execution", "test answers right (%)", "points", 1, 100, 1),
+    "python": Measure("bits_per_byte", "bits per byte (lower is better)", "bits per byte", 2, 1, -1),
 }
 
 
@@ -38,13 +37,11 @@ def measure_of(runs: pd.DataFrame) -> Measure:
     return MEASURES[runs["task"].iloc[0]]
 
 
-def scores(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """At each setting's own rate: lr, trained parameters, and of the test metric mean, low, high over so many seeds."""
-    return summary(reported(runs), by)
+def scores(best: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Of runs that are each at its setting's own rate (`compare.reported`), a row for each combination of `by`.
 
-
-def summary(best: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """`scores` of runs that are at their own rate already."""
+    lr, parameters (trained), and of the test metric mean, low, high over so many seeds.
+    """
     groups = best.assign(score=measure_of(best).of(best)).groupby(by)
     score = groups["score"].agg(mean="mean", low="min", high="max", seeds="count")
     return groups.agg(lr=("lr", "first"), parameters=("trainable", "first")).join(score)
@@ -72,7 +69,7 @@ class RankSweep:
         measure, same = measure_of(runs), ["task", "base"]
         base = measure.of(bases.merge(runs[same].drop_duplicates(), on=same)).item()
         best = reported(runs.assign(place=runs["targets"].map(PLACES)))
-        found = summary(best, ["method", "place", "r"])
+        found = scores(best, ["method", "place", "r"])
         return cls(measure, runs, best, found.loc["lora"], found.loc["full"].iloc[0], base)
 
     @property

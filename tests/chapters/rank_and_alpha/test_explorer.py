@@ -14,7 +14,9 @@ from tests.support.tiny_sweep import shrink
 
 def record(score, task="text_to_sql", **fields):
     """A record as `run_one` makes it, `score` in the record's own unit on both splits."""
-    run = asdict(Run(**{"task": task, "method": "lora", "targets": ("q", "v"), "alpha": 16, "lr": 1e-2, **fields}))
+    run = asdict(
+        Run(**{"task": task, "method": "lora", "targets": ("q", "v"), "alpha": 16, "lr": 1e-2, "steps": 1, **fields})
+    )
     scores = {MEASURES[task].name: score, "loss": 1.0}
     metrics = {"validation": scores, "test": scores, "last_loss": 1.0}
     return {"run": run, "metrics": metrics, "trainable": 4096 * run["r"] or 4_000_000, "seconds": 1.0}
@@ -42,7 +44,7 @@ BASES = records.frame([full(0.0, lr=0.0), full(5.0, "python", lr=0.0)])
 @pytest.fixture
 def explorer():
     matrices = records.frame([record(0.5, r=4, targets=("mlp",), lr=3e-3)])
-    return SweepExplorer(pd.concat([rank_runs(0.05), matrices]), "All runs", steps=1, limit=2)
+    return SweepExplorer(pd.concat([rank_runs(0.05), matrices]), "All runs")
 
 
 def test_each_setting_is_shown_at_the_rate_that_validation_chose():
@@ -71,10 +73,10 @@ def test_a_comparison_says_what_the_runs_say_and_whether_it_may_be_chance(gain, 
 def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):
     explorer.set(r=4, lr="0.01", targets="q, v")
     assert explorer.data["runs"]["score"].tolist() == pytest.approx([75.0, 76.0, 77.0])
-    assert str(explorer).startswith("All runs\nrecorded: r = 4, alpha = 16, q, v, learning rate 0.01, 100 steps")
-    assert "76.0 % (3 seeds, 75.0 to 77.0)" in str(explorer)
+    assert str(explorer).startswith("All runs\nrecorded: r = 4, alpha = 16, q, v, learning rate 0.01, 1 steps")
+    assert "76.0 (3 seeds, 75.0 to 77.0)" in str(explorer)
     explorer.set(targets="mlp")
-    assert "not recorded; the nearest: r = 4, alpha = 16, mlp, learning rate 0.003, 100 steps" in str(explorer)
+    assert "not recorded; the nearest: r = 4, alpha = 16, mlp, learning rate 0.003, 1 steps" in str(explorer)
 
 
 def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatch, make_tiny, tiny_tokenizer):
@@ -85,7 +87,7 @@ def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatc
     picture = explorer.png()
     explorer.button.click()
     ((run, _),) = explorer.data["live"]
-    assert (run.r, run.targets, run.lr, run.steps, run.scored) == (1, ("q", "v"), 1e-2, 1, 2)
+    assert (run.r, run.targets, run.lr, run.steps, run.scored) == (1, ("q", "v"), 1e-2, 1, 100)
     assert "★ trained here" in str(explorer) and explorer.png() != picture
     assert explorer.button.disabled is False and "train" in explorer.button.description
     monkeypatch.setattr("lorakit.chapters.rank_and_alpha.explorer.run_one", lambda run: {"diverged": "the loss is nan"})
