@@ -45,34 +45,35 @@ class SweepExplorer(ButtonExplorer):
 
     def compute(self, r: int, alpha: str, targets: str, lr: str) -> dict:
         """The nearest recorded point to the choice, its runs, and the points that share all with it but one setting."""
-        asked = {"r": r, "alpha": float(alpha), "lr": float(lr)}
-        # How far a point is from what was asked, in doublings; other matrices count as four.
-        away = sum(np.log2(self.points[name] / value).abs() for name, value in asked.items())
-        points = self.points.assign(away=away + 4 * (self.points["targets"] != targets))
-        point = points.sort_values(["away", "seeds", "steps"], ascending=[True, False, False]).iloc[0]
+        asked = {"r": r, "alpha": float(alpha), "targets": targets, "lr": float(lr)}
+        away = 4 * (self.points["targets"] != targets)  # as far as four doublings of another setting
+        for name in ("r", "alpha", "lr"):
+            away = away + np.log2(self.points[name] / asked[name]).abs()
+        point = (
+            self.points.assign(away=away)
+            .sort_values(["away", "seeds", "steps"], ascending=[True, False, False])
+            .iloc[0]
+        )
         lines = {}
         for free in ("lr", "r"):
             same = [name for name in KEY if name != free]
             lines[free] = self.points[(self.points[same] == point[same]).all(axis=1)].sort_values(free)
         runs = self.runs[(self.runs[KEY] == point[KEY]).all(axis=1)].sort_values("score")
-        asked["targets"] = targets
         return {"asked": asked, "point": point, "runs": runs, "lines": lines, "live": list(self.live)}
 
     def draw(self, figure, data):
         self.axes = dict(zip(("lr", "r"), figure.subplots(1, 2, sharey=True), strict=True))
         self.moving = {}
-        scores = [*self.runs["score"], self.full["low"], self.full["high"]]
-        edge = 0.06 * (max(scores) - min(scores)) or 1
-        self.low, self.high = min(scores) - edge, max(scores) + edge
         for name, ax in self.axes.items():
             ax.plot(self.runs[name], self.runs["score"], "o", color="#BBBBBB", markersize=5)
             ax.axhspan(self.full["low"], self.full["high"], color=GREY, alpha=0.25, linewidth=0)
             ticks = self.ticks[name]
             log_x(ax, ticks[:: 1 + len(ticks) // 8])  # labels that do not touch
-            ax.set(xlabel=self.controls[name].label, xlim=(ticks[0] / 1.5, ticks[-1] * 1.5), ylim=(self.low, self.high))
+            ax.set(xlabel=self.controls[name].label, xlim=(ticks[0] / 1.5, ticks[-1] * 1.5))
+            ax.margins(y=0.06)
             ax.grid(True)
             (line,) = ax.plot([], [], "-", color=SKY)
-            (chosen,) = ax.plot([], [], "--", color=BLUE, linewidth=1.2)
+            chosen = ax.axvline(data["asked"][name], linestyle="--", color=BLUE, linewidth=1.2)
             (dots,) = ax.plot([], [], "o", color=ORANGE, markersize=12, markeredgecolor="white")
             (stars,) = ax.plot([], [], "*", color=GREEN, markersize=18, markeredgecolor="white")
             self.moving[name] = (line, chosen, dots, stars)
@@ -85,9 +86,9 @@ class SweepExplorer(ButtonExplorer):
     def move(self, data):
         for name, (line, chosen, dots, stars) in self.moving.items():
             line.set_data(data["lines"][name][name], data["lines"][name]["mean"])
-            chosen.set_data([data["asked"][name]] * 2, [self.low, self.high])
+            chosen.set_xdata([data["asked"][name]] * 2)
             dots.set_data(data["runs"][name], data["runs"]["score"])
-            scores = np.clip([score for _, score in data["live"]], self.low, self.high)  # off the scale: at its edge
+            scores = np.clip([score for _, score in data["live"]], *self.axes[name].get_ylim())  # at its edge at most
             stars.set_data([getattr(run, name) for run, _ in data["live"]], scores)
 
     def describe(self, data):
