@@ -28,9 +28,7 @@ class RankExplorer(Explorer):
         self.matrix = matrix.detach().float()
         self.is_picture = bool(self.matrix.min() >= 0)
         self.factors = Factors.of(self.matrix)
-        steps = rank_steps(len(self.factors.s))
-        start = max(r for r in steps if r <= max(rank, 1))
-        super().__init__(title, {"rank": Steps("rank r", steps, start)})
+        super().__init__(title, {"rank": Steps("rank r", rank_steps(len(self.factors.s)), rank)})
 
     def compute(self, rank: int) -> Truncation:
         return self.factors.truncation(rank)
@@ -54,26 +52,21 @@ class RankExplorer(Explorer):
         left.imshow(original, interpolation="nearest", **look)
         self.image = middle.imshow(self._second(data.rank), interpolation="nearest", **look)
         d, k = self.factors.shape
-        left.set_title(f"original, {d} × {k}", weight="normal", fontsize=13)
         second = "its best rank-r copy" if self.is_picture else "what its best copy misses"
-        middle.set_title(second, weight="normal", fontsize=13)
+        for ax, words in ((left, f"original, {d} × {k}"), (middle, second), (right, "singular values")):
+            ax.set_title(words, weight="normal", fontsize=13)
         if original.shape != (d, k):
             left.set_xlabel(f"top left {original.shape[0]} × {original.shape[1]}")
         for ax in (left, middle):
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(False)
 
-        s = self.factors.s.numpy()
-        floor = max(s[0] * 1e-5, s[s > 0].min() * 0.7)
-        self.spectrum = s.clip(min=floor)
-        right.plot(range(1, len(s) + 1), self.spectrum, color=GREY)
-        right.set(yscale="log", xscale="log", xlabel="singular value number", ylim=(floor, s[0] * 1.6))
-        right.set_title("singular values", weight="normal", fontsize=13)
+        s, even = self.factors.s.numpy(), break_even_rank(d, k)
+        right.loglog(range(1, len(s) + 1), s, color=GREY)
+        right.set(xlabel="singular value number", ylim=(None, 1.6 * s[0]))
         right.grid(True)
-        even = break_even_rank(d, k)
         right.axvline(even, color=GREY, linestyle=":", linewidth=1.5)
-        look = dict(ha="right", va="top", color=GREY, rotation=90, fontsize=12)
-        right.text(even * 0.93, s[0] * 1.2, "break-even", **look)
+        right.text(even * 0.93, 1.2 * s[0], "break-even", ha="right", va="top", color=GREY, rotation=90, fontsize=12)
         (self.kept,) = right.plot([], [], color=BLUE, linewidth=4)
         self.edge = right.axvline(data.rank, color=ORANGE, linewidth=2.5)
         self.move(data)
@@ -81,7 +74,7 @@ class RankExplorer(Explorer):
 
     def move(self, data):
         self.image.set_data(self._second(data.rank))
-        self.kept.set_data(range(1, data.rank + 1), self.spectrum[: data.rank])
+        self.kept.set_data(range(1, data.rank + 1), self.factors.s[: data.rank])
         self.edge.set_xdata([data.rank, data.rank])
 
     def describe(self, data):
