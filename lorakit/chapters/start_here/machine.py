@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.bases.load import BUNDLED, find_base
@@ -48,13 +47,9 @@ def look_for(name: str) -> str:
     if Path(place).is_dir():
         # Only its last parts: a saved notebook should not tell where somebody's home folder is.
         return f"✓ in the folder {Path(place).parent.name}/{Path(place).name}"
-    try:
-        cached = isinstance(try_to_load_from_cache(name, "model.safetensors"), str)
-    except HFValidationError:  # not a name the Hub could have
-        cached = False
-    return (
-        "✓ in the Hugging Face cache" if cached else f"– not here: with a network, `hf download {name}` fetches it once"
-    )
+    if isinstance(try_to_load_from_cache(name, "model.safetensors"), str):
+        return "✓ in the Hugging Face cache"
+    return f"– not here: with a network, `hf download {name}` fetches it once"
 
 
 def _device() -> str:

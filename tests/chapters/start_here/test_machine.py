@@ -40,7 +40,7 @@ def test_a_model_that_is_here_is_found_by_name_and_by_folder(monkeypatch, tmp_pa
     assert found("base gpt2").startswith("✓")
 
 
-@pytest.mark.parametrize("name", ["no/such-model", "./no/such/folder", "not a name of anything!"])
+@pytest.mark.parametrize("name", ["no/such-model", "./no/such/folder"])
 def test_a_model_that_is_not_here_says_what_to_do(name, monkeypatch):
     monkeypatch.setenv("LORAKIT_MODEL", name)
     assert found(f"base {Path(name).name}").startswith("– n")
