@@ -14,19 +14,31 @@ from lorakit.show.tables import Words
 
 
 class AskBox:
-    """Widget: choose one of the first few different tables among `examples`, type a question, press Enter.
+    """Widget: choose one of the first six different tables among `examples`, type a question, press Enter.
 
     It asks the active adapter, which can be switched off and on.
     """
 
-    def __init__(self, model: nn.Module, tokenizer, examples: list[Example], tables: int = 6):
+    def __init__(self, model: nn.Module, tokenizer, examples: list[Example]):
+        import ipywidgets as w
+
         first: dict[str, Example] = {}  # of each table
         for example in examples:
             first.setdefault(example.info["table"], example)
-        self.model, self.tokenizer, self.examples = model, tokenizer, list(first.values())[:tables]
+        self.model, self.tokenizer, self.examples = model, tokenizer, list(first.values())[:6]
         self.adapter = lk.active_adapter(model)
-        self.box = None
-        self.answer = self.ask(0, question_of(self.examples[0]))
+        wide = w.Layout(width="620px")
+        names = [(f"{e.info['table']} ({', '.join(e.info['columns'])})", i) for i, e in enumerate(self.examples)]
+        self.table = w.Dropdown(options=names, value=0, description="table", layout=wide)
+        asked = question_of(self.examples[0])
+        self.question = w.Text(value=asked, description="question", layout=wide, continuous_update=False)
+        self.lora = w.Checkbox(value=True, description="with the adapter", indent=False)
+        self.answer = self.ask(0, asked)
+        self.shown = w.HTML(self._html())
+        self.box = w.VBox([self.table, self.question, self.lora, self.shown])
+        self.table.observe(self._new_table, "value")
+        self.question.observe(self._answer, "value")
+        self.lora.observe(self._answer, "value")
 
     def ask(self, table: int, question: str, with_adapter: bool = True) -> Words:
         """The model's SQL for a question about table number `table`, and the rows that it gives there."""
@@ -37,48 +49,22 @@ class AskBox:
             (sql,) = generate_answers(self.model, self.tokenizer, [prompt], max_new_tokens=48)
         return run_on_table(sql, example)
 
-    @property
-    def widget(self):
-        """The ipywidget; ImportError where ipywidgets is missing."""
-        if self.box is None:
-            import ipywidgets as w
-
-            wide = w.Layout(width="620px")
-            names = [(f"{e.info['table']} ({', '.join(e.info['columns'])})", i) for i, e in enumerate(self.examples)]
-            self.table = w.Dropdown(options=names, value=0, description="table", layout=wide)
-            asked = question_of(self.examples[0])
-            self.question = w.Text(value=asked, description="question", layout=wide, continuous_update=False)
-            self.lora = w.Checkbox(value=True, description="with the adapter", indent=False)
-            self.shown = w.HTML(self._html(0))
-            self.table.observe(self._new_table, "value")
-            self.question.observe(self._answer, "value")
-            self.lora.observe(self._answer, "value")
-            self.box = w.VBox([self.table, self.question, self.lora, self.shown])
-        return self.box
-
     def _new_table(self, change) -> None:
         self.question.value = question_of(self.examples[change["new"]])  # answers too: its value has changed
 
     def _answer(self, _change) -> None:
         try:
             self.answer = self.ask(self.table.value, self.question.value, self.lora.value)
+            self.shown.value = self._html()
         except Exception as error:  # too long a question, a model that was merged or ejected meanwhile
             self.shown.value = box("✗", str(error))
-        else:
-            self.shown.value = self._html(self.table.value)
 
-    def _html(self, table: int) -> str:
-        parts = (table_of(self.examples[table]), self.answer)
+    def _html(self) -> str:
+        parts = (table_of(self.examples[self.table.value]), self.answer)
         columns = "".join(f"<div style='max-width:100%;overflow-x:auto'>{part._repr_html_()}</div>" for part in parts)
         return f"<div style='display:flex;gap:50px;flex-wrap:wrap;align-items:flex-start'>{columns}</div>"
 
-    def __str__(self) -> str:
-        return f"{question_of(self.examples[0])}\n{self.answer}"
-
     def _repr_mimebundle_(self, include=None, exclude=None):
-        asked = f"<div style='font-size:15px'><b>{html.escape(question_of(self.examples[0]))}</b></div>"
-        bundle = {"text/plain": str(self), "text/html": asked + self._html(0)}
-        try:
-            return self.widget._repr_mimebundle_() | bundle
-        except ImportError:
-            return bundle
+        asked = self.question.value
+        page = f"<div style='font-size:15px'><b>{html.escape(asked)}</b></div>{self._html()}"  # without a kernel
+        return self.box._repr_mimebundle_() | {"text/plain": f"{asked}\n{self.answer}", "text/html": page}
