@@ -1,6 +1,7 @@
 """The rules of a fair comparison, read off the records: open edges, seeds that choose, seeds that report."""
 
 import math
+from dataclasses import asdict
 
 import pandas as pd
 import pytest
@@ -21,15 +22,13 @@ COMPARED |= dict.fromkeys(("sst2", "batches", "e2e"), 3)
 def choosing_means(name: str) -> pd.DataFrame:
     """By setting and rate the mean validation metric over the two seeds that choose, less is better; inf: diverged."""
     other = LENGTHS if name == "tickets" else ()  # its other lengths of training have the rate of 400 steps
-    rows = [row for row in json_lines.read(RESULTS / f"{name}.jsonl") if row["run"]["steps"] not in other]
+    rows = json_lines.read(RESULTS / f"{name}.jsonl")
     metric = METRIC[rows[0]["run"]["task"]].removeprefix("validation_")
     sign = 1 if metric in records.LOWER_IS_BETTER else -1
-    flat = []
-    for row in rows:
-        run = {field: "+".join(value) if field == "targets" else value for field, value in row["run"].items()}
-        cost = sign * row["metrics"]["validation"][metric] if "metrics" in row else math.inf
-        flat.append({field: run[field] for field in [*SETTING, "lr", "seed"]} | {"cost": cost})
-    choosing = pd.DataFrame(flat).query("seed < 2")
+    costs = [sign * row["metrics"]["validation"][metric] if "metrics" in row else math.inf for row in rows]
+    runs = pd.DataFrame([row["run"] for row in rows]).assign(cost=costs)
+    runs["targets"] = runs["targets"].str.join("+")
+    choosing = runs[(runs["seed"] < 2) & ~runs["steps"].isin(other)]
     found = choosing.groupby([*SETTING, "lr"])["cost"].agg(["mean", "count"])
     assert (found["count"] == 2).all(), "every rate was tried by two seeds"
     return found["mean"]
@@ -60,8 +59,6 @@ def test_alpha_is_the_same_for_everything_that_is_compared(name):
 
 
 def scored(run: Run, cost: float, **more) -> dict:
-    from dataclasses import asdict
-
     metrics = {"validation": {"bits_per_byte": cost}, "test": {"bits_per_byte": cost}, "last_loss": 0.0}
     return {"run": asdict(run), "metrics": metrics, "trainable": 1, **more}
 
