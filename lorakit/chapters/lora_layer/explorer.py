@@ -1,5 +1,7 @@
 """Sliders for alpha and r: the factor in front of B A, and how much the update then moves the output."""
 
+import pandas as pd
+
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import BLUE, ORANGE
 from lorakit.study.scaling import example_factors, scaling, unit_size
@@ -18,10 +20,10 @@ class AlphaRankExplorer(Explorer):
     size = (9.5, 3.7)
 
     def __init__(self):
-        self.units = {}
+        self.units = {}  # of each kind a row for each rank: the sizes at scaling 1
         for label, kind in KINDS.items():
             draws = [example_factors(kind, seed=seed) for seed in range(24)]
-            self.units[label] = {r: unit_size(draws, r) for r in RANKS}
+            self.units[label] = pd.DataFrame([unit_size(draws, r) for r in RANKS], RANKS, ["norm", "change"])
         controls = {
             "r": Steps("rank r", RANKS, 8),
             "alpha": Steps("alpha", ALPHAS, 16),
@@ -31,52 +33,48 @@ class AlphaRankExplorer(Explorer):
         super().__init__("What alpha and r do to the size of the update", controls)
 
     def compute(self, r: int, alpha: float, use_rslora: bool, directions: str) -> dict:
-        """The update's size now, and by rule its "curves" over every rank: the scalings, the output's changes."""
-        units, curves = self.units[directions], {}
+        """By rule, plain (False) or rank-stabilised, a row for each rank: scaling, norm of ΔW, change of the output."""
+        rules = {}
         for rule in (False, True):
-            scalings = [scaling(alpha, q, rule) for q in RANKS]
-            curves[rule] = scalings, [s * units[q][1] for s, q in zip(scalings, RANKS, strict=True)]
-        now = scaling(alpha, r, use_rslora)
-        norm, change = (now * size for size in units[r])
-        settings = {"r": r, "alpha": alpha, "use_rslora": use_rslora}
-        return settings | {"scaling": now, "norm": norm, "change": change, "curves": curves}
+            factors = [scaling(alpha, q, rule) for q in RANKS]
+            rules[rule] = self.units[directions].mul(factors, axis=0).assign(scaling=factors)
+        return {"r": r, "alpha": alpha, "use_rslora": use_rslora, "rules": rules, "now": rules[use_rslora].loc[r]}
 
     def draw(self, figure, data):
         left, right = figure.subplots(1, 2)
+        self.axes = {"scaling": left, "change": right}
         ticks = dict(xticks=RANKS, xticklabels=RANKS, xlabel="rank r", xlim=(0.85, RANKS[-1] / 0.85))
         top = ALPHAS[-1] * 1.5
         left.set(xscale="log", yscale="log", ylim=(1 / RANKS[-1] / 1.5, top), **ticks)
         right.set(xscale="log", yscale="log", ylim=(6e-4, 8), **ticks)  # all that the controls can choose
         left.set_title("the factor in front of B A", weight="normal", fontsize=13)
         right.set_title("how far the output moves (RMS)", weight="normal", fontsize=13)
-        self.lines, self.dots = {}, []
-        for ax in (left, right):
+        self.lines, self.dots = {}, {}
+        for column, ax in self.axes.items():
             ax.minorticks_off()
             ax.grid(True)
             for rule, label in ((False, "alpha / r"), (True, "alpha / √r")):
-                self.lines[ax, rule] = ax.plot([], [], "-", color=ORANGE if rule else BLUE, label=label)[0]
-            self.dots.append(ax.plot([], [], "o", markersize=13, color=BLUE, markeredgecolor="white")[0])
+                (self.lines[column, rule],) = ax.plot([], [], "-", color=ORANGE if rule else BLUE, label=label)
+            (self.dots[column],) = ax.plot([], [], "o", markersize=13, markeredgecolor="white")
         left.legend(loc="lower left")
-        self.axes = (left, right)
         self.move(data)
-        return [*self.lines.values(), *self.dots]
+        return [*self.lines.values(), *self.dots.values()]
 
     def move(self, data):
-        for rule, curves in data["curves"].items():
+        for (column, rule), line in self.lines.items():
             chosen = rule == data["use_rslora"]
-            for ax, curve in zip(self.axes, curves, strict=True):
-                self.lines[ax, rule].set_data(RANKS, curve)
-                self.lines[ax, rule].set(linewidth=3.2 if chosen else 1.8, linestyle="-" if chosen else "--")
-        for dot, y in zip(self.dots, (data["scaling"], data["change"]), strict=True):
-            dot.set_data([data["r"]], [y])
+            line.set_data(RANKS, data["rules"][rule][column])
+            line.set(linewidth=3.2 if chosen else 1.8, linestyle="-" if chosen else "--")
+        for column, dot in self.dots.items():
+            dot.set_data([data["r"]], [data["now"][column]])
             dot.set_color(ORANGE if data["use_rslora"] else BLUE)
 
     def describe(self, data):
-        root = "√" if data["use_rslora"] else ""
-        _, changes = data["curves"][data["use_rslora"]]
+        root, now = "√" if data["use_rslora"] else "", data["now"]
+        changes = data["rules"][data["use_rslora"]]["change"]
         return (
-            f"scaling = {data['alpha']} / {root}{data['r']} = {data['scaling']:.4g} · ‖ΔW‖ = {data['norm']:.3g} · "
-            f"output moves by {data['change']:.3g} (inputs have size 1)\n"
+            f"scaling = {data['alpha']} / {root}{data['r']} = {now['scaling']:.4g} · ‖ΔW‖ = {now['norm']:.3g} · "
+            f"output moves by {now['change']:.3g} (inputs have size 1)\n"
             f"from r = {RANKS[0]} to r = {RANKS[-1]} this rule multiplies the output's move by "
-            f"{changes[-1] / changes[0]:.2g}"
+            f"{changes.iloc[-1] / changes.iloc[0]:.2g}"
         )
