@@ -39,11 +39,9 @@ def circle_to_ellipse(M: Tensor) -> CourseFigure:
 
 
 def descent_against(curve: list[float], floor: float, rivals: dict[str, float]) -> CourseFigure:
-    """Relative error over the steps of a descent, beside fixed rivals' errors and the SVD's, which is the floor."""
+    """Relative error over the steps of a descent, beside two fixed rivals' errors and the SVD's, which is the floor."""
     fig, ax = figure("Gradient descent on B and A ends where the SVD is")
-    for (name, error), colour, line in zip(
-        rivals.items(), (PURPLE, ORANGE, GREEN), (":", "-.", (0, (1, 3))), strict=False
-    ):
+    for (name, error), colour, line in zip(rivals.items(), (PURPLE, ORANGE), (":", "-."), strict=True):
         ax.axhline(error, color=colour, linestyle=line, label=name)
     ax.plot(curve, color=BLUE, label="gradient descent")
     ax.axhline(floor, color=RED, linestyle="--", label="truncated SVD")
