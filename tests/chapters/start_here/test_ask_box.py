@@ -49,10 +49,8 @@ def test_answers_are_marked_by_their_result_not_by_their_text():
     answers = side_by_side([example()], base=["nonsense"], LoRA=["select b from t where b = 2"])
     assert list(answers.loc["a?", "base"]) == ["✗", "nonsense"]
     assert list(answers.loc["a?", "LoRA"]) == ["✓", "select b from t where b = 2"]
-    assert (
-        'color:#00664B;background:#E6F5F0;padding:0 3px">✓' in answers._repr_html_()
-        and answers._repr_html_().count("✗") == 1
-    )
+    page = answers._repr_html_()
+    assert 'color:#00664B;background:#E6F5F0;padding:0 3px">✓' in page and page.count("✗") == 1
 
 
 def adapted(model):
