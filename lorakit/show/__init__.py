@@ -6,34 +6,12 @@ import warnings
 import pandas
 
 from lorakit.show.diagrams import lora_diagram
-from lorakit.show.exercises import Wrong, check, check_examples, expect, same
-from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.my_lora import my_lora
 from lorakit.show.progress import progress
-from lorakit.show.quiz import Question, Quiz
 from lorakit.show.scores import student
-from lorakit.show.style import PALETTE, figure, png
+from lorakit.show.style import figure, png
 
-__all__ = [
-    "PALETTE",
-    "Choice",
-    "Explorer",
-    "Question",
-    "Quiz",
-    "Steps",
-    "Toggle",
-    "Wrong",
-    "check",
-    "check_examples",
-    "expect",
-    "figure",
-    "lora_diagram",
-    "my_lora",
-    "png",
-    "progress",
-    "same",
-    "student",
-]
+__all__ = ["figure", "lora_diagram", "my_lora", "png", "progress", "student"]
 
 # A table of a chapter is read, not browsed: by default pandas cuts a query after 50 characters.
 pandas.set_option("display.max_colwidth", 120, "display.width", 140)

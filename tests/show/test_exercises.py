@@ -5,8 +5,8 @@ import statistics
 import pytest
 import torch
 
-from lorakit.show import check_examples, progress, same
-from lorakit.show.exercises import REGISTRY, Outcome
+from lorakit.show import progress
+from lorakit.show.exercises import REGISTRY, Outcome, check_examples, same
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ EXERCISE = """
 # # 99 · A title
 # You will be able to see. About 1 minute.
 # %% tags=["setup"]
-from lorakit.show import check_examples
+from lorakit.show.exercises import check_examples
 
 check = check_examples("97.1", "t", right=lambda a, r: a / r, inputs=[(1, 2)], wrong={"no r": lambda a, r: a})
 # %% tags=["exercise"]
