@@ -2,11 +2,11 @@
 
 import random
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from lorakit.show.box import box, code_spans
-from lorakit.show.scores import first_choices, keep_choice
+from lorakit.show.scores import keep_choice, kept
 
 QUIZZES: dict[str, "Quiz"] = {}  # of the chapters imported in this notebook, by the chapter's number
 
@@ -20,13 +20,6 @@ class Question:
     answer: int
     explanations: tuple[str, ...]
 
-    def mixed(self) -> "Question":
-        """The same question with its choices in an order that depends on its words alone: no place is favoured."""
-        order = list(range(len(self.choices)))
-        random.Random(self.text).shuffle(order)
-        choices, explanations = (tuple(x[i] for i in order) for x in (self.choices, self.explanations))
-        return replace(self, choices=choices, answer=order.index(self.answer), explanations=explanations)
-
 
 def read_quiz(chapter: str, beside: str) -> "Quiz":
     """The quiz in the file quiz.md of the folder that `beside` lies in. In it a question is
@@ -39,17 +32,19 @@ def read_quiz(chapter: str, beside: str) -> "Quiz":
           Then B A = 0: the output is the base's.
 
     one line each for the question, a choice ([x]: the right one) and, below a choice, what to tell whoever takes it.
-    Raises ValueError for a question without one right choice.
+    Choices are shown in an order that depends on the question's words alone, so that no place is favoured. Raises
+    ValueError for a question without one right choice.
     """
     questions = []
     for block in re.split(r"^## ", Path(beside).with_name("quiz.md").read_text(encoding="utf-8"), flags=re.M)[1:]:
+        text = block.partition("\n")[0]
         found = re.findall(r"^- \[([ x])\] (.+)\n  (.+)$", block, flags=re.M)
+        random.Random(text).shuffle(found)
         right = [number for number, (mark, _, _) in enumerate(found) if mark == "x"]
         if len(right) != 1 or len(found) != block.count("\n- ["):
             raise ValueError(f"one right choice, and a line below each, are needed: {block}")
-        text = block.partition("\n")[0]
         _, choices, explanations = zip(*found, strict=True)
-        questions.append(Question(text, choices, right[0], explanations).mixed())
+        questions.append(Question(text, choices, right[0], explanations))
     return Quiz(chapter, questions)
 
 
@@ -81,10 +76,11 @@ class Quiz:
 
     def recall(self) -> None:
         """Take up the first choices that the workbook has kept; they count, and one may still try the others."""
-        kept = first_choices(self.chapter)
+        chosen = kept("quizzes").get(self.chapter, {})
         for i, q in enumerate(self.questions):
-            if kept.get(q.text) in q.choices:
-                self.first.setdefault(i, q.choices.index(kept[q.text]))
+            choice = chosen.get(q.text, {}).get("choice")
+            if choice in q.choices:
+                self.first.setdefault(i, q.choices.index(choice))
 
     def summary(self) -> str:
         total = len(self.questions)

@@ -76,11 +76,6 @@ def keep_choice(chapter: str, question: str, choice: str, right: bool) -> None:
     _change("quizzes", keep)
 
 
-def first_choices(chapter: str) -> dict[str, str]:
-    """Question → the choice first made, as kept."""
-    return {question: entry["choice"] for question, entry in kept("quizzes").get(chapter, {}).items()}
-
-
 def _change(part: str, change) -> None:
     """Let `change(content[part], now)` edit a part of the student's file."""
     name, now = student(), time.strftime("%Y-%m-%dT%H:%M:%S%z")

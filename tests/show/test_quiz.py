@@ -2,8 +2,7 @@
 
 import pytest
 
-from lorakit.show import Question, Quiz
-from lorakit.show.quiz import QUIZZES
+from lorakit.show.quiz import QUIZZES, Question, Quiz, read_quiz
 
 
 @pytest.fixture
@@ -45,13 +44,14 @@ def test_text_and_page_are_the_same_each_time_and_hold_the_answers_folded(quiz):
     assert {"text/plain", "text/html"} <= set(quiz._repr_mimebundle_())
 
 
-def test_mixing_keeps_answer_and_explanations_together_and_favours_no_place():
-    places = []
-    for number in range(400):
-        q = Question(f"question {number}?", ("a", "b", "c", "d"), 2, ("wa", "wb", "wc", "wd"))
-        mixed = q.mixed()
-        assert mixed.choices[mixed.answer] == "c"
-        assert all(e == "w" + c for c, e in zip(mixed.choices, mixed.explanations, strict=True))
-        assert mixed == q.mixed()
-        places.append(mixed.answer)
+def test_mixing_keeps_answer_and_explanations_together_and_favours_no_place(tmp_path):
+    choices = "".join(f"- [{'x' if c == 'c' else ' '}] {c}\n  w{c}\n" for c in "abcd")
+    (tmp_path / "quiz.md").write_text("".join(f"## question {number}?\n\n{choices}\n" for number in range(400)))
+    questions, again = (read_quiz("99", tmp_path / "checks.py").questions for _ in range(2))
+    QUIZZES.pop("99")
+    assert questions == again
+    for q in questions:
+        assert q.choices[q.answer] == "c"
+        assert all(e == "w" + c for c, e in zip(q.choices, q.explanations, strict=True))
+    places = [q.answer for q in questions]
     assert all(60 < places.count(place) < 140 for place in range(4))
