@@ -1,16 +1,11 @@
 """Turn something in a model up and down: how many of its SQL answers are right at each setting, and how they read."""
 
 import textwrap
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
-from torch import nn
 
-from lorakit.lab.evaluate import evaluate
-from lorakit.lab.tasks.task import Example, Task
+from lorakit.lab.tasks.task import Task
 from lorakit.show.explorer import Choice, Explorer, Steps
 from lorakit.show.sql_view import mark, question_of, result_lines, shorten
 from lorakit.show.style import BLUE, GREEN, GREY, MARKS, ORANGE, PURPLE, RED
@@ -18,38 +13,25 @@ from lorakit.show.style import BLUE, GREEN, GREY, MARKS, ORANGE, PURPLE, RED
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model answers at each setting of something."""
+    """What a model answers to the first test questions of a task, at each setting of something."""
 
-    accuracy: pd.Series  # setting → 0..1, by execution
-    answers: dict[Any, tuple[str, ...]]  # setting → its answer to each of the examples
-    examples: tuple[Example, ...]
+    task: Task
+    found: dict[object, dict]  # setting → what `lab.evaluate` found
+
+    @property
+    def accuracy(self) -> pd.Series:
+        """Setting → the share of right answers, 0 to 1."""
+        return pd.Series({setting: scores[self.task.metric] for setting, scores in self.found.items()})
 
     def __str__(self) -> str:
         return "  ".join(f"{setting}: {share:.0%}" for setting, share in self.accuracy.items())
 
 
-def answer_at(
-    at: Callable[[Any], AbstractContextManager],
-    settings: Sequence,
-    model: nn.Module,
-    tokenizer,
-    task: Task,
-    limit: int = 48,
-) -> Answered:
-    """Evaluate the first `limit` test questions inside `at(setting)`, for each of the settings."""
-    accuracy, answers = {}, {}
-    for setting in settings:
-        with at(setting):
-            found = evaluate(model, tokenizer, task, "test", limit=limit)
-        accuracy[setting], answers[setting] = found[task.metric], tuple(found["answers"])
-    return Answered(pd.Series(accuracy), answers, tuple(task.test[:limit]))
-
-
 class AnswersExplorer(Explorer):
-    """A slider over answers worked out beforehand by `answer_at`: how many are right, and how one question's reads.
+    """A slider over answers worked out beforehand: how many are right, and how one question's reads.
 
     knob    the slider's name, the axis' label, and a setting in words: ("k", "k", "k = {}")
-    curves  at most four, by what a menu `keep` calls them; all with the same settings and examples
+    curves  at most four, by what a menu `keep` calls them; all with the same settings and questions
     start   the setting that the slider begins at
     right   the questions offered are the eight whose answers change most over the first curve, after those that it
             does not answer right at this setting have been put last
@@ -60,8 +42,8 @@ class AnswersExplorer(Explorer):
     def __init__(self, knob: tuple[str, str, str], curves: dict[str, Answered], title: str, *, start, right):
         self.knob, self.curves = knob, curves
         first, *others = curves.values()
-        self.settings, self.examples = tuple(first.answers), first.examples
-        self.questions = telling(first, right)[:8]
+        self.settings, self.examples = tuple(first.found), first.task.test[: len(first.found[start]["answers"])]
+        self.questions = self.telling(first, right)[:8]
         controls = {knob[0]: Steps(knob[0], self.settings, start)}
         if others:
             controls["keep"] = Choice("keep", tuple(curves), next(iter(curves)))
@@ -71,7 +53,7 @@ class AnswersExplorer(Explorer):
         (setting,) = knob.values()
         curve = self.curves[keep] if keep else next(iter(self.curves.values()))
         j = self.questions[question - 1]
-        example, sql = self.examples[j], curve.answers[setting][j]
+        example, sql = self.examples[j], curve.found[setting]["answers"][j]
         return {
             "setting": self.knob[2].format(setting) + (f", keep {keep}" if keep else ""),
             "place": self.settings.index(setting),
@@ -117,10 +99,9 @@ class AnswersExplorer(Explorer):
         share = f"{data['accuracy']:.0%} of {len(self.examples)} held-out questions right"
         return f"{data['setting']}: {share}\n{data['mark']} {data['sql']}"
 
-
-def telling(found: Answered, right) -> list[int]:
-    """The examples' numbers: first those that are right at the setting `right`, and whose answers change most."""
-    answers = pd.DataFrame(found.answers)  # a row for each example, a column for each setting
-    marks = map(mark, answers[right], found.examples)
-    order = pd.DataFrame({"wrong": [m == "✗" for m in marks], "changes": -answers.nunique(axis=1)})
-    return order.sort_values(["wrong", "changes"], kind="stable").index.tolist()
+    def telling(self, curve: Answered, right) -> list[int]:
+        """The examples' numbers: first those that are right at the setting `right`, and whose answers change most."""
+        answers = pd.DataFrame({setting: scores["answers"] for setting, scores in curve.found.items()})
+        marks = map(mark, answers[right], self.examples)
+        order = pd.DataFrame({"wrong": [m == "✗" for m in marks], "changes": -answers.nunique(axis=1)})
+        return order.sort_values(["wrong", "changes"], kind="stable").index.tolist()

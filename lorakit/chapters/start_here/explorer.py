@@ -1,22 +1,23 @@
 """Turn the update up and down: what a fine-tuned model answers at each strength of its adapter."""
 
-from contextlib import nullcontext
-
 from torch import nn
 
 import lorakit as lk
+from lorakit.lab.evaluate import evaluate
 from lorakit.lab.tasks.task import Task
-from lorakit.show.answers_explorer import Answered, AnswersExplorer, answer_at
+from lorakit.show.answers_explorer import Answered, AnswersExplorer
 
 
 def sweep_strength(model: nn.Module, tokenizer, task: Task, strengths, limit: int = 64) -> Answered:
     """Evaluate the first `limit` test questions at each strength of the active adapter, which ends at 1 again."""
+    found = {}
     try:
-        return answer_at(
-            lambda value: nullcontext(lk.set_scale(model, value)), strengths, model, tokenizer, task, limit
-        )
+        for strength in strengths:
+            lk.set_scale(model, strength)
+            found[strength] = evaluate(model, tokenizer, task, limit=limit)
     finally:
         lk.set_scale(model, 1.0)
+    return Answered(task, found)
 
 
 def strength_explorer(sweep: Answered) -> AnswersExplorer:

@@ -64,7 +64,7 @@ def test_strength_zero_answers_as_the_base_and_one_as_the_adapter(tiny_model, ti
     model = adapted(tiny_model)
     full = lab.evaluate(model, tiny_tokenizer, task())["answers"]
     sweep = sweep_strength(model, tiny_tokenizer, task(), (0, 1, 2))
-    assert sweep.answers[0] == tuple(base) and sweep.answers[1] == tuple(full) and base != full
+    assert [sweep.found[strength]["answers"] for strength in (0, 1)] == [base, full] and base != full
     assert lab.evaluate(model, tiny_tokenizer, task())["answers"] == full, "the strength is 1 again afterwards"
 
 
