@@ -46,7 +46,6 @@ class Toggle:
 
     label: str
     value: bool
-    options: ClassVar = (False, True)
 
     def widget(self, w, **common):
         common["layout"] = w.Layout(width="auto", margin="0 18px 0 0")
@@ -154,8 +153,9 @@ class Explorer:
     def _build(self) -> dict:
         import ipywidgets as w
 
-        toggles = {name for name, c in self.controls.items() if isinstance(c, Toggle)}
-        wide = 8 * max((len(c.label) for name, c in self.controls.items() if name not in toggles), default=0)
+        toggles = [name for name, c in self.controls.items() if isinstance(c, Toggle)]
+        others = {name: c for name, c in self.controls.items() if name not in toggles}
+        wide = 8 * max((len(c.label) for c in others.values()), default=0)
         look = dict(style={"description_width": f"{wide + 8}px"}, layout=w.Layout(width=f"{wide + 340}px"))
         controls = {}
         for name, c in self.controls.items():
@@ -163,11 +163,9 @@ class Explorer:
             controls[name] = c.widget(w, **words, **look)
             controls[name].value = self.values[name]
             controls[name].observe(lambda change, name=name: self._changed(name, change["new"]), "value")
-        choices = {name for name, c in self.controls.items() if len(c.options) > 1}  # one value is no choice
-        rows = [control for name, control in controls.items() if name in choices - toggles]
+        rows = [controls[name] for name, c in others.items() if len(c.options) > 1]  # one value is no choice
         if toggles:
-            in_a_row = [control for name, control in controls.items() if name in toggles]
-            rows.append(w.HBox(in_a_row, layout=w.Layout(flex_flow="row wrap")))
+            rows.append(w.HBox([controls[name] for name in toggles], layout=w.Layout(flex_flow="row wrap")))
         heading, numbers = w.HTML(f"<b style='font-size:16px'>{self.title}</b>"), w.HTML()
         picture = w.Image(format="png", width=int(self.size[0] * DPI), layout=w.Layout(max_width="100%"))
         box = w.VBox([heading, *rows, picture, numbers])
