@@ -184,11 +184,8 @@ def check_examples(
     def body(answer):
         if callable(right):
             expect(callable(answer), f"pass the function itself, without calling it: got {brief(answer)}")
-            cases, slips = (
-                inputs() if callable(inputs) else inputs,
-                {words: seen(slip) for words, slip in wrong.items()},
-            )
-            compare(seen(answer), seen(right), cases, slips, tolerance, formula)
+            slips = {words: seen(slip) for words, slip in wrong.items()}
+            compare(seen(answer), seen(right), inputs() if callable(inputs) else inputs, slips, tolerance, formula)
         elif not same(answer, right, tolerance):
             named = next((message for message, variant in wrong.items() if same(answer, variant, tolerance)), None)
             raise Wrong(named or f"not {brief(answer)}: work it out again")
