@@ -1,6 +1,5 @@
 """What a job makes the machine do: how many tensor operations one after the other, and how many floating-point ones."""
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,27 +11,22 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class Work:
-    """What a job does: operations by name, views left out; additions and multiplications in its products (flops)."""
+    """What a job does."""
 
-    operations: Counter
-    flops: int
+    count: int  # operations that follow one another, views left out; on a GPU each is one kernel or a few
+    flops: int  # additions and multiplications in its products
     largest: int  # entries of the largest tensor that is made
-
-    @property
-    def count(self) -> int:
-        """Operations that follow one another; on a GPU each is one kernel or a few."""
-        return self.operations.total()
 
 
 class _Counting(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
-        self.seen, self.largest = Counter(), 0
+        self.count, self.largest = 0, 0
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         made = operation(*args, **(kwargs or {}))
         if not _is_view(operation):
-            self.seen[operation.overloadpacket.__name__] += 1
+            self.count += 1
             sizes = [each.numel() for each in tree_leaves(made) if isinstance(each, torch.Tensor)]
             self.largest = max([self.largest, *sizes])
         return made
@@ -51,10 +45,8 @@ def _in_place_flops(_, left, right, *others, **options) -> int:
 
 
 def count_work(job: Callable[[], object]) -> Work:
-    """Run the job twice, once to count its operations, once for the FLOPs (2 for each multiply-and-add)."""
-    with _Counting() as counting:
-        job()
+    """Run the job and count its operations and FLOPs (2 for each multiply-and-add)."""
     in_place = {torch.ops.aten.addmm_: _in_place_flops}  # which the counter does not know
-    with FlopCounterMode(display=False, custom_mapping=in_place) as flops:
+    with FlopCounterMode(display=False, custom_mapping=in_place) as flops, _Counting() as counting:
         job()
-    return Work(counting.seen, flops.get_total_flops(), counting.largest)
+    return Work(counting.count, flops.get_total_flops(), counting.largest)
