@@ -27,8 +27,8 @@ def similarity(U: Tensor, V: Tensor) -> Tensor:
     products, summed from its top left corner, gives every φ: the p q separate norms would repeat each product.
     """
     squares = (U.T @ V).square()  # (p, q), squared cosines
-    smaller = torch.minimum(_count(U.shape[1])[:, None], _count(V.shape[1]))  # (p, q)
-    return squares.cumsum(0).cumsum(1) / smaller.to(squares)
+    i, j = (torch.arange(1, count + 1) for count in squares.shape)  # (p,), (q,)
+    return squares.cumsum(0).cumsum(1) / torch.minimum(i[:, None], j).to(squares)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,3 @@ def random_directions(n: int, p: int, seed: int) -> Tensor:
     """p random orthonormal directions in R^n: (n, p)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.linalg.qr(torch.randn(n, p, generator=generator, dtype=torch.float64)).Q
-
-
-def _count(p: int) -> Tensor:
-    return torch.arange(1, p + 1, dtype=torch.float64)
