@@ -7,8 +7,6 @@ from torch import nn
 
 from lorakit.core.state import unwrap
 
-LOOKS = {"trainable": "{:,}".format, "frozen": "{:,}".format, "percent": "{:.4f}".format}
-
 
 @dataclass(frozen=True)
 class Row:
@@ -22,7 +20,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ParameterTable:
-    """Counts of parameters (entries, not bytes), per module and in total. Prints, and renders as HTML."""
+    """Counts of parameters (entries, not bytes), per module and in total; prints as a table."""
 
     rows: tuple[Row, ...]
 
@@ -43,21 +41,14 @@ class ParameterTable:
         """The trainable share of all parameters, in percent."""
         return 100 * self.trainable / max(self.total, 1)
 
-    def frame(self) -> pd.DataFrame:
-        """The rows and their total as a DataFrame with the columns trainable, frozen, percent, shapes."""
-        table = pd.DataFrame([*self.rows, Row("total", "", self.trainable, self.frozen)])
-        table["percent"] = 100 * table.trainable / (table.trainable + table.frozen).clip(lower=1)
-        return table.set_index("module").rename_axis(None)[["trainable", "frozen", "percent", "shapes"]]
-
     def __repr__(self) -> str:
-        return self.frame().to_string(formatters=LOOKS)
-
-    def _repr_html_(self) -> str:
-        return self.frame().to_html(formatters=LOOKS)
+        table = pd.DataFrame([*self.rows, Row("total", "", self.trainable, self.frozen)]).set_index("module")
+        text = table.rename_axis(None).to_string(formatters=[str, "{:,}".format, "{:,}".format])
+        return f"{text}\n{self.percent:.4f} % train"
 
 
 def parameter_table(model: nn.Module) -> ParameterTable:
-    """Count the model's parameters per module: trainable, frozen, percent. A shared parameter counts once.
+    """Count the model's parameters per module, trainable and frozen. A shared parameter counts once.
 
     Only modules with parameters of their own have a row; adapters have theirs, e.g. `…c_attn.adapters.sql`.
     """
