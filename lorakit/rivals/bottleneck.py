@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import blocks, refuse_lora, sublayer
+from lorakit.rivals.parts import blocks, refuse_adapted, sublayer
 
 PLACES = {"houlsby": ("attention", "mlp"), "pfeiffer": ("mlp",)}
 NAME = "bottleneck"  # the submodule of a sublayer that holds its adapter
@@ -46,9 +46,6 @@ class Bottleneck(nn.Module):
         # In place into our own tensor: 0.94 of the time. (Autocast may give another dtype than a float32 h has.)
         return out.add_(h) if out.dtype == h.dtype else h + out
 
-    def extra_repr(self) -> str:
-        return f"width={self.up.shape[0]}, size={self.up.shape[1]}"
-
 
 def attach(model: nn.Module, size: int, placement: str = "houlsby", seed: int = 0) -> None:
     """Freeze `model` and put a bottleneck of `size` after the sublayers that `placement` names, in place.
@@ -61,9 +58,7 @@ def attach(model: nn.Module, size: int, placement: str = "houlsby", seed: int = 
     """
     if size < 1:
         raise LoRAError(f"size must be at least 1, got {size}")
-    if any(isinstance(module, Bottleneck) for module in model.modules()):
-        raise LoRAError("the model has bottleneck adapters already: load the base anew")
-    refuse_lora(model)
+    refuse_adapted(model, Bottleneck)
     sublayers = [sublayer(block, place) for block in blocks(model)[1] for place in PLACES[placement]]
     width, generator = model.config.hidden_size, torch.Generator().manual_seed(seed)
     adapters = [Bottleneck(width, size, next(place.parameters()), generator) for place in sublayers]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import blocks, refuse_lora
+from lorakit.rivals.parts import blocks, refuse_adapted
 from lorakit.study.answer_logits import answer_logits
 
 
@@ -26,7 +26,7 @@ def make_student(base: nn.Module, layers: int) -> nn.Module:
     path, of = blocks(base)
     if not 1 <= layers <= len(of):
         raise LoRAError(f"layers must be between 1 and {len(of)}, the base's, got {layers}")
-    refuse_lora(base)
+    refuse_adapted(base)
     student = copy.deepcopy(base)
     chosen = chosen_blocks(len(of), layers)
     kept = nn.ModuleList(student.get_submodule(path)[index] for index in chosen)

@@ -24,7 +24,10 @@ def sublayer(block: nn.Module, place: str) -> nn.Module:
     raise LoRAError(f"a {type(block).__name__} has no {place} called {' or '.join(NAMES[place])}")
 
 
-def refuse_lora(model: nn.Module) -> None:
-    """Raise LoRAError where the model carries LoRA adapters."""
+def refuse_adapted(model: nn.Module, *kinds: type[nn.Module]) -> None:
+    """Raise LoRAError where the model carries LoRA adapters, or has modules of these kinds already."""
     if peek(model) is not None:
         raise LoRAError("the model carries LoRA adapters: eject them, or load the base anew")
+    for module in model.modules():
+        if isinstance(module, kinds):
+            raise LoRAError(f"the model has a {type(module).__name__} already: load the base anew")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lorakit.core.errors import LoRAError
+from lorakit.rivals.parts import refuse_adapted
 
 NAME = "prefix"  # the submodule of the model that holds the prefix while it is attached
 STD = 0.02  # of random keys and values
@@ -47,13 +48,10 @@ def attach(model: nn.Module, length: int, hidden: int | None = None, seed: int =
             (tanh) makes of `length` embeddings, which the paper found to be more stable; `fold` ends that.
 
     The prefix begins as small random numbers. It works through transformers' cache of keys and values, in training and
-    in `generate`. Raises LoRAError, with the model as it was, for a prefix that leaves no room in the context or a
-    model without such a cache.
+    in `generate`. Raises LoRAError, with the model as it was, for a prefix that leaves no room in the context, and
+    where there are adapters already.
     """
-    if getattr(model, NAME, None) is not None:
-        raise LoRAError("the model has a prefix already: load the base anew")
-    if "past_key_values" not in inspect.signature(model.forward).parameters:
-        raise LoRAError(f"{type(model).__name__} takes no past_key_values, so it cannot have a prefix")
+    refuse_adapted(model, Prefix)
     config = model.config
     context = config.max_position_embeddings
     if not 1 <= length < context:

@@ -24,7 +24,7 @@ def train_biases(model: nn.Module) -> list[str]:
     biases = [name for name, _ in model.named_parameters() if name.rpartition(".")[2].endswith("bias")]
     if not biases:
         raise LoRAError(f"{type(model).__name__} has no bias to train: BitFit does not apply to it")
-    return _train(model, list(dict.fromkeys([*biases, *_head(model)])))
+    return _train(model, biases)
 
 
 def train_head(model: nn.Module) -> list[str]:
@@ -32,13 +32,12 @@ def train_head(model: nn.Module) -> list[str]:
 
     Raises LoRAError, with the model as it was, for a model without one, such as a language model.
     """
-    names = _head(model)
-    if not names:
+    if not head_modules(model):
         raise LoRAError(
             f"{type(model).__name__} has no classification head to train: load the base with "
             'load_base(..., kind="classifier")'
         )
-    return _train(model, names)
+    return _train(model, [])
 
 
 def train_last_block(model: nn.Module) -> list[str]:
@@ -48,15 +47,12 @@ def train_last_block(model: nn.Module) -> list[str]:
     """
     last = {id(parameter) for parameter in blocks(model)[1][-1].parameters()}
     names = [name for name, parameter in model.named_parameters() if id(parameter) in last]
-    return _train(model, [*names, *_head(model)])
-
-
-def _head(model: nn.Module) -> list[str]:
-    heads = head_modules(model)
-    return [name for name, _ in model.named_parameters() if name.split(".")[0] in heads]
+    return _train(model, names)
 
 
 def _train(model: nn.Module, names: list[str]) -> list[str]:
+    """Let these parameters and a classifier's head train, and nothing else. Returns all their names."""
+    heads = head_modules(model)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in names)
-    return names
+        parameter.requires_grad_(name in names or name.split(".")[0] in heads)
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]

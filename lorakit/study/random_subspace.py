@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lorakit.core.errors import LoRAError
-from lorakit.rivals.parts import blocks
+from lorakit.rivals.parts import blocks, refuse_adapted
 from lorakit.study.fastfood import Fastfood
 
 NAME = "random_subspace"  # the submodule of the model that holds θ_d and P while they are attached
@@ -25,10 +25,9 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
     θ_d is zero, so the model computes what it did before, until θ_d is trained: `model.named_parameters()` has it,
     so any optimizer finds it. P, fixed by `seed`, takes 9 bytes per parameter and has columns of length about 1:
     ‖Δθ‖ ≈ ‖θ_d‖. Weights are computed as θ₀ + P θ_d when they are used, P θ_d in float32 also under autocast, once for
-    every backward pass. Raises LoRAError where the model has no blocks, d is out of range or a subspace is attached.
+    every backward pass. Raises LoRAError where the model has no blocks or adapters already, or d is out of range.
     """
-    if hasattr(model, NAME):
-        raise LoRAError("the model has a random subspace attached: fold it first")
+    refuse_adapted(model, Subspace)
     places = _block_parameters(model)
     D = sum(getattr(module, name).numel() for module, name in places)
     if not 1 <= d <= D:

@@ -148,9 +148,8 @@ def test_lora_plus_has_pefts_groups_and_trains_as_lora_with_a_larger_alpha():
 def test_what_cannot_be_varied_is_refused_and_nothing_changes():
     model = build("gpt2")
     before = copy.deepcopy(model.state_dict())
-    for variant, targets, words in (("lora_xs", ("c_fc",), "variant must be"), ("dora", ("q",), "slices")):
-        with pytest.raises(lk.LoRAError, match=words):
-            attach(model, variant, targets, R, ALPHA)
+    with pytest.raises(lk.LoRAError, match="slices"):
+        attach(model, "dora", ("q",), R, ALPHA)
     assert model.state_dict().keys() == before.keys() and all(p.requires_grad for p in model.parameters())
     attach(model, "dora", ("c_fc",), R, ALPHA)
     with pytest.raises(lk.LoRAError, match="already"):

@@ -6,7 +6,7 @@ from torch import nn
 from lorakit.by_hand import LoRALayer, put
 from lorakit.core.errors import LoRAError
 from lorakit.core.targets import find_targets
-from lorakit.rivals.parts import refuse_lora
+from lorakit.rivals.parts import refuse_adapted
 from lorakit.rivals.variants.dora import DoRALayer
 from lorakit.rivals.variants.lora_fa import LoRAFALayer
 from lorakit.rivals.variants.pissa import PiSSALayer
@@ -25,13 +25,9 @@ def attach(model: nn.Module, variant: str, targets: tuple[str, ...], r: int, alp
     seed     of the random A (and VeRA's B); torch's own random state stays as it is
 
     PiSSA changes the base's weights too: what moves into A and B is taken out of them. Raises LoRAError, with the model
-    as it was, for an unknown variant, for slices, and where there are adapters already.
+    as it was, for slices, and where there are adapters already.
     """
-    if variant not in LAYERS:
-        raise LoRAError(f"variant must be one of {', '.join(LAYERS)}, got {variant!r}")
-    if any(isinstance(module, LoRALayer) for module in model.modules()):
-        raise LoRAError("the model has a variant of LoRA already: load the base anew")
-    refuse_lora(model)
+    refuse_adapted(model, LoRALayer)
     found = find_targets(model, targets)
     if sliced := [target.path for target in found if target.slices]:
         raise LoRAError(f"a variant adapts whole projections, and {sliced[0]} was named by slices: name it itself")
