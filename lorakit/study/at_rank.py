@@ -47,9 +47,9 @@ def adapter_at_rank(model: Module, k: int):
     for path, adapter in attached(model).items():
         A, B = torch.zeros_like(adapter.lora_A), torch.zeros_like(adapter.lora_B)
         for piece, inner, rows in pieces_of(path, adapter):
-            f, top = factors[piece], min(k, adapter.r)
-            A[inner][:top] = f.Vh[:top].to(A)
-            B[rows, :top] = (f.U[:, :top] * f.s[:top] / (adapter.scaling or 1.0)).to(B)
+            f = factors[piece]
+            A[inner][:k] = f.Vh[:k].to(A)
+            B[rows, :k] = (f.U[:, :k] * f.s[:k] / (adapter.scaling or 1.0)).to(B)
         copies |= {adapter.lora_A: A, adapter.lora_B: B}
     with replaced(copies):
         yield model
