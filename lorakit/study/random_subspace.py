@@ -24,8 +24,8 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
 
     θ_d is zero, so the model computes what it did before, until θ_d is trained: `model.named_parameters()` has it,
     so any optimizer finds it. P, fixed by `seed`, takes 9 bytes per parameter and has columns of length about 1:
-    ‖Δθ‖ ≈ ‖θ_d‖. Weights are computed as θ₀ + P θ_d when they are used, P θ_d in float32 also under autocast, once for
-    every backward pass. Raises LoRAError where the model has no blocks or adapters already, or d is out of range.
+    ‖Δθ‖ ≈ ‖θ_d‖. Weights are computed as θ₀ + P θ_d when they are used, P θ_d before every forward pass of `model`, in
+    float32 also under autocast. Raises LoRAError where there are no blocks or adapters already, or d is out of range.
     """
     refuse_adapted(model, Subspace)
     places = _block_parameters(model)
@@ -35,6 +35,8 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
     space = Subspace(Fastfood(d, D, seed), places).to(next(model.parameters()).device)
     model.requires_grad_(False)
     model.add_module(NAME, space)
+    space.move()
+    space.hook = model.register_forward_pre_hook(space.move)
     for index, (module, name) in enumerate(places):
         # unsafe: the shape and dtype are right by construction, and checking them would compute P θ_d 48 times over.
         parametrize.register_parametrization(module, name, _Moved(space, index), unsafe=True)
@@ -44,6 +46,8 @@ def attach(model: nn.Module, d: int, seed: int = 0) -> nn.Parameter:
 def fold(model: nn.Module) -> None:
     """Write θ₀ + P θ_d into the weights and take the subspace off: an ordinary frozen model, at its old speed."""
     space = getattr(model, NAME)
+    space.move()  # θ_d may have changed since the last forward pass
+    space.hook.remove()
     for module, name in space.places:
         parametrize.remove_parametrizations(module, name)
     delattr(model, NAME)
@@ -58,28 +62,17 @@ def intrinsic_dimension(accuracy: dict[int, float], full: float, share: float = 
 
 
 class Subspace(nn.Module):
-    """θ_d, P, and the pieces of P θ_d that belong to each tensor: `places` are (module, name) of all that move."""
+    """θ_d, P, and the pieces of P θ_d, one for each tensor that moves: `places` are their (module, name)."""
 
     def __init__(self, projection: Fastfood, places: list[tuple[nn.Module, str]]) -> None:
         super().__init__()
         self.projection, self.places = projection, places
-        self.shapes = [getattr(module, name).shape for module, name in places]
+        self.sizes = [getattr(module, name).numel() for module, name in places]
         self.theta = nn.Parameter(torch.zeros(projection.d))
-        self._key, self._pieces = None, ()
 
-    def piece(self, index: int) -> Tensor:
-        """What tensor number `index` is moved by, in its shape."""
-        # An optimizer's step raises the version, a move to another device changes the address. (Writing to
-        # `theta.data` by hand does neither: write to `theta` under no_grad.)
-        key = (self.theta._version, self.theta.data_ptr(), torch.is_grad_enabled())
-        if key != self._key:
-            flat = self.projection(self.theta)  # (D,)
-            if flat.requires_grad:  # its graph serves one backward pass
-                flat.register_hook(lambda gradient: setattr(self, "_key", None))
-            parts = flat.split([shape.numel() for shape in self.shapes])
-            self._pieces = [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
-            self._key = key
-        return self._pieces[index]
+    def move(self, *_) -> None:
+        """Take the pieces from θ_d as it is now. (For all tensors at once: each alone would compute all of P θ_d.)"""
+        self.pieces = self.projection(self.theta).split(self.sizes)
 
 
 class _Moved(nn.Module):
@@ -91,7 +84,7 @@ class _Moved(nn.Module):
         self.space, self.index = (space,), index
 
     def forward(self, original: Tensor) -> Tensor:
-        return original + self.space[0].piece(self.index).to(original.dtype)
+        return original + self.space[0].pieces[self.index].view_as(original).to(original.dtype)
 
 
 def _block_parameters(model: nn.Module) -> list[tuple[nn.Module, str]]:
