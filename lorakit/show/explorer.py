@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, ClassVar
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lorakit.show.style import DPI, STYLE, small_png, use_style
+from lorakit.show.style import DPI, STYLE, small_png
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Explorer:
         self.title, self.controls = title, controls
         self.values = {name: control.value for name, control in controls.items()}
         self._widgets = None
-        use_style()
+        matplotlib.rcParams.update(STYLE)
         self.figure = Figure(figsize=self.size, dpi=DPI)
         self._canvas = FigureCanvasAgg(self.figure)
         self.data = self.compute(**self.values)

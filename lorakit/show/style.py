@@ -48,11 +48,6 @@ STYLE = {
 }
 
 
-def use_style() -> None:
-    """Set matplotlib's defaults to the course's; `figure` does it for you."""
-    matplotlib.rcParams.update(STYLE)
-
-
 class CourseFigure(Figure):
     """A matplotlib figure that shows itself in a notebook as a small PNG, whichever backend is on.
 
@@ -73,7 +68,7 @@ def figure(title: str | None = None, *, rows: int = 1, columns: int = 1, size=(8
     `title` states the plot's one message. `size` is in inches (80 pixels each); further arguments go to `subplots`.
     End a cell with `fig`, or return it from a function, to show it.
     """
-    use_style()
+    matplotlib.rcParams.update(STYLE)
     fig = CourseFigure(figsize=size, dpi=DPI, layout="constrained")
     FigureCanvasAgg(fig)
     axes = fig.subplots(rows, columns, **subplots)
