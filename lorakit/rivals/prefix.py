@@ -4,8 +4,6 @@ Li & Liang 2021, arXiv 2101.00190. The base stays as it is; what is trained lies
 `length` words of a text would lie. That is its price: a prefix takes `length` positions of the model's context.
 """
 
-import inspect
-
 import torch
 from torch import Tensor, nn
 
@@ -93,9 +91,7 @@ def _in_front(model: nn.Module, args, kwargs):
     from transformers import DynamicCache
 
     prefix, cache = getattr(model, NAME), kwargs.get("past_key_values")
-    names = [name for name in inspect.signature(model.forward).parameters if name not in kwargs]
-    kwargs = {**kwargs, **dict(zip(names, args, strict=False))}
-    ids = kwargs["input_ids"]  # (rows, tokens)
+    ids = args[0] if args else kwargs["input_ids"]  # (rows, tokens)
     if model.training and any(getattr(module, "gradient_checkpointing", False) for module in model.modules()):
         raise LoRAError("gradient checkpointing switches the cache off, and the prefix with it: train without")
     if cache is None or cache.get_seq_length() == 0:
@@ -110,4 +106,4 @@ def _in_front(model: nn.Module, args, kwargs):
         kwargs["attention_mask"] = torch.cat([mask.new_ones(len(mask), prefix.length), mask], dim=1)
     if kwargs.get("position_ids") is not None:
         kwargs["position_ids"] = kwargs["position_ids"] + prefix.length
-    return (), {**kwargs, "past_key_values": cache}
+    return args, {**kwargs, "past_key_values": cache}
