@@ -8,10 +8,10 @@ here: GELU, attention and the norms need their inputs whoever trains. Checked ag
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lorakit.core.layer import SLICES
 from lorakit.study.parameters import Decoder
 
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
-SLICES = ("q", "k", "v")
 
 
 @dataclass(frozen=True)

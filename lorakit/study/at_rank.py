@@ -14,8 +14,7 @@ from lorakit.study.rank import Factors
 
 def update_factors(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, Factors]:
     """The SVD of ΔW = after − before for every matrix that has changed, by name; both as from `named_parameters`."""
-    matrices = {name: tensor for name, tensor in before.items() if tensor.ndim == 2}
-    deltas = {name: after[name].detach() - tensor.detach() for name, tensor in matrices.items()}
+    deltas = {name: after[name].detach() - W.detach() for name, W in before.items() if W.ndim == 2}
     return {name: Factors.of(delta) for name, delta in deltas.items() if delta.any()}
 
 
