@@ -28,17 +28,13 @@ class Steps:
     label: str
     options: Sequence
     value: Any
-
-    def widget(self, w, **common):
-        return w.SelectionSlider(options=self.options, value=self.value, **common)
+    widget: ClassVar = "SelectionSlider"  # of ipywidgets
 
 
-@dataclass(frozen=True)
 class Choice(Steps):
     """A menu."""
 
-    def widget(self, w, **common):
-        return w.Dropdown(options=self.options, value=self.value, **common)
+    widget = "Dropdown"
 
 
 @dataclass(frozen=True)
@@ -47,10 +43,6 @@ class Toggle:
 
     label: str
     value: bool
-
-    def widget(self, w, **common):
-        common["layout"] = w.Layout(width="auto", margin="0 18px 0 0")
-        return w.Checkbox(value=self.value, indent=False, **common)
 
 
 class Explorer:
@@ -160,9 +152,12 @@ class Explorer:
         look = dict(style={"description_width": f"{wide + 8}px"}, layout=w.Layout(width=f"{wide + 340}px"))
         controls = {}
         for name, c in self.controls.items():
-            words = dict(description=c.label, tooltip=c.label)  # without one the tip says "null"
-            controls[name] = c.widget(w, **words, **look)
-            controls[name].value = self.values[name]
+            said = dict(description=c.label, tooltip=c.label, value=self.values[name])  # with no tooltip it says "null"
+            if name in toggles:
+                beside = w.Layout(width="auto", margin="0 18px 0 0")
+                controls[name] = w.Checkbox(**said, indent=False, layout=beside)
+            else:
+                controls[name] = getattr(w, c.widget)(**said, **look, options=c.options)
             controls[name].observe(lambda change, name=name: self._changed(name, change["new"]), "value")
         rows = [controls[name] for name, c in others.items() if len(c.options) > 1]  # one value is no choice
         if toggles:
