@@ -30,8 +30,7 @@ def make_student(base: nn.Module, layers: int) -> nn.Module:
     student = copy.deepcopy(base)
     chosen = chosen_blocks(len(of), layers)
     kept = nn.ModuleList(student.get_submodule(path)[index] for index in chosen)
-    parent, _, name = path.rpartition(".")
-    setattr(student.get_submodule(parent), name, kept)
+    student.set_submodule(path, kept)
     student.config.num_hidden_layers = layers
     for number, block in enumerate(kept):
         for module in block.modules():  # where its keys and values lie in the cache
