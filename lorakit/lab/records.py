@@ -1,8 +1,8 @@
 """Recorded sweeps as pandas DataFrames: a row for each fine-tuning, its settings and its scores as columns.
 
 runs = records.load("rank_text_to_sql").query("method == 'lora'")
-best = records.at_best_lr(runs, ["r"], "validation_execution")        # each rank at its own learning rate
-best.groupby("r")["test_execution"].agg(["mean", "min", "max"])
+rates = records.best_lr(runs, ["r"], "validation_execution")          # each rank's own learning rate
+runs.merge(rates.reset_index()).groupby("r")["test_execution"].agg(["mean", "min", "max"])
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,23 +38,15 @@ def frame(rows: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame([_flat(row) for row in rows if "metrics" in row])
 
 
-def best_lr(runs: pd.DataFrame, by: Sequence[str] = (), metric: str = "validation_loss") -> pd.Series:
+def best_lr(runs: pd.DataFrame, by: Sequence[str], metric: str) -> pd.Series:
     """The learning rate whose mean metric over the seeds is best, for every combination of the columns `by`.
 
     Choose with a validation metric: the split that reports would be flattered by its own choice. A tie goes to the
-    smaller rate. Without `by`, a Series of one.
+    smaller rate.
     """
-    return at_best_lr(runs, by, metric).groupby(list(by) or (lambda _: "all"))["lr"].first()
-
-
-def at_best_lr(runs: pd.DataFrame, by: Sequence[str] = (), metric: str = "validation_loss") -> pd.DataFrame:
-    """The runs at the learning rate that `best_lr` chooses for their combination of the columns `by`."""
-    sign = 1 if metric.endswith(LOWER_IS_BETTER) else -1
-    mean = sign * runs.groupby([*by, "lr"])[metric].transform("mean")
-    best = mean.groupby([runs[name] for name in by]).transform("min") if by else mean.min()
-    chosen = runs[mean == best]
-    rate = chosen.groupby(list(by))["lr"].transform("min") if by else chosen["lr"].min()
-    return chosen[chosen["lr"] == rate]
+    means = runs.groupby([*by, "lr"])[metric].mean().reset_index()
+    best_first = means.sort_values([metric, "lr"], ascending=[metric.endswith(LOWER_IS_BETTER), True])
+    return best_first.groupby(list(by))["lr"].first()
 
 
 def _flat(row: dict) -> dict:
