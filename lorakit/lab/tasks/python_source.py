@@ -11,7 +11,6 @@ import hashlib
 import sysconfig
 from pathlib import Path
 
-from lorakit.core.errors import LoRAError
 from lorakit.lab.tasks.task import Example, Task
 
 SIZES = {"train": 2400, "validation": 300, "test": 300}
@@ -36,40 +35,26 @@ def python_source() -> Task:
 
     The prompt is the signature up to its colon, the answer the body, so that prompt + answer is the source without
     its docstring: that is English, which the base knows. Functions that occur twice are taken once, and what is in
-    one split is in no other. Raises LoRAError where there is no source to read.
+    one split is in no other.
     """
     folder = Path(sysconfig.get_path("stdlib"))
-    seen: set[str] = set()
-    splits = {}
+    splits, seen = {}, set()
     for split in ("test", "validation", "train"):  # what occurs in two of them is tested
-        examples = []
-        for module in MODULES[split].split():
-            for example in read_module(folder, module):
-                text = example.prompt + example.answer
-                if text not in seen:
-                    seen.add(text)
-                    examples.append(example)
-        if not examples:
-            raise LoRAError(
-                f"no Python source in {folder}: this Python came without it (a zipped or compiled standard library)"
-            )
+        found = {e.prompt + e.answer: e for module in MODULES[split].split() for e in read_module(folder, module)}
         # By a hash of the text rather than by a shuffle: a function that one version of Python has and another has
         # not then moves no other from its place.
-        splits[split] = sorted(examples, key=_order)[: SIZES[split]]
+        order = sorted(found.keys() - seen, key=lambda text: hashlib.sha256(f"0\n{text}".encode()).digest())
+        splits[split] = [found[text] for text in order[: SIZES[split]]]
+        seen |= found.keys()
     note = "bits per byte of function bodies that the base has never seen the like of; lower is better"
     return Task(name="python", metric="bits_per_byte", scorer=None, note=note, **splits)
 
 
 def read_module(folder: Path, module: str) -> list[Example]:
     """The functions of a module, or of all files in a package, its tests aside; [] where this Python has none."""
-    file, package = folder / f"{module}.py", folder / module
-    files = [file] if file.is_file() else sorted(package.rglob("*.py")) if package.is_dir() else []
-    examples = []
-    for path in files:
-        if {"test", "tests"} & set(path.relative_to(folder).parts):
-            continue
-        examples += functions(path.read_text(encoding="utf-8"))
-    return examples
+    files = [*folder.glob(f"{module}.py"), *sorted(folder.glob(f"{module}/**/*.py"))]
+    own = [path for path in files if not {"test", "tests"} & set(path.relative_to(folder).parts)]
+    return [example for path in own for example in functions(path.read_text(encoding="utf-8"))]
 
 
 @functools.cache  # a chapter's runs each ask for the task, and parsing takes two seconds
@@ -109,7 +94,3 @@ def _split(node, lines: list[str]) -> tuple[str, str] | None:
         return None
     prompt, answer = ("\n".join(line[indent:].rstrip() for line in part) for part in (signature, body))
     return prompt, "\n" + answer.strip("\n")
-
-
-def _order(example: Example) -> bytes:
-    return hashlib.sha256(f"0\n{example.prompt}{example.answer}".encode()).digest()
