@@ -20,7 +20,6 @@ from lorakit.files.folder import locked, replace_files
 from lorakit.files.note import check_base, checksum_of, sample_of
 from lorakit.lab.history import History
 from lorakit.lab.many.processes import this_process
-from lorakit.lab.settings import check_count
 from lorakit.lab.step import Step
 
 FILE = "checkpoint.safetensors"
@@ -39,7 +38,6 @@ class Checkpoints:
     """The folder that a run is kept in (None: nowhere), what is written there and when. The main process writes."""
 
     def __init__(self, folder, every: int | None, model: nn.Module, step: Step, history: History) -> None:
-        check_count("checkpoint_every", every)
         self.folder, self.every = Path(folder) if folder is not None else None, every
         self.step, self.history = step, history
         frozen = {p: m for p, m in base_modules(model) if is_projection(m) and not m.weight.requires_grad}

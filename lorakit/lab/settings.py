@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lorakit.core.errors import LoRAError
 
+_COUNTS = {"steps": int, "batch_size": int, "accumulate": int, "eval_every": int | None, "eval_limit": int | None}
 _CHOICES = {"schedule": ("cosine", "constant"), "precision": ("no", "bf16", "auto")}
 
 
@@ -39,11 +40,13 @@ class Settings:
     eval_limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "eval_every", "eval_limit"):
-            check_count(name, getattr(self, name), optional=name in ("eval_every", "eval_limit"))
+        for name, kind in _COUNTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) or (value is not None and value < 1):
+                raise LoRAError(f"{name} must be a whole number of at least 1, got {value!r}")
         for name in ("lr", "max_grad_norm", "warmup"):
             value = getattr(self, name)
-            if not 0 <= (0 if value is None and name == "max_grad_norm" else value) < math.inf:
+            if not (0 <= (value or 0) < math.inf):
                 raise LoRAError(f"{name} must be 0 or more, got {value}")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
@@ -59,11 +62,3 @@ class Settings:
             return self.lr * step / self.warmup
         done = (step - self.warmup - 1) / max(1, self.steps - self.warmup)  # 0 at first, below 1 at last
         return self.lr * 0.5 * (1 + math.cos(math.pi * done)) if self.schedule == "cosine" else self.lr
-
-
-def check_count(name: str, value, optional: bool = True) -> None:
-    """Raise LoRAError unless it is a whole number of at least 1, or None where that is allowed."""
-    if value is None and optional:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise LoRAError(f"{name} must be a whole number of at least 1, got {value!r}")
