@@ -64,9 +64,3 @@ def keep(**values) -> None:
     }
     plain = json.loads(json.dumps(values, default=lambda value: value.item()))  # a number inside a tensor or an array
     update(MEASURED, lambda content: content.update({name: {"value": v} | where for name, v in plain.items()}))
-
-
-def measured(name: str):
-    """The value kept under `name`, or None where no chapter has measured it here."""
-    entry = read(MEASURED).get(name)
-    return entry.get("value") if isinstance(entry, dict) else None

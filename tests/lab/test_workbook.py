@@ -11,10 +11,10 @@ def test_a_kept_value_is_read_back_with_where_it_was_measured(monkeypatch):
     monkeypatch.setenv("LORAKIT_BUDGET", "fast")
     monkeypatch.setenv("LORAKIT_MODEL", "nano")
     workbook.keep(share=torch.tensor(0.25), frozen=True)
-    assert workbook.measured("share") == 0.25 and workbook.measured("frozen") is True
-    entry = workbook.read(workbook.MEASURED)["share"]
+    entries = workbook.read(workbook.MEASURED)
+    assert entries["share"]["value"] == 0.25 and entries["frozen"]["value"] is True
+    entry = entries["share"]
     assert entry["model"] == "nano" and entry["budget"] == "fast" and set(entry) >= {"date", "device"}
-    assert workbook.measured("nothing") is None
 
 
 def test_what_json_cannot_hold_is_refused_and_nothing_is_written():
