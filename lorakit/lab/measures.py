@@ -16,12 +16,6 @@ from lorakit.study.rank import rank_for_energy, singular_values
 RANKS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-def scores(model, tokenizer, task, split: str = "test", **how) -> dict[str, float]:
-    """What `evaluate` finds, without the answers."""
-    found = evaluate(model, tokenizer, task, split, **how)
-    return {name: value for name, value in found.items() if name != "answers"}
-
-
 def by_rank(model, before, factors, score) -> list[dict]:
     """What `score()` finds with the ΔW of every matrix replaced by its best rank-k part, for each k.
 
@@ -38,8 +32,11 @@ def by_rank(model, before, factors, score) -> list[dict]:
 
 def truncation(model, before, tokenizer, task) -> list[dict]:
     """The test scores with every ΔW cut to rank k: see `by_rank`."""
-    factors = update_factors(before, dict(model.named_parameters()))
-    return by_rank(model, before, factors, lambda: scores(model, tokenizer, task))
+
+    def scores() -> dict[str, float]:
+        return {name: value for name, value in evaluate(model, tokenizer, task).items() if name != "answers"}
+
+    return by_rank(model, before, update_factors(before, dict(model.named_parameters())), scores)
 
 
 def spectra(model, before, tokenizer, task) -> dict[str, dict[str, list[float]]]:

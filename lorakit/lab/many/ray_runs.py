@@ -41,7 +41,10 @@ def ray_results(runs: list, work: Callable, *, cluster: str, keep: Callable, dev
         device = None if device is None else str(device).partition(":")[0]  # Ray shows a worker one GPU, number 0
         gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
         task = ray.remote(_one).options(num_cpus=1, num_gpus=gpus, max_retries=3)
-        waiting = {task.remote(work, run, _absolute(keep(run)), device): run for run in runs}
+        waiting = {}
+        for run in runs:
+            folder = keep(run) and Path(keep(run)).absolute()  # a worker may run in another folder
+            waiting[task.remote(work, run, folder, device)] = run
         while waiting:
             (finished,), _ = ray.wait(list(waiting), num_returns=1)
             yield waiting.pop(finished), ray.get(finished)
@@ -49,11 +52,6 @@ def ray_results(runs: list, work: Callable, *, cluster: str, keep: Callable, dev
         raise failed.cause if isinstance(failed.cause, LoRAError) else failed from None
     finally:
         ray.shutdown()
-
-
-def _absolute(folder: str | Path | None) -> Path | None:
-    """A worker may run in another folder."""
-    return None if folder is None else Path(folder).absolute()
 
 
 def _one(work: Callable, run, folder: Path | None, device: str | None) -> dict:
