@@ -5,7 +5,7 @@ import socket
 import urllib.parse
 import urllib.request
 
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def why_no_hub(timeout: float = 4.0) -> str:

@@ -42,8 +42,6 @@ class Classification(Task):
 
         Raises LoRAError for an empty text, or one longer than `max_length` tokens.
         """
-        if not examples:
-            return []
         rows = tokenizer([example.prompt for example in examples], verbose=False)["input_ids"]
         for number, (example, row) in enumerate(zip(examples, rows, strict=True)):
             if not example.prompt.strip() or not row:

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
-from lorakit.lab.bases.hub import why_no_hub
 
 
 def bundled(file: Path, module: str) -> list[dict]:
@@ -32,10 +31,7 @@ def from_hub(title: str, dataset: str, advice: str, **how):
     except ImportError as error:
         missing = f"LORAKIT_DATA is {os.environ.get('LORAKIT_DATA')!r} and the package datasets is not installed"
         raise LoRAError(f"the {title} data is not here: {missing}. {advice}") from error
-    if why := why_no_hub():
-        raise LoRAError(f"the {title} data is not here. {why} {advice}")
     try:
         return load_dataset(dataset, **how)
     except Exception as error:  # the Hub's client raises many kinds: a lost network, a moved data set, a full disk
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LoRAError(f"the {title} data could not be fetched from the Hub ({reason}). {advice}") from error
+        raise LoRAError(f"the {title} data could not be fetched from the Hub ({error}). {advice}") from error

@@ -87,8 +87,6 @@ def encode_all(examples: Sequence[Example], tokenizer, max_length: int | None = 
     Raises LoRAError where one is longer than `max_length` tokens: cutting a prompt would silently change the question,
     and cutting an answer would teach the model to stop in the middle.
     """
-    if not examples:
-        return []
     prompts = encode_prompts([example.prompt for example in examples], tokenizer)
     answers = tokenizer([example.answer for example in examples], add_special_tokens=False)["input_ids"]
     encoded = []
