@@ -15,7 +15,6 @@ MAX_ROWS = 100
 # What a query may do: read, and call functions that return something short. No writing, attaching or pragmas.
 ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 FUNCTIONS = {"count", "max", "min", "avg", "sum", "total", "abs", "round", "lower", "upper", "length", "like"}
-WORDS = "select from where and or not count max min avg sum order by limit group having distinct as like asc desc"
 
 
 def text_to_sql() -> Task:
@@ -34,15 +33,6 @@ def score(answers: list[str], examples: list[Example]) -> dict[str, float]:
     """The share of answers whose result is right: "execution"."""
     right = [same_result(answer, example) for answer, example in zip(answers, examples, strict=True)]
     return {"execution": sum(right) / len(right) if right else 0.0}
-
-
-def normal(sql: str) -> str:
-    """One space between words, keywords in capitals, no semicolon at the end; quoted values stay as they are."""
-    parts = re.split(r"('[^']*')", sql.strip().rstrip(";").strip())
-    keywords = re.compile(rf"\b({'|'.join(WORDS.split())})\b", re.IGNORECASE)
-    outside = [re.sub(r"\s+", " ", keywords.sub(lambda m: m[0].upper(), part)) for part in parts[::2]]
-    parts[::2] = outside
-    return "".join(parts)
 
 
 def same_result(predicted: str, example: Example) -> bool:
