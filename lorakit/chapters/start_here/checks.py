@@ -44,7 +44,7 @@ CITIES = Example(
 )
 def same_rows(answer):
     expect(isinstance(answer, str), "SQL is a text: put it between quotes")
-    mine, reference = (sql.lower().rstrip("; ").split() for sql in (answer, CITIES.answer))
+    mine, reference = (sql.lower().strip().rstrip(";").split() for sql in (answer, CITIES.answer))
     expect(mine != reference, "that is the reference itself: find one that is written otherwise")
     try:
         rows = run_sql(answer, CITIES.info)
