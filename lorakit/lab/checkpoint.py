@@ -46,11 +46,15 @@ class Checkpoints:
     def begin(self, resume: bool) -> int:
         """The step to go on from, 0 for none.
 
-        Raises LoRAError where what lies there cannot be gone on from (see `load_checkpoint`); CheckpointNotSaved where
-        nothing can be written: better found out now than after hours of training.
+        Raises LoRAError where what lies there cannot be gone on from (see `load`); CheckpointNotSaved where nothing can
+        be written: better found out now than after hours of training.
         """
-        first = self._resumed() if resume and self.folder is not None else 0
-        if self.folder is not None and this_process().is_main_process and first < self.step.settings.steps:
+        if self.folder is None:
+            return 0
+        if resume:
+            self.load()
+        first = len(self.history.rows)
+        if this_process().is_main_process and first < self.history.settings["steps"]:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 tempfile.TemporaryFile(dir=self.folder).close()
@@ -62,71 +66,78 @@ class Checkpoints:
 
     def save_if_due(self, number: int) -> None:
         """After a step; a full disk must not cost the run, so a failure is a warning."""
-        if self.every and number % self.every == 0 and number < self.step.settings.steps:
+        if self.every and number % self.every == 0 and number < self.history.settings["steps"]:
             try:
                 self.save()
             except CheckpointNotSaved as error:
                 warnings.warn(f"{error}. Training goes on and will try again", stacklevel=3)
 
     def save(self) -> None:
-        """The run as it stands. Raises CheckpointNotSaved."""
+        """Write the run as it stands in place of what lay there.
+
+        Raises CheckpointNotSaved, what lay there untouched, where the disk is full or cannot be written.
+        """
         if self.folder is None or not this_process().is_main_process:
             return
-        state = {
-            "settings": self.history.settings,
-            "rows": self.history.rows,
-            "seconds": self.history.seconds,
-            "base": {path: sample_of(module) for path, module in self.base.items()},
-        }
-        save_checkpoint(self.folder, self.step.parameters, self.step.optimizer, state)
+        from safetensors.torch import save
 
-    def _resumed(self) -> int:
-        """Put the run's state back; the step it stood at, 0 where nothing lies in the folder."""
+        tensors = {}
+        for name, parameter in self.step.parameters.items():
+            kinds = {"trained": parameter, **self.step.optimizer.state.get(parameter, {})}
+            for kind, value in kinds.items():
+                tensors[f"{kind}|{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+        rows, base = self.history.rows, {path: sample_of(module) for path, module in self.base.items()}
+        state = {"settings": self.history.settings, "rows": rows, "seconds": self.history.seconds, "base": base}
+        text = json.dumps(state)
+        metadata = {"format": "pt", "state": text, "sha256": checksum_of(tensors, text)}
+        try:
+            with locked(self.folder):  # one saver at a time
+                replace_files(self.folder, {FILE: save(tensors, metadata)})
+        except OSError as error:
+            raise CheckpointNotSaved(
+                f"the checkpoint of step {len(rows)} cannot be written to {self.folder}: {error}. What lay there is "
+                "untouched, and the model keeps what it learnt (lk.save_adapter saves it elsewhere)"
+            ) from error
+
+    def load(self) -> None:
+        """Put the run back as it lies in the folder; nothing where none lies there.
+
+        Everything is checked first: that the file is as it was written, and its settings, its samples of the base and
+        its trained tensors those that are here. Else raises LoRAError, and nothing has changed.
+        """
+        path = self.folder / FILE
+        if not path.is_file():
+            return
+        state, tensors = read_whole(path)
+        settings, then = self.history.settings, state["settings"]
         # A constant learning rate is the same however long the run.
-        constant = self.step.settings.schedule == "constant"
-        may_differ = {"eval_every", "eval_limit"} | ({"steps"} if constant else set())
-        wanted = {name: value for name, value in self.history.settings.items() if name not in may_differ}
-        state = load_checkpoint(self.folder, self.step.parameters, self.step.optimizer, wanted, self.base)
-        if state is None:
-            return 0
+        may_differ = {"eval_every", "eval_limit"} | ({"steps"} if settings["schedule"] == "constant" else set())
+        different = [name for name in settings.keys() - may_differ if then.get(name) != settings[name]]
+        if different:
+            said = ", ".join(f"{k} was {then.get(k)!r} and is now {settings[k]!r}" for k in sorted(different))
+            raise LoRAError(
+                f"cannot resume from {path}: {said}. Use the same settings, or resume=False to start again."
+            )
+        check_base(self.base, state["base"])
+        parameters, optimizer = self.step.parameters, self.step.optimizer
+        there = {key.partition("|")[2]: tensor for key, tensor in tensors.items() if key.startswith("trained|")}
+        kinds = {name: (p.shape, p.dtype) for name, p in parameters.items()}
+        wrong = [n for n in kinds | there if n not in there or kinds.get(n) != (there[n].shape, there[n].dtype)]
+        if wrong:
+            raise LoRAError(f"cannot resume from {path}: these trained tensors differ: {', '.join(sorted(wrong)[:5])}")
+        with torch.no_grad():
+            for key, tensor in tensors.items():
+                kind, _, name = key.partition("|")
+                parameter = parameters[name]
+                if kind == "trained":
+                    parameter.copy_(tensor)
+                else:  # AdamW keeps "step" on the CPU; the moments lie beside their parameter
+                    optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
         self.history.rows, self.history.seconds = state["rows"], state["seconds"]
-        return len(state["rows"])
 
 
-def save_checkpoint(folder: Path, parameters: dict[str, nn.Parameter], optimizer, state: dict) -> None:
-    """Write the trained parameters, by name, their moments and `state` (plain data), in place of what lay there.
-
-    Raises CheckpointNotSaved, what lay there untouched, where the disk is full or cannot be written.
-    """
-    from safetensors.torch import save
-
-    tensors = {f"trained|{name}": parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
-    for name, parameter in parameters.items():
-        for kind, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{kind}|{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    text = json.dumps(state)
-    metadata = {"format": "pt", "state": text, "sha256": checksum_of(tensors, text)}
-    try:
-        with locked(folder):  # one saver at a time
-            replace_files(folder, {FILE: save(tensors, metadata)})
-    except OSError as error:
-        raise CheckpointNotSaved(
-            f"the checkpoint of step {len(state['rows'])} cannot be written to {folder}: {error}. What lay there is "
-            "untouched, and the model keeps what it learnt (lk.save_adapter saves it elsewhere)"
-        ) from error
-
-
-def load_checkpoint(
-    folder: Path, parameters: dict[str, nn.Parameter], optimizer, settings: dict, base: dict[str, nn.Module]
-) -> dict | None:
-    """Put the tensors of the folder's checkpoint into `parameters` and `optimizer`; its state, None if there is none.
-
-    Everything is checked first: that the file is as it was written, and its settings, its samples of the modules in
-    `base` and its trained tensors those that are here. Else raises LoRAError, and nothing has changed.
-    """
-    path = folder / FILE
-    if not path.is_file():
-        return None
+def read_whole(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    """A checkpoint's state and its tensors. Raises LoRAError where the file is not as it was written."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -134,24 +145,6 @@ def load_checkpoint(
             metadata, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in list(file.keys())}
         if metadata["sha256"] != checksum_of(tensors, metadata["state"]):
             raise ValueError("its checksum does not fit")
-        state = json.loads(metadata["state"])
+        return json.loads(metadata["state"]), tensors
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise LoRAError(f"the checkpoint {path} is damaged ({error}); delete it to start again") from error
-    if different := {name: value for name, value in settings.items() if state["settings"].get(name) != value}:
-        said = ", ".join(f"{k} was {state['settings'].get(k)!r} and is now {v!r}" for k, v in different.items())
-        raise LoRAError(f"cannot resume from {path}: {said}. Use the same settings, or resume=False to start again.")
-    check_base(base, state["base"])
-    there = {key.partition("|")[2]: tensor for key, tensor in tensors.items() if key.startswith("trained|")}
-    kinds = {name: (p.shape, p.dtype) for name, p in parameters.items()}
-    wrong = [n for n in kinds | there if n not in there or kinds.get(n) != (there[n].shape, there[n].dtype)]
-    if wrong:
-        raise LoRAError(f"cannot resume from {path}: these trained tensors differ: {', '.join(sorted(wrong)[:5])}")
-    with torch.no_grad():
-        for key, tensor in tensors.items():
-            kind, _, name = key.partition("|")
-            parameter = parameters[name]
-            if kind == "trained":
-                parameter.copy_(tensor)
-            else:  # AdamW keeps "step" on the CPU; the moments lie beside their parameter
-                optimizer.state[parameter][kind] = tensor if kind == "step" else tensor.to(parameter.device)
-    return state

@@ -3,13 +3,14 @@
 import errno
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import lorakit as lk
 from lorakit import LoRAError, lab
-from lorakit.lab import checkpoint
+from lorakit.lab.checkpoint import Checkpoints
 from lorakit.lab.json_lines import append, read
 from tests.support.disk_steps import At, fail_with, watched
 from tests.support.saving import adapted, contents, version_in
@@ -69,12 +70,12 @@ def test_a_file_that_may_not_grow_fails_the_save_for_real(model, tmp_path, size)
     fill(model, "sql", seed=7)
     handler, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     parameters = {name: p for name, p in fresh().named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values())
+    step = SimpleNamespace(parameters=parameters, optimizer=torch.optim.AdamW(parameters.values()))
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
         for save in (
             lambda: lk.save_adapter(model, tmp_path),
-            lambda: checkpoint.save_checkpoint(tmp_path / "run", parameters, optimizer, {"rows": []}),
+            Checkpoints(tmp_path / "run", None, model, step, lab.History()).save,
             lambda: append(rows, {"run": "x" * 5000}),
         ):
             with pytest.raises(LoRAError, match="File too large"):
@@ -106,13 +107,13 @@ def test_a_file_in_the_place_of_a_folder_and_a_folder_in_the_place_of_a_file(mod
 
 
 def test_training_goes_on_when_its_disk_is_full_and_says_so(tmp_path, monkeypatch):
-    expected, real = run(fresh()), checkpoint.save_checkpoint
+    expected, real = run(fresh()), Checkpoints.save
 
-    def sometimes_full(folder, parameters, optimizer, state):
-        with watched(folder, At(2 if len(state["rows"]) in (4, 6) else 0, fail_with(errno.ENOSPC))):
-            real(folder, parameters, optimizer, state)
+    def sometimes_full(saved):
+        with watched(saved.folder, At(2 if len(saved.history.rows) in (4, 6) else 0, fail_with(errno.ENOSPC))):
+            real(saved)
 
-    monkeypatch.setattr(checkpoint, "save_checkpoint", sometimes_full)
+    monkeypatch.setattr(Checkpoints, "save", sometimes_full)
     with pytest.warns(UserWarning, match=r"step [46] cannot be written .* No space left .* Training goes on") as warned:
         history = run(fresh(), checkpoint=tmp_path, checkpoint_every=2)
     assert len(warned) == 2 and history.losses == expected.losses
@@ -122,14 +123,14 @@ def test_training_goes_on_when_its_disk_is_full_and_says_so(tmp_path, monkeypatc
 @pytest.mark.parametrize("at_step", [2, 3, 4])  # open, fsync, rename
 def test_a_full_disk_at_the_end_costs_the_checkpoint_and_not_the_run(tmp_path, monkeypatch, at_step):
     whole, model = fresh(), fresh()
-    expected, base, real = run(whole, checkpoint=tmp_path), frozen(model), checkpoint.save_checkpoint
+    expected, base, real = run(whole, checkpoint=tmp_path), frozen(model), Checkpoints.save
     before = contents(tmp_path)
 
-    def full(folder, *rest):
-        with watched(folder, At(at_step, fail_with(errno.ENOSPC))):
-            real(folder, *rest)
+    def full(saved):
+        with watched(saved.folder, At(at_step, fail_with(errno.ENOSPC))):
+            real(saved)
 
-    monkeypatch.setattr(checkpoint, "save_checkpoint", full)
+    monkeypatch.setattr(Checkpoints, "save", full)
     with pytest.raises(lab.CheckpointNotSaved, match="step 10 .* the model keeps what it learnt") as caught:
         run(model, checkpoint=tmp_path)
     assert caught.value.history.losses == expected.losses

@@ -21,11 +21,13 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing import Process, RawArray
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
 import lorakit as lk
-import lorakit.lab.checkpoint as files
+from lorakit import lab
+from lorakit.lab.checkpoint import Checkpoints
 from tests.support.disk_steps import At, watched
 from tests.support.saving import CONFIG, two_versions, version_in
 from tests.support.tiny_models import build, logits, same_tensors
@@ -128,26 +130,29 @@ def one_save(home: Path, kills: int, first: bool) -> dict:
 
 def checkpoint(home: Path, kills: int) -> dict:
     """A real `fit` that writes a checkpoint after each step, killed at random instants and resumed."""
-    folder, counts, saves, real = home / "run", RawArray("q", 2), {}, files.save_checkpoint
+    folder, counts, saves, real = home / "run", RawArray("q", 2), {}, Checkpoints.save
     options = {"checkpoint": folder, "checkpoint_every": 1, "schedule": "constant", "steps": 16, "resume": True}
 
-    def kept(folder, parameters, optimizer, state) -> None:
-        step = len(state["rows"])
-        saves[step] = tensors_of(parameters, optimizer)
-        real(folder, parameters, optimizer, state)
+    def kept(saved: Checkpoints) -> None:
+        step = len(saved.history.rows)
+        saves[step] = tensors_of(saved.step.parameters, saved.step.optimizer)
+        real(saved)
         if step == 2:
             shutil.copytree(folder, home / "start")
 
-    def marked(folder, parameters, optimizer, state) -> None:
-        counts[BEGUN] = len(state["rows"])
-        real(folder, parameters, optimizer, state)
-        counts[ENDED] = len(state["rows"])
+    def marked(saved: Checkpoints) -> None:
+        counts[BEGUN] = len(saved.history.rows)
+        real(saved)
+        counts[ENDED] = len(saved.history.rows)
 
     def look() -> int:
         """The step that lies in the folder, all of it checked."""
-        parameters = {name: p for name, p in fresh().named_parameters() if p.requires_grad}
+        model, history = fresh(), lab.History(settings=whole.settings)
+        parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(parameters.values())
-        rows = files.load_checkpoint(folder, parameters, optimizer, whole.settings, {})["rows"]
+        step = SimpleNamespace(parameters=parameters, optimizer=optimizer)
+        Checkpoints(folder, None, model, step, history).load()
+        rows = history.rows
         assert same_tensors(tensors_of(parameters, optimizer), saves[len(rows)]), "not the tensors of its step"
         assert [row["loss"] for row in rows] == whole.losses[: len(rows)]
         return len(rows)
@@ -156,9 +161,9 @@ def checkpoint(home: Path, kills: int) -> dict:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(home / "start", folder)
 
-    files.save_checkpoint = kept
+    Checkpoints.save = kept
     whole = run(fresh(), **options)
-    files.save_checkpoint = marked
+    Checkpoints.save = marked
     reset()
     duration, found, step = timeit.timeit(lambda: run(fresh(), **options), number=1) / 14, Counter(), 16
     for _ in range(kills):
@@ -173,7 +178,7 @@ def checkpoint(home: Path, kills: int) -> dict:
         found["inside"] += inside
         found["between saves" if not inside else "old" if step < counts[BEGUN] else "new"] += 1
     left = sorted(path.name for path in folder.iterdir())
-    files.save_checkpoint = real
+    Checkpoints.save = real
     assert run(fresh(), **options).losses == whole.losses, "the run that was killed so often ends elsewhere"
     after = [path.name for path in folder.iterdir()]
     return {"random": found, "left": left, "after": after, "milliseconds": 1e3 * duration}
