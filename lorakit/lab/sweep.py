@@ -26,6 +26,7 @@ from lorakit.lab.many.ray_runs import ray_results
 from lorakit.lab.measures import MEASURES, old_text
 from lorakit.lab.methods import METHODS, prepare
 from lorakit.lab.record import about
+from lorakit.lab.settings import Settings
 from lorakit.lab.step import NonFiniteLoss, autocast, quick_precision
 from lorakit.lab.tasks import TASKS
 from lorakit.lab.tasks.classification import Classification
@@ -105,8 +106,6 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     head's, which is drawn with the run's seed. A run that diverged has "diverged" (the reason) and no metrics. `keep`
     is a folder for the trained adapter. Raises KeyboardInterrupt on Ctrl-C, so that no half run is ever recorded.
     """
-    if keep is not None and run.method != "lora":
-        raise LoRAError(f"keep saves adapters, and {run} has none: leave keep out")
     task = TASKS[run.task]()
     model, tokenizer = _load(run, task, device)
     before = {name: p.detach().clone() for name, p in model.named_parameters()} if run.measure else None
@@ -117,11 +116,10 @@ def run_one(run: Run, *, keep: str | Path | None = None, device=None, progress: 
     record = {"run": asdict(run), "trainable": trainable, **about(model.device), "precision": precision}
     if head := head_parameters(model):
         record["head"] = head
-    told = {name: getattr(run, name) for name in ("steps", "batch_size", "lr", "seed")}
-    told |= {"precision": precision, "objective": prepared.objective, "groups": prepared.groups}
-    told["progress"] = progress
+    settings = Settings(run.steps, run.batch_size, run.lr, seed=run.seed, precision=precision)
+    how = {"objective": prepared.objective, "groups": prepared.groups, "progress": progress}
     try:
-        history = fit(model, tokenizer, task, **told)
+        history = fit(model, tokenizer, task, settings, **how)
     except NonFiniteLoss as error:
         return record | {"diverged": str(error)}
     if history.interrupted:
