@@ -54,7 +54,8 @@ class Step:
         untouched, where the loss or the gradient is not finite.
         """
         started, settings = time.perf_counter(), self.settings
-        torch.manual_seed(_seed(settings.seed, number))  # dropout
+        # Of dropout: far apart for neighbouring seeds and steps, and the same on resume without any stored state.
+        torch.manual_seed((settings.seed * 1_000_003 + number * 8_191 + this_process().process_index) % 2**63)
         sums = self._backward(parts)  # loss, answer tokens, tokens
         gradients = [p.grad for p in self.parameters.values()]
         loss_sum, answer_tokens, tokens, stop = _over_processes(gradients, [*sums, ctrl_c.asked], self.device)
@@ -112,11 +113,6 @@ def quick_precision(device: torch.device | str = "cpu") -> str:
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)  # counts AVX-512 as enough
     emulated = torch.cpu._is_avx512_supported() and not torch.cpu._is_avx512_bf16_supported()
     return "bf16" if device.type == "cpu" and supported() and not emulated else "no"
-
-
-def _seed(seed: int, number: int) -> int:
-    # Far apart for neighbouring seeds and steps, and the same on resume without any stored generator state.
-    return (seed * 1_000_003 + number * 8_191 + this_process().process_index) % 2**63
 
 
 def _over_processes(gradients: list[torch.Tensor], numbers: list, device: torch.device) -> list:

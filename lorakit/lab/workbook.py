@@ -22,12 +22,11 @@ PATIENCE = 5  # seconds to wait for another notebook that is writing
 
 
 def read(name: str) -> dict:
-    """The content of a file of the workbook, {} where it is absent or is not a JSON object."""
+    """The content of a file of the workbook, {} where it is absent or is not JSON."""
     try:
-        found = json.loads((workbook() / name).read_text(encoding="utf-8"))
+        return json.loads((workbook() / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def update(name: str, change: Callable[[dict], None]) -> dict:
