@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     lora.add_argument("--alpha", type=float, default=16, help="the update is scaled by alpha / r")
     lora.add_argument("--dropout", type=float, default=0.0, help="on the adapter's input")
     lora.add_argument("--targets", nargs="+", default=["q", "v"], help="q k v o mlp all-linear, or module names")
-    lora.add_argument("--rslora", action="store_true", help="scale by alpha / sqrt(r)")
+    lora.add_argument("--rslora", dest="use_rslora", action="store_true", help="scale by alpha / sqrt(r)")
     lora.add_argument("--full", action="store_true", help="train every weight instead (then use --lr 2e-3 or so)")
     run = made.add_argument_group("training")
     for field in fields(Settings):
@@ -103,14 +103,8 @@ def adapted(task: lab.Task, options: argparse.Namespace):
     if options.full:
         model.requires_grad_(True)
     else:
-        config = lk.LoRAConfig(
-            r=options.r,
-            alpha=options.alpha,
-            dropout=options.dropout,
-            targets=tuple(options.targets),
-            use_rslora=options.rslora,
-            modules_to_save=head_modules(model),  # a classifier's, which is new
-        )
+        how = {name: getattr(options, name) for name in ("r", "alpha", "dropout", "targets", "use_rslora")}
+        config = lk.LoRAConfig(**how, modules_to_save=head_modules(model))  # a classifier's, which is new
         lk.inject(model, config, name=options.task, seed=options.seed)
     if options.shard:
         lab.shard(model)
