@@ -19,8 +19,6 @@ def read_classifier(source: str, dtype: torch.dtype, labels: int, seed: int, **w
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
-    if labels < 2:
-        raise LoRAError(f"labels must be at least 2 (classes), got {labels}")
     stored = AutoConfig.from_pretrained(source, **where)
     has_head = any(name.endswith("ForSequenceClassification") for name in stored.architectures or ())
     if has_head and stored.num_labels != labels:

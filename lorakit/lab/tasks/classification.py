@@ -23,7 +23,7 @@ class Classification(Task):
     """A task for a classifier (`load_base(..., kind="classifier")`): nothing is generated, a class is chosen.
 
     An example's prompt is the whole text, its answer the name of its class. `labels` names the classes in the order of
-    the model's outputs. Raises LoRAError for fewer than two, one named twice, or an answer that is none of them.
+    the model's outputs. Raises LoRAError for an answer that is none of them.
     """
 
     metric: str = "accuracy"
@@ -32,8 +32,6 @@ class Classification(Task):
 
     def __post_init__(self) -> None:
         self.labels = tuple(self.labels)
-        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
-            raise LoRAError(f"labels must name two or more different classes, got {self.labels}")
         if strange := {example.answer for example in (*self.train, *self.validation, *self.test)} - set(self.labels):
             raise LoRAError(f"every answer must be one of {self.labels}, got also {', '.join(map(repr, strange))}")
 
