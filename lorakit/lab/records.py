@@ -15,8 +15,7 @@ from lorakit.lab.places import RESULTS
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "seconds")
 # What else a record may hold: numbers, or what a sweep measured besides, as it stands in the file.
-_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "right", "spectra", "truncation")
-_BESIDE += ("low_rank",)
+_BESIDE = ("trainable", "head", "seconds", "device", "threads", "date", "right", "spectra", "truncation", "low_rank")
 
 
 def load(name: str) -> pd.DataFrame:
@@ -51,13 +50,7 @@ def best_lr(runs: pd.DataFrame, by: Sequence[str], metric: str) -> pd.Series:
 
 def _flat(row: dict) -> dict:
     run = {name: "+".join(value) if isinstance(value, (list, tuple)) else value for name, value in row["run"].items()}
-    scores = {
-        f"{split}_{metric}": value
-        for split, found in row["metrics"].items()
-        if isinstance(found, dict)
-        for metric, value in found.items()
-    }
-    old = {f"old_{kind}": nats for kind, nats in row.get("old_text", {}).items()}
-    return {**run, **scores, **old, "last_loss": row["metrics"]["last_loss"]} | {
-        name: row[name] for name in _BESIDE if name in row
-    }
+    scored = {split: row["metrics"][split] for split in ("validation", "test")} | {"old": row.get("old_text", {})}
+    scores = {f"{split}_{metric}": value for split, found in scored.items() for metric, value in found.items()}
+    beside = {name: row[name] for name in _BESIDE if name in row}
+    return {**run, **scores, "last_loss": row["metrics"]["last_loss"], **beside}
