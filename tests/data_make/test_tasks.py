@@ -17,7 +17,7 @@ from data.make.tickets.write import SIZES, WORDS, lines, make_tickets
 from lorakit.lab.places import DATA
 from lorakit.lab.tasks.task import Example
 from lorakit.lab.tasks.text_to_sql import same_result, text_to_sql
-from lorakit.lab.tasks.tickets import FIELDS, read
+from lorakit.lab.tasks.tickets import FIELDS, FILE
 from tests.support.figures import size
 
 WRITTEN = {
@@ -80,7 +80,7 @@ def test_one_slip_in_the_query_changes_the_result():
 
 @pytest.fixture(scope="module")
 def tickets():
-    return read()
+    return [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
 
 
 def test_no_ticket_stands_twice_and_each_kind_is_there_about_as_often(tickets):

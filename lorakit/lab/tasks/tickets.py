@@ -16,19 +16,11 @@ def ticket_triage() -> Task:
     "sentences" for them, else "combinations". Raises LoRAError where the file is missing.
     """
     splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
-    for ticket in read():
-        splits[ticket["split"]].append(as_example(ticket))
+    for ticket in bundled(FILE, "data.make.tickets.write"):
+        prompt = f"ticket: {ticket['subject']}\n{ticket['text']}\ntriage:"
+        answer = " " + ", ".join(ticket[field] for field in FIELDS)
+        splits[ticket["split"]].append(Example(prompt, answer, ticket))
     return Task(name="ticket_triage", metric="all", scorer=score, max_new_tokens=16, **splits)
-
-
-def read() -> list[dict]:
-    """The bundled tickets, in order. Raises LoRAError where their file is missing."""
-    return bundled(FILE, "data.make.tickets.write")
-
-
-def as_example(ticket: dict) -> Example:
-    prompt = f"ticket: {ticket['subject']}\n{ticket['text']}\ntriage:"
-    return Example(prompt, " " + ", ".join(ticket[field] for field in FIELDS), ticket)
 
 
 def parse(answer: str) -> dict[str, str]:
