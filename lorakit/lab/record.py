@@ -23,11 +23,10 @@ def about(device=None, command: str | None = None) -> dict:
     }
 
 
-def write(file: Path, found: dict, command: str, device=None) -> dict:
-    """Write `found` under its head as JSON, whole or not at all; returns what was written. Raises OSError."""
-    content = about(device, command) | found
-    replace_files(file.parent, {file.name: (_lines(content) + "\n").encode()})
-    return content
+def write(file: Path, found: dict, command: str, device=None) -> None:
+    """Write `found` under its head as JSON, whole or not at all. Raises OSError."""
+    content = _lines(about(device, command) | found) + "\n"
+    replace_files(file.parent, {file.name: content.encode()})
 
 
 def _lines(value) -> str:
