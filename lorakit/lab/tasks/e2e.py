@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from lorakit.core.errors import LoRAError
@@ -62,9 +63,8 @@ def bleu(answers: list[str], examples: list[Example]) -> dict[str, float]:
     except ImportError as error:
         raise LoRAError("scoring E2E needs sacrebleu: `pip install sacrebleu`") from error
     references = [example.info["references"] for example in examples]
-    most = max(len(texts) for texts in references)
     # sacrebleu wants streams of equal length; None means that this example has no further reference.
-    streams = [[texts[number] if number < len(texts) else None for texts in references] for number in range(most)]
+    streams = list(zip_longest(*references))
     score = sacrebleu.corpus_bleu(answers, streams, force=True).score  # force: E2E's text is spaced out on purpose
     return {"bleu": score, "answered": sum(bool(answer) for answer in answers) / len(answers)}
 
