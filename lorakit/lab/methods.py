@@ -26,7 +26,7 @@ METHODS = (
     "lora", "full", "subspace", "bitfit", "head", "last_block", "houlsby", "pfeiffer", "prefix", "distill",
     "lora_plus", "pissa", "dora", "lora_fa", "vera",
 )  # fmt: skip
-TEACHERS = {"text_to_sql": "sql-r8-seed0"}  # task → the adapter that makes the base a teacher of it
+TEACHER = ADAPTERS / "sql-r8-seed0"  # makes the base a teacher of text_to_sql, the only one
 
 
 @dataclass
@@ -74,10 +74,10 @@ def prepare(model: nn.Module, run) -> Prepared:
             if run.hidden:
                 prepared.finish = lambda: prefix.fold(model)
         case "distill":  # the teacher is the base with the adapter that chapter 08 looks into, merged
-            if run.task not in TEACHERS:
-                raise LoRAError(f"there is no teacher for {run.task!r}, only for {', '.join(TEACHERS)}")
+            if run.task != "text_to_sql":
+                raise LoRAError(f"there is no teacher for {run.task!r}, only for text_to_sql")
             prepared.model = make_student(model, run.size)
-            load_adapter(model, ADAPTERS / TEACHERS[run.task], name="teacher")
+            load_adapter(model, TEACHER, name="teacher")
             merge(model)
             prepared.objective = distil_loss(model)
     return prepared
