@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from lorakit.core.adapted import Adapted, SavedModule, adapt, bare_copy, restore, warn_when_saved_whole
-from lorakit.core.config import LARGEST, LoRAConfig, check_name, is_number
+from lorakit.core.config import LoRAConfig, check_name, is_number
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer
 from lorakit.core.state import Choice, ModelState, peek, state_of, unwrap, whole
@@ -195,7 +195,7 @@ def set_scale(model: nn.Module, strength: float) -> None:
     Raises LoRAError if no adapter is active, strength is not a finite number, the adapter is merged, or inside `using`.
     """
     if not is_number(strength):
-        raise LoRAError(f"strength must be a finite number (below {LARGEST:g}), got {strength!r}")
+        raise LoRAError(f"strength must be a finite number, got {strength!r}")
     state = state_of(model, doing="change the scale")
     if state.active is None:
         raise LoRAError("no adapter is active: call set_adapter(model, name) first")
