@@ -1,8 +1,7 @@
 """What a prefix takes of the context."""
 
 from collections.abc import Sequence
-
-import pandas as pd
+from itertools import accumulate
 
 from lorakit.show.style import BLUE, GREEN, ORANGE, CourseFigure, figure
 
@@ -11,19 +10,20 @@ PARTS = {"prefix": ORANGE, "prompt": BLUE, "answer": GREEN, "free": "#E8E8E8"}
 
 def context_figure(lengths: Sequence[int], prefixes: Sequence[int], answer: int, context: int) -> CourseFigure:
     """A bar of the context for each prefix length, with the longest prompt; behind it how many prompts do not fit."""
-    lost = {prefix: sum(prefix + length + answer > context for length in lengths) for prefix in prefixes}
-    title = f"No prompt is lost up to a prefix of {max(prefixes)} tokens"
-    if any(lost.values()):
-        first = next(prefix for prefix, n in lost.items() if n)
-        title = f"Of the prefixes tried, {first} is the first that costs prompts"
-    fig, ax = figure(title, size=(10, 3.8))
-    parts = pd.DataFrame({"prefix": prefixes, "answer": answer}, [f"prefix {prefix}" for prefix in prefixes])
-    parts["prompt"] = (context - answer - parts["prefix"]).clip(upper=max(lengths))  # what fits
-    parts["free"] = context - parts.sum(axis=1)
-    parts[list(PARTS)].plot.barh(ax=ax, stacked=True, width=0.72, color=PARTS)
-    for y, n in enumerate(lost.values()):
-        words = f"{n} of {len(lengths)} lost" if n else "all fit"
+    lost = [sum(prefix + length + answer > context for length in lengths) for prefix in prefixes]
+    first = next((prefix for prefix, n in zip(prefixes, lost, strict=True) if n), None)
+    none = f"No prompt is lost up to a prefix of {max(prefixes)} tokens"
+    fig, ax = figure(
+        none if first is None else f"Of the prefixes tried, {first} is the first that costs prompts", size=(10, 3.8)
+    )
+    for y, (prefix, n) in enumerate(zip(prefixes, lost, strict=True)):
+        prompt = min(max(lengths), context - prefix - answer)  # what fits
+        sizes = (prefix, prompt, answer, context - prefix - prompt - answer)
+        for (name, colour), size, left in zip(PARTS.items(), sizes, accumulate(sizes, initial=0), strict=False):
+            ax.barh(y, size, left=left, color=colour, height=0.72, label=None if y else name)
+        words = "all fit" if not n else f"{n} of {len(lengths)} lost"
         ax.text(context + 3, y, words, va="center", fontsize=13)
+    ax.set_yticks(range(len(prefixes)), [f"prefix {prefix}" for prefix in prefixes])
     ax.set(xlim=(0, 1.2 * context), xlabel="positions of the context, with the longest test prompt")
     ax.set_xticks(range(0, context + 1, context // 8))
     ax.invert_yaxis()
