@@ -1,8 +1,10 @@
-"""The chart of benchmarks/layer.py."""
+"""The charts of benchmarks/layer.py and benchmarks/scaling.py."""
 
 import itertools
 import math
 from pathlib import Path
+
+import pandas as pd
 
 from lorakit.show.style import PALETTE, figure, png
 
@@ -31,4 +33,23 @@ def draw_layers(result: dict, file: Path) -> None:
     fig.supxlabel("tokens")
     fig.supylabel("added time, times the limit")
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    file.write_bytes(png(fig))
+
+
+def draw_scaling(found: dict, file: Path) -> None:
+    """Time of each verb, in ms, over the adapters in the model and over its depth; and the adapters' numbers, in MB."""
+    resident = pd.DataFrame(found["resident"]).set_index("adapters")
+    depth = pd.DataFrame(found["depth"]).set_index("blocks")
+    resident["MB of numbers"] = resident.index * resident["bytes"] / 1e6
+    resident = resident.drop(columns=["bytes", "bytes beside"])
+    fig, axes = figure("What grows with the number of adapters, and with depth", columns=2, size=(11, 4.5), sharey=True)
+    colours = dict(zip(["switch", "using one", "using rows", "inject and eject"], PALETTE, strict=False))
+    for ax, table in zip(axes, (resident, depth), strict=True):
+        for name in table:
+            look = "--" if name.startswith("MB") else "o-"
+            ax.loglog(table.index, table[name], look, color=colours.get(name, "black"), label=name)
+        ax.set(xlabel=table.index.name, xticks=table.index, xticklabels=table.index)
+        ax.minorticks_off()
+        ax.legend()
+    axes[0].set(ylabel="ms (dashed: MB)")
     file.write_bytes(png(fig))

@@ -33,8 +33,7 @@ R, ALPHA = 8, 16
 SHAPES = ((768, 2304), (4096, 4096))  # in, out: GPT-2's c_attn, a projection of a 7B model
 TOKENS = (1, 16, 128, 1024)
 TINY = (16, 48)  # hardly any arithmetic
-ROWS = 16  # of a batch that decodes
-ADAPTERS = (1, 8, 16)
+MIXES = ((16, 1), (16, 8), (16, 16), (64, 64))  # rows of a batch that decodes, over so many adapters
 
 
 def with_lorakit(base: nn.Linear) -> nn.Module:
@@ -165,9 +164,9 @@ def one_adapter(shape: tuple[int, int], dtype: torch.dtype, options):
 
 
 def rows_of_adapters(shape: tuple[int, int], options):
-    """ROWS rows of one token, over 1, 8, 16 adapters."""
+    """Rows of one token each, over one adapter or many: see MIXES."""
     layers, _ = contestants(shape, torch.float32, options.device)
-    base, names = layers["frozen"], [f"task{n}" for n in range(max(ADAPTERS))]
+    base, names = layers["frozen"], [f"task{n}" for n in range(MIXES[-1][1])]
     ours = nn.Sequential(copy.deepcopy(base))
     for n, name in enumerate(names):
         lk.inject(ours, lk.LoRAConfig(r=R, alpha=ALPHA, targets=("0",)), name=name, seed=n)
@@ -177,16 +176,15 @@ def rows_of_adapters(shape: tuple[int, int], options):
         import peft
 
         theirs.update_layer(name, r=R, lora_alpha=ALPHA, config=peft.LoraConfig(r=R, lora_alpha=ALPHA))
-    x = torch.randn(ROWS, 1, shape[0], device=options.device)
-    for count in ADAPTERS:
-        chosen = [names[n % count] for n in range(ROWS)]
+    for rows, count in MIXES:
+        x, chosen = torch.randn(rows, 1, shape[0], device=options.device), [names[n % count] for n in range(rows)]
 
-        def jobs(calls, chosen=chosen):
+        def jobs(calls, chosen=chosen, x=x):
             made = {"frozen": forward(base, x, calls)}
             made["lorakit"] = forward(ours, x, calls, lambda: lk.using(ours, chosen))
             return made | ({"peft": forward(theirs.eval(), x, calls, adapter_names=chosen)} if theirs else {})
 
-        yield row(f"{ROWS} rows, {count} adapters", shape, jobs, options, count * R * sum(shape) / math.prod(shape))
+        yield row(f"{rows} rows, {count} adapters", shape, jobs, options, count * R * sum(shape) / math.prod(shape))
 
 
 def main(arguments: list[str] | None = None) -> None:

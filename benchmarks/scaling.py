@@ -13,6 +13,7 @@ import psutil
 from torch import nn
 
 import lorakit as lk
+from benchmarks.chart import draw_scaling
 from lorakit.lab import record
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.lab.places import RESULTS
@@ -81,6 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
     for part, rows in found.items():
         print(part, *rows, sep="\n", flush=True)
     record.write(options.out, found, command)
+    if not options.tiny:
+        draw_scaling(found, Path(__file__).parents[1] / "docs" / "bench_scaling_cpu.png")
 
 
 if __name__ == "__main__":

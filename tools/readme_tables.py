@@ -55,9 +55,9 @@ def surprises() -> str:
    {anything.median():.0f} % right.
 4. **Why so little is enough.** Full fine-tuning's ΔW on text-to-SQL, cut to rank 1 in every matrix, answers
    {cut[1]:.0f} % of the questions, to rank 8 {cut[8]:.0f} %, whole {cut[256]:.0f} %. On a base that had never seen
-   a request and its answer ΔW needs rank 64, and so does LoRA: r = 8 on q and v comes to {early["q+v", 8]:.0f} %,
-   on all matrices to {early[every, 8]:.0f} %, r = 64 there to {early[every, 64]:.0f} %; all weights to
-   {early["", 0]:.0f} %."""
+   a request and its answer the cut needs rank 64, and r = 8 is too little for LoRA, too: {early["q+v", 8]:.0f} % on
+   q and v, {early[every, 8]:.0f} % on all matrices; r = 64 there {early[every, 64]:.0f} %, as all weights
+   ({early["", 0]:.0f} %)."""
 
 
 def ranks() -> str:

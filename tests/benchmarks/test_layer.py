@@ -7,7 +7,7 @@ import sys
 from pytest import approx
 
 from benchmarks import layer, scaling
-from benchmarks.chart import draw_layers
+from benchmarks.chart import draw_layers, draw_scaling
 
 
 def test_a_tiny_run_has_every_row_beside_its_limit_and_names_who_is_absent(tmp_path, monkeypatch):
@@ -17,7 +17,7 @@ def test_a_tiny_run_has_every_row_beside_its_limit_and_names_who_is_absent(tmp_p
     layer.main(["--tiny", "--device", "cpu", "--repeats", "2", "--seconds", "0", "--out", str(out)])
     result = json.loads(out.read_text())
     whats = [row["what"] for row in result["rows"]]
-    assert {"forward, 1 tokens", "step, 16 tokens", "16 rows, 8 adapters"} <= set(whats)
+    assert {"forward, 1 tokens", "step, 16 tokens", "16 rows, 8 adapters", "64 rows, 64 adapters"} <= set(whats)
     for row in result["rows"]:
         assert row["frozen"] > 0 < row["limit"] and row["added"].keys() >= {"lorakit", "peft"}
     assert set(result["absent"]) == {"litgpt", "torchtune"}
@@ -36,3 +36,5 @@ def test_a_tiny_run_of_scaling_has_its_rows(tmp_path):
     found = json.loads((tmp_path / "scaling.json").read_text())
     assert [row["adapters"] for row in found["resident"]] == [1, 2] == [row["blocks"] for row in found["depth"]]
     assert found["resident"][0]["bytes"] == 12 * 4 * (256 + 768) * 4  # blocks, r, in + out, bytes
+    draw_scaling(found, tmp_path / "scaling.png")
+    assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")

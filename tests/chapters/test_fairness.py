@@ -16,13 +16,14 @@ from lorakit.lab.sweep import Run
 # The sweeps that compare settings, and how many seeds report in each: five for headlines, else three.
 COMPARED = dict.fromkeys(("rank_python", "rank_text_to_sql", "rivals", "rivals_python"), 5)
 COMPARED |= dict.fromkeys(("matrices_python", "matrices_text_to_sql", "variants", "tickets", "nano_early", "styles"), 3)
-COMPARED |= dict.fromkeys(("sst2", "batches", "e2e"), 3)
+COMPARED |= dict.fromkeys(("sst2", "batches", "e2e", "students"), 3)
+# Lengths of training that have the rate of another length.
+OTHER_STEPS = {"tickets": LENGTHS, "students": (100,)}
 
 
 def choosing_means(name: str) -> pd.DataFrame:
     """By setting and rate the mean validation metric over the two seeds that choose, less is better; inf: diverged."""
-    other = LENGTHS if name == "tickets" else ()  # its other lengths of training have the rate of 400 steps
-    rows = json_lines.read(RESULTS / f"{name}.jsonl")
+    other, rows = OTHER_STEPS.get(name, ()), json_lines.read(RESULTS / f"{name}.jsonl")
     metric = METRIC[rows[0]["run"]["task"]].removeprefix("validation_")
     sign = 1 if metric in records.LOWER_IS_BETTER else -1
     costs = [sign * row["metrics"]["validation"][metric] if "metrics" in row else math.inf for row in rows]

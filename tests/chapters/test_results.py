@@ -15,17 +15,13 @@ from lorakit.lab.sweep import Run
 from lorakit.study.parameters import Decoder, count_lora_parameters
 from tests.support.tiny_sweep import LORA, shrink
 
-# Sweeps whose records are from before the rules of a fair comparison: they wait to be run again.
-PENDING = {"students"}
-NAMES = [name for name in EXPERIMENTS if name not in PENDING]
-
 
 @pytest.fixture(autouse=True)
 def class_budget(monkeypatch):
     monkeypatch.setenv("LORAKIT_BUDGET", "class")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_recorded_sweep_holds_exactly_the_declared_runs(name):
     rows = read(RESULTS / f"{name}.jsonl")
     experiment = EXPERIMENTS[name]
@@ -34,7 +30,7 @@ def test_a_recorded_sweep_holds_exactly_the_declared_runs(name):
     assert set(found) == set(experiment.wanted(rows))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_record_has_what_a_reader_needs_to_do_it_again(name):
     for row in read(RESULTS / f"{name}.jsonl"):
         assert row["device"] and row["date"] and row["versions"]["torch"] and row["threads"] >= 1
