@@ -19,7 +19,7 @@ ALL = ("q", "k", "v", "o", "mlp")
 CHOOSE = 2  # seeds that choose a learning rate
 HEADLINE = 5  # seeds that report
 SMOLLM2_ADAPTER = "smollm2-r{r}-lr{lr:g}-seed{seed}"  # on all projections: chapter 06 trains it, 08 looks inside
-RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 1) for digit in (1, 3))  # half a decade apart
+RATES = tuple(float(f"{digit}e{power}") for power in range(-6, 2) for digit in (1, 3))  # half a decade apart
 # The validation metric that chooses a learning rate.
 METRIC = {
     "text_to_sql": "validation_execution", "python": "validation_bits_per_byte", "e2e": "validation_loss",

@@ -1,29 +1,17 @@
 """The recorded sweeps of chapter 02: how few directions, how few dimensions an update needs."""
 
-from dataclasses import replace
 
-from lorakit.chapters.experiment import ALL, Experiment, full, lora, nearest, seeds, steps, tuned
-from lorakit.lab import records
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, seeds, steps, tuned
 from lorakit.lab.sweep import Run
 
-DIMENSIONS = (1, 16, 64, 256, 1024, 16384)
+# d → where the search for its learning rate begins.
+DIMENSIONS = {16: 3.0, 64: 1.0, 256: 0.1, 1024: 0.03, 16384: 0.03}
 
 
-def subspace(d: int, step: float) -> Run:
-    """`step` is about how far Adam moves the weights in one step, whatever d: lr = step / √d."""
-    return Run(method="subspace", d=d, lr=float(f"{step / d**0.5:.3g}"), steps=steps(100))
-
-
-def intrinsic(rows: list[dict]) -> list[Run]:
-    """Three steps at three sizes; every d then has the one that was best at the nearest of them."""
-    grid = [subspace(d, step) for d in (16, 1024, 65536) for step in (1, 3, 10)]
-    done = [row for row in rows if Run.of(row) in set(grid) and "metrics" in row]
-    if len(done) < len(grid):
-        return grid
-    rates = records.best_lr(records.frame(done), ["d"], "validation_execution")
-    best = {d: float(f"{lr * d**0.5:.2g}") for d, lr in rates.items()}
-    chosen = [subspace(d, best[nearest(d, best)]) for d in DIMENSIONS]
-    return list(dict.fromkeys([*grid, *(replace(run, seed=seed) for seed in seeds() for run in chosen)]))
+def subspaces(rows: list[dict]) -> list[Run]:
+    """A random subspace of each size, at its own rate."""
+    settings = [Run(method="subspace", d=d, lr=lr, steps=steps(100)) for d, lr in DIMENSIONS.items()]
+    return tuned(settings, rows, report=3)
 
 
 def nano_early() -> list[Run]:
@@ -43,7 +31,7 @@ def truncation() -> list[Run]:
 
 EXPERIMENTS = [
     Experiment("truncation", "full fine-tuning, its ΔW cut to rank k", lambda rows: truncation()),
-    Experiment("intrinsic_dimension", "training in a random subspace of d dimensions", intrinsic),
+    Experiment("intrinsic_dimension", "training in a random subspace of d dimensions", subspaces),
     Experiment(
         "nano_early",
         "a base that has not learnt what the task builds on",
