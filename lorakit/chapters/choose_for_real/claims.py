@@ -46,7 +46,7 @@ VARIANTS = (
     ("pissa", "PiSSA: 5 points better on GSM8K", "ahead, by little more than twice the rank gives"),
     ("dora", "DoRA: 3.7 points better on commonsense", "level, and a step takes longer"),
     ("lora_fa", "LoRA-FA: as good with A frozen", "behind, at twice the rank"),
-    ("vera", "VeRA: as good with a tenth of the numbers", "nearly, with a third; a step takes 2.5 times as long"),
+    ("vera", "VeRA: as good with a tenth of the numbers", "nearly, with a third; a step takes 2.3 times as long"),
 )
 CLAIMS = (
     Claim("a fresh adapter changes nothing", "03", "measured", ("same_at_step_0",),
