@@ -5,7 +5,7 @@ from lorakit.chapters.experiment import ALL, Experiment, full, lora, seeds, step
 from lorakit.lab.sweep import Run
 
 # d → where the search for its learning rate begins.
-DIMENSIONS = {16: 3.0, 64: 1.0, 256: 0.1, 1024: 0.03, 16384: 0.03}
+DIMENSIONS = {16: 3.0, 64: 1.0, 256: 0.1, 1024: 0.03}
 
 
 def subspaces(rows: list[dict]) -> list[Run]:
