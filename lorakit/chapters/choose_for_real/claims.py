@@ -46,7 +46,7 @@ VARIANTS = (
     ("pissa", "PiSSA: 5 points better on GSM8K", "ahead, by little more than twice the rank gives"),
     ("dora", "DoRA: 3.7 points better on commonsense", "level, and a step takes longer"),
     ("lora_fa", "LoRA-FA: as good with A frozen", "behind, at twice the rank"),
-    ("vera", "VeRA: as good with a tenth of the numbers", "nearly, with a third; a step takes 2.3 times as long"),
+    ("vera", "VeRA: as good with a tenth of the numbers", "behind, with a third; a step takes 2.3 times as long"),
 )
 CLAIMS = (
     Claim("a fresh adapter changes nothing", "03", "measured", ("same_at_step_0",),
@@ -90,7 +90,7 @@ CLAIMS = (
           "old text: {:+.2f} nats by the LoRA that learns most, {:+.2f} by full fine-tuning at a small rate",
           "not here: the rate decides; but LoRA can be switched off"),
     Claim("ranks and seeds agree on the top direction, not on the rest", "08", "measured", ("phi_top", "phi_all"),
-          "φ(1, 1) = {:.2f}, φ(64, 64) = {:.2f}", "true; by chance 0.004 and 0.25"),
+          "of B: φ(1, 1) = {:.2f}, φ(64, 64) = {:.2f}", "on the top; on the rest in part: chance is 0.004 and 0.25"),
     Claim("no added latency once merged", "09", "measured", ("merged_added", "latency_noise"),
           "{:+.1%}, noise {:.1%}", "true: the same operations as the base"),
     Claim("adapter layers add 20 to 30 %", "09", "measured", ("houlsby_added",),

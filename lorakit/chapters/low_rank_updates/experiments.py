@@ -1,6 +1,5 @@
 """The recorded sweeps of chapter 02: how few directions, how few dimensions an update needs."""
 
-
 from lorakit.chapters.experiment import ALL, Experiment, full, lora, seeds, steps, tuned
 from lorakit.lab.sweep import Run
 
