@@ -38,4 +38,4 @@ def test_a_prompt_is_lost_when_its_answer_has_no_room():
     fig = context_figure([50, 60, 70], [0, 1], answer=10, context=80)
     assert [text.get_text() for text in fig.axes[0].texts] == ["all fit", "1 of 3 lost"]  # 70 + 10 just fits
     widths = [patch.get_width() for patch in fig.axes[0].patches]
-    assert widths == [0, 1, 70, 69, 10, 10, 0, 0]  # part by part; a bar is always the whole context
+    assert widths == [0, 70, 10, 0, 1, 69, 10, 0]  # the bar is always the whole context
