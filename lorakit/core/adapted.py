@@ -98,7 +98,8 @@ def _blank(kind: type, base_class: type) -> nn.Module:
 
 def bare_copy(module: nn.Module) -> nn.Module:
     """A copy of the base's module without what adapters have brought to it."""
-    twin = copy.deepcopy(module)
+    known = {id(module.adapters): None, id(module.switch): None} if isinstance(module, Adapted) else {}
+    twin = copy.deepcopy(module, known)  # without copying these two
     restore(twin)
     return twin
 

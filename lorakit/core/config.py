@@ -2,12 +2,14 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
 
 from lorakit.core.errors import LoRAError
+
+LARGEST = 1e28  # alpha / r stays a number of float32 for every alpha from 1 / LARGEST to LARGEST and every r
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class LoRAConfig:
     def __post_init__(self) -> None:
         for name in ("targets", "modules_to_save"):
             given = getattr(self, name) or ()
-            names = (given,) if isinstance(given, str) else tuple(given)
+            names = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (None,)
             if not all(isinstance(each, str) and each for each in names):
                 raise LoRAError(f"{name} must be module names, got {given!r}")
             object.__setattr__(self, name, names)
@@ -47,11 +49,11 @@ class LoRAConfig:
         for name in ("rank_pattern", "alpha_pattern"):
             object.__setattr__(self, name, dict(getattr(self, name) or {}))  # our own copy: configs are values
         for r in (self.r, *self.rank_pattern.values()):
-            if isinstance(r, bool) or not isinstance(r, int) or r < 1:
-                raise LoRAError(f"r must be a whole number of at least 1, got {r!r}")
+            if isinstance(r, bool) or not isinstance(r, int) or not 1 <= r < 2**31:
+                raise LoRAError(f"r must be a whole number of at least 1 (and below 2**31), got {r!r}")
         for alpha in (self.alpha, *self.alpha_pattern.values()):
-            if not is_number(alpha) or alpha <= 0:
-                raise LoRAError(f"alpha must be a positive number, got {alpha!r}")
+            if not is_number(alpha) or alpha < 1 / LARGEST:
+                raise LoRAError(f"alpha must be a positive number that float32 can hold, got {alpha!r}")
         if not is_number(self.dropout) or not 0 <= self.dropout < 1:
             raise LoRAError(f"dropout must be a probability in [0, 1), got {self.dropout!r}")
         if not isinstance(self.use_rslora, bool):
@@ -96,5 +98,5 @@ def check_name(name: str) -> None:
 
 
 def is_number(value) -> bool:
-    """A real number, neither NaN nor infinite."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
+    """A real number, neither NaN nor beyond what float32 holds after a division by any r."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST

@@ -13,8 +13,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from lorakit.core.adapted import Adapted, SavedModule, adapt, bare_copy, restore, warn_when_saved_whole
-from lorakit.core.config import LoRAConfig, check_name, is_number
+from lorakit.core.adapted import SavedModule, adapt, bare_copy, restore, warn_when_saved_whole
+from lorakit.core.config import LARGEST, LoRAConfig, check_name, is_number
 from lorakit.core.errors import LoRAError
 from lorakit.core.layer import Adapter, LoRALayer
 from lorakit.core.state import Choice, ModelState, peek, state_of, unwrap, whole
@@ -53,8 +53,10 @@ def build(model: nn.Module, config: LoRAConfig, name: str, targets: list[Target]
         raise LoRAError(f"the model already has an adapter named {name!r}: choose another name or delete_adapter first")
     originals = saved_modules(model, config, [target.path for target in targets])
     for path, module in {**{target.path: target.module for target in targets}, **originals}.items():
-        if isinstance(module, Adapted) and module.switch is not state.switch:
-            raise LoRAError(f"{path} has adapters that were injected through another module: eject that first")
+        taken = hasattr(module, "adapters") or hasattr(module, "switch")
+        if taken and path not in state.layers and path not in state.saved:
+            why = "(injected through another module? eject that): lorakit needs these names there"
+            raise LoRAError(f"{path} has an attribute `adapters` or `switch` already {why}")
     adapters = {}
     for target in targets:
         path = target.path
@@ -77,6 +79,8 @@ def attach(model: nn.Module, config: LoRAConfig, name: str, adapters: dict, copi
         for _, module in base_modules(model):
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
+        for other in state.configs:  # which a caller may have unfrozen
+            _require_grad(state, other, False)
         for kind, parts, found in ((LoRALayer, adapters, state.layers), (SavedModule, copies, state.saved)):
             for path, part in parts.items():
                 module = found[path] = model.get_submodule(path)
@@ -195,7 +199,7 @@ def set_scale(model: nn.Module, strength: float) -> None:
     Raises LoRAError if no adapter is active, strength is not a finite number, the adapter is merged, or inside `using`.
     """
     if not is_number(strength):
-        raise LoRAError(f"strength must be a finite number, got {strength!r}")
+        raise LoRAError(f"strength must be a finite number (below {LARGEST:g}), got {strength!r}")
     state = state_of(model, doing="change the scale")
     if state.active is None:
         raise LoRAError("no adapter is active: call set_adapter(model, name) first")

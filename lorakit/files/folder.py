@@ -31,6 +31,8 @@ def replace_files(folder: Path, files: dict[str, bytes]) -> None:
     fresh = {name: folder / f".{name}.tmp" for name in files}  # what a killed process left of it is written over
     try:
         for name, data in files.items():
+            if (folder / name).is_dir():  # found out now, not when the first file has been replaced already
+                raise IsADirectoryError(f"{folder / name} is a folder")
             with open(fresh[name], "wb") as file:
                 file.write(data)
                 file.flush()

@@ -1,14 +1,17 @@
-"""What PEFT's files say (peft 0.21).
+"""What PEFT's files say (peft 0.21), and loralib's.
 
-adapter_config.json, and tensors X.lora_A.weight (r, k), X.lora_B.weight (d, r) under "base_model.model.", in the
+PEFT: adapter_config.json, and tensors X.lora_A.weight (r, k), X.lora_B.weight (d, r) under "base_model.model.", in the
 orientation of nn.Linear whatever the layer; n slices of rank r of a fused projection are one projection of rank n*r
-there, with a block-diagonal B and alpha to match.
+there, with a block-diagonal B and alpha to match. loralib: X.lora_A (n*r, k), X.lora_B (n*width, r), and no config.
 """
 
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lorakit.core.config import LoRAConfig
@@ -164,3 +167,17 @@ def _named(paths: list[str], wanted: str | list[str]) -> list[str]:
         return [path for path in paths if re.fullmatch(wanted, path)]
     names = set(wanted)
     return [path for path in paths if not names.isdisjoint(endings(path))]
+
+
+def loralib_tensors(adapters: dict[str, Adapter], copies: dict[str, nn.Module]) -> dict[str, Tensor]:
+    """The tensors of loralib's file, by key: the real ones, since an Adapter has loralib's shapes."""
+    parts = {**adapters, **copies}
+    return {f"{path}.{key}": value for path, part in parts.items() for key, value in part.state_dict().items()}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A dict of plain tensors, from safetensors or from what torch.save wrote; never unpickled."""
+    if path.suffix == ".safetensors":
+        return load_file(path)
+    tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return {key: value.detach() for key, value in tensors.items()}

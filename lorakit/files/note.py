@@ -28,19 +28,19 @@ def write_note(fields: dict, slices: dict, base: dict, tensors: dict[str, Tensor
     return {"format": "pt", "lorakit": text, "lorakit_sha256": checksum_of(tensors, text)}
 
 
-def read_note(path: Path, metadata: dict[str, str], tensors: dict[str, Tensor]) -> dict:
-    """What lorakit wrote beside the tensors, or {} where another program wrote the file.
+def read_note(path: Path, metadata: dict[str, str]) -> dict:
+    """What lorakit wrote beside the tensors, or {} where another program wrote the file."""
+    return read_object(path, metadata.get("lorakit", "")) if metadata.keys() & {"lorakit", "lorakit_sha256"} else {}
 
-    Raises LoRAError if the tensors or the note are not as they were saved. (A note without a version is from before
-    there was a checksum.)
+
+def check_intact(path: Path, metadata: dict[str, str], note: dict, tensors: dict[str, Tensor]) -> None:
+    """Raise LoRAError if the tensors or the note are not as they were saved; files without a checksum pass.
+
+    (So do lorakit's own without a version, from before there was one.)
     """
-    if not metadata.keys() & {"lorakit", "lorakit_sha256"}:
-        return {}
-    text, checksum = metadata.get("lorakit", ""), metadata.get("lorakit_sha256")
-    note = json.loads(text)
-    if ("version" in note or checksum) and checksum != checksum_of(tensors, text):
+    checksum = metadata.get("lorakit_sha256")
+    if ("version" in note or checksum) and checksum != checksum_of(tensors, metadata["lorakit"]):
         raise LoRAError(f"{path} is damaged, or was edited after lorakit saved it: its checksum does not fit")
-    return note
 
 
 def agreed_fields(path: Path, settings: bytes | None, note: dict) -> dict:
@@ -48,14 +48,23 @@ def agreed_fields(path: Path, settings: bytes | None, note: dict) -> dict:
     saved = note.get("config", {})
     if saved and (settings is None or hashlib.sha256(settings).hexdigest() == note.get("replaces")):
         return saved  # the weights are new, and the config is the old one or not there yet
-    fields = json.loads(settings or b"null")
-    if not isinstance(fields, dict):
-        raise LoRAError(f"{path} is missing, or no JSON object")
+    fields = read_object(path, settings or b"")
     # Fields that other tools add are theirs; from_fields refuses those that would matter.
     changed = sorted(key for key in saved if key not in FREE and fields.get(key) != saved[key])
     if changed:
         says = "; ".join(f"{k}: saved {saved[k]!r}, now {fields.get(k)!r}" for k in changed[:4])
         raise LoRAError(f"{path} was changed after the adapter was saved ({says}): restore it or save again")
+    return fields
+
+
+def read_object(path: Path, text: bytes | str) -> dict:
+    """A JSON object out of this file."""
+    try:
+        fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError("it is not a JSON object")
+    except (ValueError, RecursionError) as error:
+        raise LoRAError(f"{path} cannot be read: {error}") from error
     return fields
 
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -15,10 +15,19 @@ from lorakit.core.model import attach, build
 from lorakit.core.state import state_of, unwrap
 from lorakit.core.targets import find_targets
 from lorakit.files.folder import locked, replace_files
-from lorakit.files.formats import PREFIX, from_fields, peft_tensors, plain_keys, to_fields
-from lorakit.files.note import agreed_fields, check_base, read_note, sample_of, write_note
+from lorakit.files.formats import (
+    PREFIX,
+    from_fields,
+    loralib_tensors,
+    peft_tensors,
+    plain_keys,
+    read_tensors,
+    to_fields,
+)
+from lorakit.files.note import agreed_fields, check_base, check_intact, read_note, sample_of, write_note
 
 CONFIG, WEIGHTS, PICKLE = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None = None) -> Path:
@@ -36,6 +45,8 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
         raise LoRAError(f"{why}: say which adapter to save, e.g. save_adapter(model, folder, name='sql')")
     model, name = unwrap(model), state.active if name is None else name
     adapters = state.parts_of(name, state.layers)
+    if any(adapter.lora_A.is_meta for adapter in adapters.values()):
+        raise LoRAError("this adapter is on the meta device, where tensors have no values: there is nothing to save")
     tensors = peft_tensors(adapters, state.parts_of(name, state.saved))
     tensors = {PREFIX + key: value.to("cpu").contiguous().clone() for key, value in tensors.items()}
     _check_finite(tensors)
@@ -45,7 +56,7 @@ def save_adapter(model: nn.Module, folder: str | os.PathLike, name: str | None =
     settings = json.dumps(fields, indent=2, sort_keys=True).encode()
     try:
         with locked(folder):  # one saver at a time
-            metadata = write_note(fields, slices, base, tensors, replaces=_read_config(folder))
+            metadata = write_note(fields, slices, base, tensors, replaces=_read_config(folder / CONFIG))
             replace_files(folder, {WEIGHTS: to_bytes(tensors, metadata=metadata), CONFIG: settings})
     except (OSError, ValueError) as error:  # ValueError: a path with a zero byte
         raise LoRAError(f"cannot write the adapter to {folder}: {error}") from error
@@ -84,16 +95,11 @@ def load_adapter(
 
 
 def _from_file(model: nn.Module, path: Path, name: str, config: LoRAConfig | None) -> tuple[LoRAConfig, dict, dict]:
-    """The adapter in a loralib file, built for this model, with its values, and not attached yet.
-
-    Its tensors are those of an Adapter: X.lora_A (n*r, k), X.lora_B (n*width, r).
-    """
+    """The adapter in a loralib file, built for this model, with its values, and not attached yet."""
     if config is None:
         raise LoRAError(f"{path} is a loralib file, which says neither alpha nor targets: pass config=LoRAConfig(...)")
     adapters, copies = build(model, config, name, find_targets(model, config.targets, exclude=config.modules_to_save))
-    parts = {**adapters, **copies}
-    own = {f"{at}.{key}": value for at, part in parts.items() for key, value in part.state_dict().items()}
-    _fill(own, _read_pickle(path))
+    _fill(loralib_tensors(adapters, copies), read_tensors(path))
     return config, adapters, copies
 
 
@@ -104,9 +110,9 @@ def _from_folder(model: nn.Module, folder: Path, name: str, config: None) -> tup
     if (folder / name / WEIGHTS).is_file():
         folder = folder / name
     # The config first: a save that is under way replaces it last, and its weights know what config they replace.
-    settings = _read_config(folder)
+    settings = _read_config(folder / CONFIG)
     tensors, metadata = _read_weights(folder)
-    note = read_note(folder / WEIGHTS, metadata, tensors)
+    note = read_note(folder / WEIGHTS, metadata)
     fields = agreed_fields(folder / CONFIG, settings, note)
     config, targets = from_fields(model, fields, note.get("slices", {}))
     adapters, copies = build(model, config, name, targets)
@@ -114,6 +120,7 @@ def _from_folder(model: nn.Module, folder: Path, name: str, config: None) -> tup
     own, there = plain_keys(parts), plain_keys(tensors)
     _fill(own, _without_the_base(model, there, own))
     check_base({target.path: target.module for target in targets}, note.get("base", {}))
+    check_intact(folder / WEIGHTS, metadata, note, tensors)
     for path, adapter in adapters.items():
         if adapter.slices:
             B = parts[f"{path}.lora_B.weight"]  # block-diagonal
@@ -124,7 +131,7 @@ def _from_folder(model: nn.Module, folder: Path, name: str, config: None) -> tup
 def _fill(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
     """Copy a file's tensors into the model's own of the same names; every one of both is accounted for.
 
-    Raises LoRAError naming the missing, the unexpected, and those of another shape or that are not finite.
+    Raises LoRAError naming the missing, the unexpected, and those of another shape or kind, or that are not finite.
     """
     missing, unexpected = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or unexpected:
@@ -133,10 +140,12 @@ def _fill(own: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
             "Has this base other layers than the one it was trained on?"
         )
     for key, mine in own.items():
-        value = tensors[key]
+        value, kinds = tensors[key], FLOATS if mine.is_floating_point() else (mine.dtype,)
         if value.shape != mine.shape:
             resized = "" if ".lora_" in key else f"; was the vocabulary resized? resize_token_embeddings({len(value)})"
             raise LoRAError(f"{key} has shape {tuple(value.shape)}, this model and r need {tuple(mine.shape)}{resized}")
+        if value.dtype not in kinds:
+            raise LoRAError(f"{key} is {value.dtype} in the file, where this model has {mine.dtype}")
         _check_finite({key: value.to(mine.dtype)})
         mine.copy_(value)
 
@@ -146,14 +155,19 @@ def _without_the_base(model: nn.Module, tensors: dict[str, Tensor], own: dict[st
 
     Raises LoRAError where they are not this base's.
     """
-    base = dict(model.named_parameters(remove_duplicate=False))
-    beside = {key: base.get(key.replace(".base_layer.", ".")) for key in tensors.keys() - own.keys()}
-    for key, here in beside.items():
-        if here is not None and not torch.equal(here, tensors[key].to(here)):  # False for other shapes, too
-            size = f" (resize_token_embeddings({len(tensors[key])}) first?)" if len(tensors[key]) != len(here) else ""
-            says = "with other values than here: the base was changed before the adapter was trained, or with it"
-            raise LoRAError(f"the file also holds the base's own {key}, {says}. Load that base{size}")
-    return {key: value for key, value in tensors.items() if beside.get(key) is None}
+    base, rest = dict(model.named_parameters(remove_duplicate=False)), dict(tensors)
+    for key in sorted(tensors.keys() - own.keys()):
+        here, there = base.get(key.replace(".base_layer.", ".")), tensors[key]
+        if here is None:
+            continue
+        if there.shape != here.shape or not torch.equal(here, there.to(here)):
+            resized = f" (resize_token_embeddings({len(there)}) first?)" if len(there) != len(here) else ""
+            raise LoRAError(
+                f"the file also holds the base's own {key}, with other values than here: the base was changed before "
+                f"the adapter was trained, or with it. Load that base{resized}"
+            )
+        del rest[key]
+    return rest
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:
@@ -170,21 +184,16 @@ def _few(names: list[str]) -> str:
 def _read_weights(folder: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the metadata of a folder's safetensors file; those of PEFT's older pickle, read as data only."""
     if (folder / WEIGHTS).is_file():
-        with safe_open(folder / WEIGHTS, "pt") as file:  # once: between two looks another process may replace the file
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        data = (folder / WEIGHTS).read_bytes()  # once: between two looks another process may replace the file
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return from_bytes(data), header.get("__metadata__") or {}
     if (folder / PICKLE).is_file():
-        return _read_pickle(folder / PICKLE), {}
+        return read_tensors(folder / PICKLE), {}
     if not folder.is_dir():
         raise LoRAError(f"no adapter in {folder}: no such folder. From the Hub: hf download NAME --local-dir FOLDER")
     raise LoRAError(f"no adapter in {folder}: there is no {WEIGHTS}, only: {_few(sorted(os.listdir(folder)))}")
 
 
-def _read_config(folder: Path) -> bytes | None:
+def _read_config(path: Path) -> bytes | None:
     """All of adapter_config.json, or None where there is none."""
-    return (folder / CONFIG).read_bytes() if (folder / CONFIG).is_file() else None
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """A dict of plain tensors that torch.save wrote; read as data, nothing in it is executed."""
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return {key: value.detach() for key, value in tensors.items()}
+    return path.read_bytes() if path.is_file() else None

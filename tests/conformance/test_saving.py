@@ -95,7 +95,7 @@ DAMAGE = {
 def test_loading_accounts_for_every_key_and_changes_nothing_when_it_refuses(kind, damage, says, tmp_path):
     model = untrained(kind, modules_to_save=ARCHITECTURES[kind].head)
     lk.save_adapter(model, tmp_path)
-    edit_weights(tmp_path, damage, note=False)  # with it the checksum speaks first
+    edit_weights(tmp_path, damage)
     refused(base(kind), tmp_path, says)
 
 

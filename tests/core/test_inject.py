@@ -30,6 +30,8 @@ REFUSED = {
     "a slice of what is not fused": dict(targets=("c_fc.q",)),
     "rank above the projection": dict(r=25, targets=("q",)),
     "rank above by pattern": dict(r=2, targets=("c_attn",), rank_pattern={r"h\.1\.attn\.c_attn": 99}),
+    "a strength beyond float32": dict(alpha=1e308),
+    "a strength that float32 rounds to zero": dict(alpha=1e-60),
     "no such module to save": dict(targets=("q",), modules_to_save=("nowhere",)),
     "saving a tied module": dict(targets=("q",), modules_to_save=("lm_head",)),
     "saving what is adapted": dict(targets=("q",), modules_to_save=("c_attn",)),
@@ -128,6 +130,8 @@ def test_a_175b_shape_is_injected_on_the_meta_device():
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 4_718_592
     lk.merge(model)
     lk.unmerge(model)
+    with pytest.raises(LoRAError, match="meta"):
+        lk.save_adapter(model, "nowhere")
 
 
 def test_a_user_config_is_never_modified():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import lorakit as lk
@@ -22,11 +23,12 @@ def loralib_tensors(model, config):
     return tensors
 
 
+@pytest.mark.parametrize("suffix", [".bin", ".pt", ".safetensors"])
 @pytest.mark.parametrize(("kind", "targets"), [("gpt2", ("q", "v")), ("llama", ("q", "v")), ("roberta", ("q", "k"))])
-def test_a_loralib_file_is_read_with_the_config_it_lacks(kind, targets, tmp_path):
+def test_a_loralib_file_is_read_with_the_config_it_lacks(kind, targets, suffix, tmp_path):
     config = LoRAConfig(r=2, alpha=6, targets=targets)
-    tensors, path = loralib_tensors(build(kind), config), tmp_path / "lora.pt"
-    torch.save(tensors, path)
+    tensors, path = loralib_tensors(build(kind), config), tmp_path / f"lora{suffix}"
+    save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
     model = build(kind)
     lk.load_adapter(model, path, config=config)
     for where, layer in model._lorakit.layers.items():

@@ -158,10 +158,10 @@ def test_what_is_no_adapter_is_refused(tmp_path):
     (tmp_path / WEIGHTS).write_bytes(b"\xff" * 100)
     refused(build("gpt2"), tmp_path, "cannot be read")
     save_file({FIRST.format("A"): torch.zeros(2, 24)}, tmp_path / WEIGHTS)
-    refused(build("gpt2"), tmp_path, f"{CONFIG} is missing")
+    refused(build("gpt2"), tmp_path, f"{CONFIG} cannot be read")
     for text in ("", "[]", "{", "[" * 10_000, "\xff"):
         (tmp_path / CONFIG).write_text(text)
-        refused(build("gpt2"), tmp_path, f"cannot be read|{CONFIG} is missing, or no JSON object")
+        refused(build("gpt2"), tmp_path, f"{CONFIG} cannot be read")
     save_file({FIRST.format("A"): torch.zeros(2, 24)}, tmp_path / WEIGHTS, metadata={"lorakit": "[1]"})
     refused(build("gpt2"), tmp_path, "cannot be read")
 

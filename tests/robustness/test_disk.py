@@ -103,6 +103,7 @@ def test_a_file_in_the_place_of_a_folder_and_a_folder_in_the_place_of_a_file(mod
         (tmp_path / folder).mkdir(parents=True)
         with pytest.raises(LoRAError, match=folder.partition("/")[0]):
             save()
+    assert not contents(tmp_path / "adapter"), "the weights were not replaced alone"
 
 
 def test_training_goes_on_when_its_disk_is_full_and_says_so(tmp_path, monkeypatch):

@@ -159,7 +159,7 @@ def one_case(bench: Bench, case: int) -> tuple[str, str, float]:
     seconds = time.perf_counter() - start
     assert seconds < SLOWEST, f"took {seconds:.1f} s"
     if outcome == "refused":
-        assert len(message) > 20, repr(message)
+        assert 20 < len(message) <= 2000 and message.replace("\n", "").isprintable(), repr(message)
     else:
         model = bench.models[original.kind]
         if equal(held(model), bench.whole[name]):

@@ -32,11 +32,11 @@ def folder(tmp_path):
 
 NONSENSE = {
     "r": [0, -1, True, False, None, "2", 2.5, HUGE, 2**63, [2], {}, 1e308],
-    "lora_alpha": [0, -1, True, None, "8", HUGE, []],
+    "lora_alpha": [0, -1, True, None, "8", HUGE, 1e308, 1e-60, [], float("1e39")],
     "lora_dropout": [1, -0.1, True, "0", [], HUGE],
     "use_rslora": ["false", "true", 0, 1, [], "", HUGE],
     "rank_pattern": [3, "c_attn", {"c_attn": 0}, {"c_attn": HUGE}, {"(": 2}, {"c_attn": None}],
-    "alpha_pattern": [3, {"c_attn": 0}, {"c_attn": HUGE}, {"(": 2}, {"c_attn": True}],
+    "alpha_pattern": [3, {"c_attn": 0}, {"c_attn": HUGE}, {"c_attn": 1e-60}, {"(": 2}, {"c_attn": True}],
     "target_modules": [3, True, [3], [None], [["c_attn"]], "(", "c_fc", [], "", 0, "h.0.*", ["h.0.attn.c_attn"]],
     "exclude_modules": [3, "(", ["c_attn"], ".*c_attn"],
     "modules_to_save": [3, {"wte": 1}, [1], [""], True, ["ln_f"]],
@@ -73,7 +73,7 @@ def test_a_missing_config_or_the_old_one_means_that_the_save_was_cut_short(tmp_p
         leave()
         assert same_bits(logits(lk.load_adapter(build("gpt2"), tmp_path)), expected)
     (tmp_path / CONFIG).write_text("not JSON at all, either")
-    refused(build("gpt2"), tmp_path, "cannot be read")
+    refused(build("gpt2"), tmp_path, f"{CONFIG} cannot be read")
 
 
 def test_a_path_that_the_system_refuses_is_a_lora_error(tmp_path):
