@@ -122,8 +122,3 @@ def lora(r: int, lr: float, targets=QV, **more) -> Run:
 
 def full(lr: float, **more) -> Run:
     return Run(**{"method": "full", "lr": lr, "steps": steps(100), **more})
-
-
-def nearest(wanted: int, known: Iterable[int]) -> int:
-    """The one of `known` that `wanted` is the smallest factor away from."""
-    return min(known, key=lambda one: max(one, wanted) / min(one, wanted))

@@ -16,7 +16,7 @@ import lorakit as lk
 from lorakit.chapters.experiment import Experiment
 from lorakit.chapters.rooms import modules
 from lorakit.lab.budget import budget
-from lorakit.lab.json_lines import read
+from lorakit.lab.json_lines import append, read
 from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run, sweep
 
@@ -66,19 +66,33 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make(experiment: Experiment, out: Path, processes: int = 1, device=None, cluster: str | None = None) -> list[dict]:
-    """Do what is missing of one experiment; returns its records, each once."""
+    """Do what is missing of one experiment; returns its records, each once.
+
+    A run that another sweep in the folder has recorded is copied from there, unless its adapter is to be kept.
+    """
     file = out / f"{experiment.name}.jsonl"
 
     def keep(run):
         name = experiment.keep(run)
         return out.parent / "adapters" / name if name else None
 
-    if any("validation_of" in row for row in read(file)):  # of a split that the task no longer has: it must not choose
+    if any(map(outdated, read(file))):
         raise lk.LoRAError(f"{file} is from before the rules of a fair comparison: move it away, and run this again")
     rows: list[dict] = []
-    while set(runs := experiment.wanted(rows)) - set(map(Run.of, rows)):
+    while set(runs := experiment.wanted(rows)) - {Run.of(row) for row in rows}:
+        others = [out / f"{name}.jsonl" for name in EXPERIMENTS]  # records of another form lie there too
+        known = {Run.of(row): row for other in others for row in read(other) if not outdated(row)}
+        copied = set(known) - {Run.of(row) for row in read(file)}
+        append(file, *(known[run] for run in dict.fromkeys(runs) if run in copied and keep(run) is None))
         rows = sweep(runs, file, processes=processes, keep=keep, device=device, cluster=cluster)
+    if not any("metrics" in row for row in rows):
+        raise lk.LoRAError(f"every run of {experiment.name} diverged: look at {file}")
     return rows
+
+
+def outdated(row: dict) -> bool:
+    """Whether a record's validation was that of a split which the task no longer has: it must not choose any more."""
+    return "validation_of" in row
 
 
 def index(out: Path) -> str:

@@ -13,8 +13,10 @@ def lora_diagram(d: int, k: int, r: int) -> Figure:
     """h = W0 x + s B A x as data flows: x splits, goes through the frozen W0 and through A and B, and is summed.
 
     A vector's length, k, r or d entries, is the height of its line and of the shape's side that it enters or leaves, to
-    one scale; how many values each matrix holds is written beside it.
+    one scale; how many values each matrix holds is written beside it. Raises ValueError unless 1 <= r <= min(d, k).
     """
+    if not 1 <= r <= min(d, k):
+        raise ValueError(f"r must be between 1 and {min(d, k)} (the smaller of {d} and {k}), got {r}")
     scale = 1 / max(d, k)  # the length of one entry; the longest side is 1
     inputs, neck, outputs = k * scale, r * scale, d * scale
     frozen, trained = d * k, r * (d + k)

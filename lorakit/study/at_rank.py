@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
+from lorakit.core.errors import LoRAError
 from lorakit.core.state import state_of
 from lorakit.study.adapter_factors import adapter_updates, attached, pieces_of
 from lorakit.study.rank import Factors
@@ -24,10 +25,10 @@ def update_at_rank(model: Module, before: Mapping[str, Tensor], factors: Mapping
 
     before   W₀ by parameter name; factors   Factors.of(ΔW) by parameter name, as `update_factors` makes them. A ΔW
     of a smaller full rank than k is kept whole. Other parameters (biases, norms) stay as they are in `model`. On
-    leaving, by an exception too, the very same tensors are back. Raises KeyError or AttributeError for an unknown name,
-    before anything has changed.
+    leaving, by an exception too, the very same tensors are back. Raises ValueError for a negative k, KeyError or
+    AttributeError for an unknown name, before anything has changed.
     """
-    parts = {name: factor.approximation(k) for name, factor in factors.items()}
+    parts = {name: factor.approximation(min(k, len(factor.s))) for name, factor in factors.items()}
     with replaced({model.get_parameter(name): before[name].to(part) + part for name, part in parts.items()}):
         yield model
 
@@ -38,8 +39,10 @@ def adapter_at_rank(model: Module, k: int):
     1936); each slice of a fused projection is cut by itself.
 
     B becomes U_k diag(s_k) / scaling and A becomes V_kᵀ, both filled up with zeros. On leaving, by an exception too,
-    the very same A and B are back. Raises LoRAError where no adapter is active or one is merged.
+    the very same A and B are back. Raises LoRAError for a negative k, and where no adapter is active or one is merged.
     """
+    if k < 0:
+        raise LoRAError(f"k must be 0 or more, got {k}")
     state_of(model, doing="cut an adapter")  # a merged one is in the weights, which a cut would not reach
     factors = {path: update.factors() for path, update in adapter_updates(model).items()}
     copies = {}

@@ -72,11 +72,13 @@ def count_lora_parameters(model: Decoder, targets, r: int) -> int:
 
     `targets` are names among q, k, v, o, mlp, c_attn. q, k and v are slices; c_attn is the three adapted as one
     d × 3d projection, so it cannot be combined with them. Source: Hu et al. 2021, §4.2; GPT-3 175B with r = 1 on q
-    and v gives 4.7M. Raises KeyError for an unknown target.
+    and v gives 4.7M. Raises ValueError for an unknown target.
     """
     return sum(count_by_target(model, targets, r).values())
 
 
 def count_by_target(model: Decoder, targets, r: int) -> dict[str, int]:
     """The same count, split by target, in the order given."""
+    if unknown := set(targets) - set(model.projections):
+        raise ValueError(f"unknown target {sorted(unknown)[0]!r}: choose among {', '.join(model.projections)}")
     return {t: model.layers * sum(r * (i + o) for i, o in model.projections[t]) for t in targets}

@@ -72,7 +72,9 @@ class Factors:
         return self.U.shape[0], self.Vh.shape[1]
 
     def approximation(self, k: int) -> Tensor:
-        """The best approximation of rank `k`, from 0 on: (d, k'). Rank 0 is the zero matrix."""
+        """The best approximation of rank `k`: (d, k'). Rank 0 is the zero matrix."""
+        if not 0 <= k <= len(self.s):
+            raise ValueError(f"rank must be between 0 and {len(self.s)}, got {k}")
         return (self.U[:, :k] * self.s[:k]) @ self.Vh[:k]  # (d, n→k) @ (k, k')
 
     def truncation(self, k: int) -> Truncation:

@@ -70,13 +70,19 @@ def test_the_command_makes_what_is_wanted_and_then_wanted_and_says_what_it_canno
         grid = [LORA, replace(LORA, lr=1e-4)]
         return grid if not rows else [*grid, replace(LORA, seed=1), replace(LORA, seed=2)]
 
-    for made in (Experiment("tiny", "", tiny), Experiment("absent", "", no_data)):
+    for made in (
+        Experiment("tiny", "", tiny),
+        Experiment("again", "", lambda rows: [LORA]),
+        Experiment("absent", "", no_data),
+    ):
         monkeypatch.setitem(EXPERIMENTS, made.name, made)
     assert results.main(["absent", "tiny", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr()
     assert "tiny: 4 runs" in said.out and "the data is not here" in said.err
     assert "| tiny.jsonl |  |  | 4 | 3 | 2 |" in (tmp_path / "README.md").read_text()
     before = len(loaded)
-    assert results.main(["tiny", "--out", str(tmp_path)]) == 0 and len(loaded) == before, "nothing is run again"
+    (tmp_path / "reward.jsonl").write_text('{"setting": "of another form"}\n', encoding="utf-8")
+    assert results.main(["again", "--out", str(tmp_path)]) == 0
+    assert len(loaded) == before, "what another sweep has recorded is not run again"
     with pytest.raises(SystemExit):
         results.main(["nothing"])

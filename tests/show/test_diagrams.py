@@ -16,3 +16,9 @@ def test_a_shape_is_as_tall_as_what_enters_and_leaves_it(d, k, r):
     drawn, one_entry = heights(lora_diagram(d, k, r)), 1 / max(d, k)
     for name, sides in {"W₀": (k, d), "A": (k, r), "neck": (r, r), "B": (r, d)}.items():
         assert drawn[name] == pytest.approx([side * one_entry for side in sides])
+
+
+@pytest.mark.parametrize("r", [0, 9])
+def test_impossible_ranks_are_refused(r):
+    with pytest.raises(ValueError, match=f"r must be between 1 and 6 .* got {r}"):
+        lora_diagram(6, 8, r)

@@ -66,6 +66,8 @@ def test_the_weights_come_back_after_an_exception_and_what_is_impossible_changes
     after = logits(model)
     with pytest.raises(RuntimeError, match="inside"), update_at_rank(model, before, factors, 1):
         raise RuntimeError("inside")
+    with pytest.raises(ValueError, match="rank must be"), update_at_rank(model, before, factors, -1):
+        pass
     with pytest.raises(KeyError), update_at_rank(model, {}, factors, 1):
         pass
     assert torch.equal(logits(model), after)
@@ -90,6 +92,8 @@ def test_a_cut_adapter_comes_back_after_an_error_and_misuse_is_named(adapted):
     with pytest.raises(RuntimeError), adapter_at_rank(adapted, 1):
         raise RuntimeError
     assert torch.equal(adapter_updates(adapted)[path].delta(), before)
+    with pytest.raises(lk.LoRAError, match="k must be"), adapter_at_rank(adapted, -1):
+        pass
     lk.merge(adapted)
     with pytest.raises(lk.LoRAError, match="merged"), adapter_at_rank(adapted, 1):
         pass

@@ -33,3 +33,8 @@ def test_a_config_and_its_dict_give_the_same_and_others_are_refused():
     assert Decoder.of(config) == Decoder.of(config.to_dict()) == Decoder(2, 64, 2, 50257, 1024, 100, gelu_parts=4)
     with pytest.raises(KeyError):
         Decoder.of({"model_type": "bert", "num_hidden_layers": 2, "hidden_size": 8})
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match="unknown target 'w'"):
+        count_lora_parameters(SHAPES["gpt2"], ("w",), 1)

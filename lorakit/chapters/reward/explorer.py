@@ -1,14 +1,20 @@
 """Pick what trains and how fast: the recorded rewards step by step, and a button that trains it here."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
-from lorakit.chapters.experiment import nearest
 from lorakit.chapters.reward.plots import shares
 from lorakit.chapters.reward.record import run
 from lorakit.show.button import ButtonExplorer
 from lorakit.show.explorer import Choice, Steps
 from lorakit.show.style import BLUE, GREEN
+
+
+def nearest(wanted: float, known: Iterable[float]) -> float:
+    """The one of `known` that `wanted` is the smallest factor away from."""
+    return min(known, key=lambda one: max(one, wanted) / min(one, wanted))
 
 
 class RewardExplorer(ButtonExplorer):
