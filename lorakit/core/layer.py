@@ -59,10 +59,12 @@ class Adapter(nn.Module):
 
         A module that is called, so that what others hang on it runs: accelerate's offloading brings A and B along.
         """
-        # (tokens, n*r). A is cast to x's dtype, not x to A's: A is smaller.
         if self.dropout:  # even dropout of nothing is a call, a tenth of what the adapter adds at one token
             x = F.dropout(x, self.dropout, self.training)
-        down = F.linear(x, self.lora_A.to(x.dtype))
+        # In half precision the smaller is cast: A and B, or for a few tokens x, which takes 0.4 of the time there.
+        if in_place and x.dtype != self.lora_A.dtype and len(x) <= 2 * self.r:
+            return y.add_(F.linear(F.linear(x.to(self.lora_A.dtype), self.lora_A), self.full_B()), alpha=scaling)
+        down = F.linear(x, self.lora_A.to(x.dtype))  # (tokens, n*r)
         if not in_place:
             return y + scaling * F.linear(down, self.full_B().to(x.dtype)).view(y.shape)
         if not self.slices or torch.is_grad_enabled():  # autograd copies the whole gradient for a change to a part of y
@@ -120,9 +122,9 @@ class LoRALayer(Adapted):
                 "(for beam search also beams=n; what all rows share, as DeBERTa's positions, or what holds rows and "
                 "tokens in one dimension, as OPT's fc1 and fc2, cannot be told apart by row)"
             )
-        flat = x.reshape(rows.count, -1, x.shape[-1])  # (rows, tokens, k): a name's beams are more tokens of its row
+        flat = x.reshape(len(A), -1, x.shape[-1])  # (rows, tokens, k): a row's beams and its like are more tokens of it
         down = torch.bmm(flat, A.to(x.dtype).mT) * scaling  # (rows, tokens, R)
-        out = y.reshape(rows.count, -1, y.shape[-1])
+        out = y.reshape(len(A), -1, y.shape[-1])
         return torch.baddbmm(out, down.to(out.dtype), B.to(out.dtype).mT).view(y.shape)
 
     @property

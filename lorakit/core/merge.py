@@ -90,9 +90,7 @@ def _refuse_unswappable(model: nn.Module, layers: dict[str, LoRALayer]) -> None:
         elif weight is not None and weight.is_meta and "_hf_hook" in vars(layer):
             why = "is offloaded by accelerate, which would bring the old one back: merge first, then offload"
         elif weight is None or not weight.is_floating_point() or type(weight.data) is not Tensor:
-            why = (
-                "is computed or quantized (weight norm? 8 or 4 bits?), so nothing can be added to it: leave it unmerged"
-            )
+            why = "is computed or quantized (weight norm? 8 or 4 bits?): nothing can be added to it; leave it unmerged"
         elif owners[id(weight)] > 1:
             why = "is shared with another module (tied embeddings?), and merging would change both: leave it unmerged"
         if why:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,10 @@ def using(model: nn.Module, names: str | None | Sequence[str | None], beams: int
     if state.merged:
         raise LoRAError("cannot use another adapter while one is merged: call unmerge(model) first")
     if per_row:
-        strengths = [state.strengths.get(name, 1.0) for name in wanted]  # once: set_scale may come between two layers
-        stacks = {layer: stack for layer in state.layers.values() if (stack := _stack(layer, wanted, strengths))}
+        runs = {len(list(run)) for _, run in groupby(wanted)}
+        rows = wanted[:: min(runs)] if len(runs) == 1 else wanted  # in equal runs, rows share a copy of A and B
+        strengths = [state.strengths.get(name, 1.0) for name in rows]  # once: set_scale may come between two layers
+        stacks = {layer: stack for layer in state.layers.values() if (stack := _stack(layer, rows, strengths))}
         choice = Choice(rows=Rows(len(wanted), beams, stacks), of_thread=True)
     else:
         choice = Choice(names, state.strengths.get(names, 1.0), of_thread=True)

@@ -262,3 +262,23 @@ def test_a_subclass_of_linear_keeps_its_own_forward():
         2 * nn.functional.linear(x, model[0].weight, model[0].bias) + x @ model[0].adapters["default"].delta_weight().T
     )
     torch.testing.assert_close(model(x), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("targets", [("0",), ("0.c_attn.q", "0.c_attn.v")])
+def test_a_few_tokens_in_half_precision_go_the_same_way_as_many(dtype, targets):
+    """x is cast then, and not A and B: outputs and gradients agree within rounding."""
+    block = nn.Sequential()
+    block.c_attn = nn.Linear(16, 48)
+    model = nn.Sequential(nn.Linear(16, 48) if targets == ("0",) else block).to(dtype)
+    lk.inject(model, LoRAConfig(r=2, alpha=4, targets=targets))
+    fill(model, "default", size=0.5)
+    x = torch.randn(20, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found = []
+    for parts in ((x,), x.split(3)):  # 3 tokens are at most 2 r
+        y = torch.cat([model(part) for part in parts])
+        found.append(
+            (y, *torch.autograd.grad(y.float().pow(2).mean(), [p for p in model.parameters() if p.requires_grad]))
+        )
+    for many, few in zip(*found, strict=True):
+        assert (many - few).abs().max() <= 8 * torch.finfo(dtype).eps * many.abs().max()

@@ -182,6 +182,25 @@ def test_beams_are_rows_of_their_name(kind):
     torch.testing.assert_close(together.sequences_scores, torch.cat([each.sequences_scores for each in alone]))
 
 
+@pytest.mark.parametrize("names", [["law"] * 4, ["law", "law", "tiny", "tiny"], [None, None, "law", "law"]])
+def test_rows_of_one_adapter_in_equal_runs_share_a_copy_of_it(names):
+    model, batch = three_adapters(), ids(4)
+    with lk.using(model, names):
+        (_, choice), *_ = THREAD.chosen
+        together = logits(model, batch)
+        stacks = choice.rows.stacks.values()
+    assert {len(A) for A, _, _ in stacks} == {len(set(names))}
+    with lk.using(model, names, beams=2):
+        twice = logits(model, batch.repeat_interleave(2, 0))
+    for row, name in enumerate(names):
+        with lk.using(model, name):
+            alone = logits(model, batch[row : row + 1])[0]
+        for found in (together[row], twice[2 * row], twice[2 * row + 1]):
+            torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-4)
+    with pytest.raises(LoRAError, match="4 names for a batch of 2 rows"), lk.using(model, names):
+        logits(model, ids(2))
+
+
 def same_bits_of_row(model, name):
     with lk.using(model, name):
         return logits(model, ids()[:1])[0]
