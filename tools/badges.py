@@ -20,7 +20,7 @@ README = ROOT / "README.md"
 # Colab opens the notebook alone. A plain install goes where a kernel that runs already looks; an editable one, which
 # Python reads at its start, would need a restart.
 ON_COLAB = """
-On Colab, run this first, in a cell of its own; elsewhere leave it out:
+On Colab, first run this in a cell of its own:
 
 ```
 !git clone -q https://github.com/{name} && pip install -q ./{folder}

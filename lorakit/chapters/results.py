@@ -6,7 +6,6 @@ it was stopped; a last line of `<name>: n runs` means whole.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 import lorakit as lk
 from lorakit.chapters.experiment import Experiment
 from lorakit.chapters.rooms import modules
+from lorakit.lab import record
 from lorakit.lab.budget import budget
 from lorakit.lab.json_lines import append, read
 from lorakit.lab.places import RESULTS
@@ -114,7 +114,7 @@ def sweep_line(file: Path) -> str:
 
 
 def command_line(file: Path) -> str:
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = record.read(file)
     return f"| {file.name} | `{found.get('command', '')}` | {found.get('device', '')} | {found.get('date', '')} |\n"
 
 

@@ -1,11 +1,11 @@
 """The ways to adapt a base that the course compares: their names, runs and recorded costs."""
 
-import json
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lorakit.lab.places import RESULTS
+from lorakit.lab.record import read
 from lorakit.lab.sweep import Run
 
 COSTS = RESULTS / "rivals_costs.json"
@@ -54,7 +54,7 @@ KINDS = {
 
 def read_costs() -> dict:
     """data/results/rivals_costs.json as `python -m lorakit.chapters.against_the_others.costs` wrote it."""
-    return json.loads(COSTS.read_text(encoding="utf-8"))
+    return read(COSTS)
 
 
 def costs(found: dict | None = None) -> pd.DataFrame:

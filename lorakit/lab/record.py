@@ -29,6 +29,11 @@ def write(file: Path, found: dict, command: str, device=None) -> None:
     replace_files(file.parent, {file.name: content.encode()})
 
 
+def read(file: Path) -> dict:
+    """What `write` wrote, its head included. Raises OSError."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def _lines(value) -> str:
     """JSON with a line for each field, and for each row of a list of rows."""
     if isinstance(value, dict):

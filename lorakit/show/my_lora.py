@@ -36,7 +36,7 @@ def my_lora(quiet: bool = False) -> ModuleType:
         print(f"{workbook() / FILE} cannot be run, so by_hand.py stands in: {type(error).__name__}: {error}")
     if not quiet:
         missing = ", ".join(name for name in PARTS if name not in made.yours)
-        print(f"yours: {', '.join(made.yours) or 'nothing yet'}; from lorakit/by_hand.py: {missing or 'nothing'}")
+        print(f"yours: {', '.join(made.yours) or 'nothing yet'}\nfrom lorakit/by_hand.py: {missing or 'nothing'}")
     return made
 
 

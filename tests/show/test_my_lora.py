@@ -44,7 +44,7 @@ def test_a_passed_part_is_kept_and_the_rest_uses_it(home, capsys):
     check = Check("99.1", "", lambda answer: None, right=None, wrong={})
     check(from_a_cell(MINE, "LoRALayer"))
     mine = my_lora()
-    assert mine.yours == ("LoRALayer",) and "yours: LoRALayer; from" in capsys.readouterr().out
+    assert mine.yours == ("LoRALayer",) and "yours: LoRALayer\nfrom" in capsys.readouterr().out
     model = mine.inject(nn.Sequential(nn.Linear(4, 4)), ("0",))
     assert torch.equal(model[0].lora_A, torch.ones(8, 4)), "the reference's inject puts in the student's layer"
     assert (home / FILE).read_text().count("class LoRALayer") == 1 and "x = 1" not in (home / FILE).read_text()

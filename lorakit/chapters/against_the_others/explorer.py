@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lorakit.chapters.against_the_others.plots import BAR, MEASURES, SHARES, name_dots, seen_well
+from lorakit.chapters.against_the_others.plots import BAR, LORAS, MEASURES, SHARES, name_dots, seen_well
 from lorakit.chapters.against_the_others.table import percent
 from lorakit.show.explorer import Choice, Explorer
 from lorakit.show.style import BLACK, BLUE, ORANGE, log_x
@@ -62,13 +62,15 @@ class RivalsExplorer(Explorer):
         ax = figure.subplots()
         bottom = max(0, 5 * (seen_well(self.table)["test_low"].min() // 5) - 5)
         points = data["points"].assign(name=self.names, colour=BLACK)
-        points.loc["lora", "colour"], points.loc[data["chosen"], "colour"] = BLUE, ORANGE
+        points.loc[points.index.isin(LORAS), "colour"] = BLUE
         below = points["y"] < bottom  # a mark on the frame, and the number beside the name
         points.loc[below, "name"] += points["y"].map(" ({:.1f})".format)
         points["y"] = points["y"].clip(lower=bottom)
         for key, x, y, low, high, _, colour in points.itertuples():
             ax.plot([x, x], [low, high], color=colour, **BAR)
             ax.plot([x], [y], "v" if below[key] else "o", color=colour, markersize=10, clip_on=False)
+        chosen = points.loc[data["chosen"]]
+        ax.plot([chosen["x"]], [chosen["y"]], "o", color=ORANGE, markersize=20, markerfacecolor="none", mew=3)
         ax.set(ylim=(bottom, 101), xlabel=data["cost"], ylabel=MEASURES["test"])
         ax.grid(True, axis="y")
         if data["cost"] == MEASURES["share"]:

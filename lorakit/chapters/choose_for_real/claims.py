@@ -4,7 +4,6 @@
 which the review shows beside the student's own.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -122,7 +121,7 @@ CLAIMS = (
 
 def claims_table() -> pd.DataFrame:
     """A row for each claim: chapter, how, yours (from this workbook; OPEN: not measured yet), recorded, so."""
-    mine, recorded = workbook.read(workbook.MEASURED), json.loads(FILE.read_text(encoding="utf-8"))["values"]
+    mine, recorded = workbook.read(workbook.MEASURED), record.read(FILE)["values"]
     rows = {c.says: (c.chapter, c.how, c.shown(mine) or OPEN, c.shown(recorded) or "–", c.verdict) for c in CLAIMS}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["chapter", "how", "yours", "recorded", "so"])
     return table.rename_axis(columns="claim")

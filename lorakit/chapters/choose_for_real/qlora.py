@@ -10,7 +10,6 @@ The second is the real thing: SmolLM2 (make models) on bitsandbytes' layers, on 
 About twenty minutes on one core.
 """
 
-import json
 import sys
 
 import pandas as pd
@@ -63,7 +62,7 @@ def run(base: str, seed: int) -> dict:
 
 def recorded() -> pd.DataFrame:
     """A row a base: bits per byte before, and after training (mean, lowest, highest of the seeds)."""
-    rows = pd.DataFrame(json.loads(RECORD.read_text(encoding="utf-8"))["rows"])
+    rows = pd.DataFrame(record.read(RECORD)["rows"])
     found = rows.groupby("base", sort=False)
     return found["after"].agg(["mean", "min", "max"]).assign(before=found["before"].first())
 
@@ -94,7 +93,7 @@ def run_smollm2(base: str) -> dict:
 
 def smollm2() -> pd.DataFrame:
     """A row a base: loss before and after, bits a number of the projections at rest, a step's peak in MB."""
-    rows = pd.DataFrame(json.loads(SMOLLM2.read_text(encoding="utf-8"))["rows"]).set_index("base")
+    rows = pd.DataFrame(record.read(SMOLLM2)["rows"]).set_index("base")
     bits, peak = 8 * rows["kept_bytes"] / rows["numbers"], rows["peak_bytes"] / 1e6
     return rows[["before", "after"]].assign(bits=bits, peak=peak)
 

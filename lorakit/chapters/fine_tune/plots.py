@@ -49,9 +49,10 @@ def course(steps: Mapping[str, Measured], title: str) -> CourseFigure:
         ax.stackplot(places, layers.values(), labels=layers, colors=[PARTS[part] for part in layers])
         top = places[int(live.argmax())]
         words = f"peak {live.max():.0f} MB"
-        ax.annotate(words, (top, live.max()), (0, 4), textcoords="offset points", ha="center", weight="bold")
         for edge in EDGES[1:-1]:
             ax.axvline(edge, color="black", linewidth=1, linestyle=":")
+        look = {"ha": "center", "weight": "bold", "bbox": {"color": "white", "pad": 1}}  # over the dotted line
+        ax.annotate(words, (top, live.max()), (0, 6), textcoords="offset points", **look)
         ax.set_xticks((EDGES[:-1] + EDGES[1:]) / 2, PHASES)
         ax.tick_params(axis="x", length=0)
         ax.grid(False, axis="x")
@@ -78,7 +79,7 @@ def in_megabytes(pairs: Mapping[str, tuple[Prediction | Measured, Measured]]) ->
         table = pd.DataFrame({kind: {rows[row]: getattr(it, row) / 1e6 for row in rows} for kind, it in kinds})
         table["error (%)"] = 100 * (table["predicted"] / table["measured"] - 1)
         tables[name] = table.round(1) + 0.0  # no -0.0
-    return pd.concat(tables, axis=1)
+    return pd.concat(tables, axis=1).astype(object).fillna("–")  # no error where nothing was predicted
 
 
 def share_figure(predicted: pd.DataFrame, measured: Mapping[str, Mapping[int, float]], length: int) -> CourseFigure:

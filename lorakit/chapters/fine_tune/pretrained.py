@@ -5,7 +5,6 @@
 SmolLM2 (make models) in float32, 8 questions of text-to-SQL in a batch, AdamW, one thread; timed by `study.latency`.
 """
 
-import json
 from functools import partial
 
 import pandas as pd
@@ -16,7 +15,7 @@ import lorakit as lk
 from lorakit.chapters.experiment import ALL, QV
 from lorakit.lab.evaluate import answer_loss
 from lorakit.lab.places import RESULTS
-from lorakit.lab.record import write
+from lorakit.lab.record import read, write
 from lorakit.lab.tasks.text_to_sql import text_to_sql
 from lorakit.study.latency import compare
 from lorakit.study.memory_measured import make_optimizer, measure_step, step_once
@@ -53,7 +52,7 @@ def measure(base: str = "smollm2", rounds: int = 6) -> list[dict]:
 
 def recorded() -> pd.DataFrame:
     """A row for each step: trained numbers; operations, time, peak and what is kept in % of full fine-tuning's."""
-    rows = pd.DataFrame(json.loads(RECORD.read_text("utf-8"))["rows"]).set_index("step")
+    rows = pd.DataFrame(read(RECORD)["rows"]).set_index("step")
     shares = ["operations", "seconds", "peak", "kept"]
     rows[shares] = 100 * rows[shares] / rows.loc["full", shares]
     return rows[["trained", *shares]]

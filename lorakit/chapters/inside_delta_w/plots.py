@@ -10,38 +10,27 @@ from lorakit.study.rank import energy
 
 
 def heat_maps(
-    rows: dict[str, dict[str, Tensor]],
-    title: str,
-    xlabel: str = "j",
-    ylabel: str = "i",
-    top: float = 1.0,
-    first: int = 1,
-    size: tuple[float, float] = (11, 4.6),
-    label: str = "φ(i, j)",
+    rows: dict[str, dict[str, Tensor]], title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (11, 4.6)
 ) -> CourseFigure:
-    """One heat map for each entry: `rows` maps a row's label to {column's label: table (p, q)}.
-
-    top     the value of the brightest colour, 1 for φ
-    first   the number of the tables' first row and column: 1 for directions, 0 for layers
-    """
+    """One heat map of φ(i, j) for each entry: `rows` maps a row's label to {column's label: table (p, q)}."""
     columns = list(next(iter(rows.values())))
     fig, axes = figure(title, rows=len(rows), columns=len(columns), size=size, grid=False)
     axes = np.reshape(axes, (len(rows), len(columns)))
-    look = {"cmap": colormaps["viridis"].resampled(20), "vmin": 0, "vmax": top, "aspect": "auto"}
+    look = {"cmap": colormaps["viridis"].resampled(20), "vmin": 0, "vmax": 1, "aspect": "auto"}
     for y, (name, tables) in enumerate(rows.items()):
         for x, column in enumerate(columns):
             ax, table = axes[y][x], tables[column]
             p, q = table.shape
-            extent = (first - 0.5, q + first - 0.5, p + first - 0.5, first - 0.5)
+            extent = (0.5, q + 0.5, p + 0.5, 0.5)
             image = ax.imshow(table.numpy(), extent=extent, interpolation="nearest", **look)
-            ax.set(xticks=sorted({first, q + first - 1}), yticks=sorted({first, p + first - 1}))
+            ax.set(xticks=sorted({1, q}), yticks=sorted({1, p}))
             if y == 0:
                 ax.set_title(column, weight="normal", fontsize=14)
             if x == 0:
                 ax.set_ylabel(f"{name}\n{ylabel}")
             if y == len(rows) - 1:
                 ax.set_xlabel(xlabel, labelpad=-8)
-    fig.colorbar(image, ax=axes, ticks=[0, top / 2, top], pad=0.01, label=label)
+    fig.colorbar(image, ax=axes, ticks=[0, 0.5, 1], pad=0.01, label="φ(i, j)")
     return fig
 
 

@@ -6,8 +6,6 @@ It reads the adapters that `make results RESULTS=smollm2_text_to_sql` leaves in 
 along: on all projections, one of rank 8 and two of rank 64, from two seeds.
 """
 
-import json
-
 import pandas as pd
 
 import lorakit as lk
@@ -16,7 +14,7 @@ from lorakit.chapters.inside_delta_w.truncation import KEPT
 from lorakit.lab import records
 from lorakit.lab.evaluate import mean_loss
 from lorakit.lab.places import ADAPTERS, RESULTS
-from lorakit.lab.record import write
+from lorakit.lab.record import read, write
 from lorakit.lab.tasks.text_to_sql import text_to_sql
 from lorakit.study.adapter_factors import adapter_updates
 from lorakit.study.at_rank import adapter_at_rank
@@ -60,7 +58,7 @@ def look_inside() -> dict[str, list[dict]]:
 
 def recorded() -> dict[str, pd.DataFrame]:
     """What `look_inside` found, as DataFrames."""
-    found = json.loads(RECORD.read_text("utf-8"))
+    found = read(RECORD)
     return {name: pd.DataFrame(found[name]) for name in ("phi", "directions", "cut")}
 
 

@@ -3,11 +3,10 @@
     python -m lorakit.chapters.inside_delta_w.published_adapter    writes data/results/roberta_mnli_spectra.json
 
 The weights (microsoft/LoRA, MIT licence) are read where they lie or over the network, and never copied: only their
-singular values and similarities, small numbers, are recorded. The file holds no alpha, so ΔW is B A here, without the
+singular values, small numbers, are recorded. The file holds no alpha, so ΔW is B A here, without the
 scale alpha / r: a factor common to all of its singular values, which no ratio and no direction depends on.
 """
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from torch.hub import download_url_to_file
 
 from lorakit.core.errors import LoRAError
 from lorakit.lab.places import RESULTS, data_folder
-from lorakit.lab.record import write
+from lorakit.lab.record import read, write
 from lorakit.study.adapter_factors import Update
-from lorakit.study.subspace import similarity
 
 RECORD = RESULTS / "roberta_mnli_spectra.json"
 FOLDER, FILE = "roberta-mnli-lora", "roberta_base_lora_mnli.bin"
@@ -50,26 +48,17 @@ def read_published(*, download: bool = False) -> dict[str, Update]:
 
 
 def summarise(updates: dict[str, Update]) -> dict:
-    """What is recorded: spectra of ΔW = B A and of A by layer and projection, and φ(8, 8) between layers."""
-    factors = {name: update.factors() for name, update in updates.items()}
+    """What is recorded: the spectra of ΔW = B A and of A, by layer and projection."""
     layers = [
         {
             "layer": int(name.split(".")[0]),
             "projection": name.split(".")[1],
-            "delta": _short(factors[name].s),
+            "delta": _short(update.factors().s),
             "A": _short(torch.linalg.svdvals(update.A.double())),
         }
         for name, update in updates.items()
     ]
-    between = {}
-    for projection in PROJECTIONS:
-        own = [factors[name] for name in updates if name.endswith(f".{projection}")]
-        # ΔW = U S Vᵀ listens along V and writes along U.
-        for side, directions in (("inputs", [f.Vh.T for f in own]), ("outputs", [f.U for f in own])):
-            between[f"{projection} {side}"] = [
-                _short(torch.stack([similarity(U, V)[-1, -1] for V in directions])) for U in directions
-            ]
-    return {"layers": layers, "between": between}
+    return {"layers": layers}
 
 
 def _short(values: torch.Tensor) -> list[float]:
@@ -78,13 +67,13 @@ def _short(values: torch.Tensor) -> list[float]:
 
 def recorded() -> dict:
     """What `summarise` found in the published file, from data/results."""
-    return json.loads(RECORD.read_text("utf-8"))
+    return read(RECORD)
 
 
 if __name__ == "__main__":
     about = {
         "what": "RoBERTa-base, MNLI, LoRA r = 8 on query and value: singular values of B A (no alpha / r) and of A, "
-        "largest first; between: phi(8, 8) of the layers' directions, in inputs (V) and outputs (U)",
+        "largest first",
         "source": URL,
         "licence": "MIT (microsoft/LoRA); the weights are not included",
         "sha256": SHA256,

@@ -6,15 +6,13 @@ The adapters of rank 64 in data/adapters are cut projection by projection (`stud
 test split.
 """
 
-import json
-
 import pandas as pd
 
 import lorakit as lk
 from lorakit.chapters.inside_delta_w.experiments import kept, name_of
 from lorakit.lab.evaluate import evaluate, mean_loss
 from lorakit.lab.places import ADAPTERS, RESULTS
-from lorakit.lab.record import write
+from lorakit.lab.record import read, write
 from lorakit.lab.tasks.python_source import python_source
 from lorakit.lab.tasks.text_to_sql import text_to_sql
 from lorakit.study.at_rank import adapter_at_rank
@@ -49,7 +47,7 @@ def score_at_ranks(name: str, ranks, limit: int | None = None, train_loss: bool 
 
 def recorded() -> pd.DataFrame:
     """A row for each large adapter and k: adapter, task ("sql", "python"), k, questions, and the task's metrics."""
-    rows = pd.DataFrame(json.loads(RECORD.read_text("utf-8"))["rows"])
+    rows = pd.DataFrame(read(RECORD)["rows"])
     return rows.assign(task=rows["adapter"].str.split("-").str[0])
 
 

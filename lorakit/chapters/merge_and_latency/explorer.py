@@ -48,7 +48,7 @@ class LatencyExplorer(ButtonExplorer):
         ax, names, ends = figure.subplots(), list(NAMES.values()), (-self.most / 6, self.most)
         noise, added = data["cell"]["noise"].iloc[0], data["cell"].loc[list(LOOKS), "added"]
         ax.axvspan(-noise, noise, color=GREY, alpha=0.3, linewidth=0)
-        bars = ax.barh(names, added.clip(*ends), color=[colour for _, colour, _ in LOOKS.values()], height=0.6)
+        bars = ax.barh(names, added.clip(*ends), color=[colour for _, colour in LOOKS.values()], height=0.6)
         ax.bar_label(bars, [f"{value:+.1f} %" for value in added], padding=6, fontsize=13)
         if data["live"] is not None:
             ax.plot(data["live"].loc[list(LOOKS), "added"].clip(*ends), names, "*", color=BLACK, markersize=15)

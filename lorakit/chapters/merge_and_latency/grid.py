@@ -6,7 +6,6 @@ writes data/results/latency_cpu.json. Run it alone on the machine. (A GPU's cell
 """
 
 import argparse
-import json
 from collections.abc import Iterable
 
 import pandas as pd
@@ -21,7 +20,7 @@ from lorakit.chapters.merge_and_latency.contenders import (
     measure,
 )
 from lorakit.lab.places import RESULTS
-from lorakit.lab.record import write
+from lorakit.lab.record import read, write
 from lorakit.study.latency import Comparison
 
 RECORD = RESULTS / "latency_cpu.json"
@@ -36,7 +35,7 @@ CELLS = {  # size → the rest of KEY: what a CPU does in ten minutes
 
 def recorded() -> pd.DataFrame:
     """The recorded grid, as `frame` has it."""
-    return frame(json.loads(RECORD.read_text(encoding="utf-8"))["cells"])
+    return frame(read(RECORD)["cells"])
 
 
 def frame(cells: Iterable[dict]) -> pd.DataFrame:

@@ -8,17 +8,17 @@ from collections.abc import Mapping
 import pandas as pd
 
 from lorakit.chapters.merge_and_latency.grid import KEY, PAPER
-from lorakit.show.style import BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, CourseFigure, figure
+from lorakit.show.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, CourseFigure, figure
 
 MARKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
-LOOKS = {  # of each method: its name, colour, and how its line is drawn
-    "merged": ("LoRA, merged", GREY, "o-"),
-    "unmerged": ("LoRA, unmerged", BLUE, "s-"),
-    "houlsby": ("Houlsby adapters", ORANGE, "^-"),
-    "pfeiffer": ("Pfeiffer adapters", GREEN, "D-"),
-    "prefix": ("prefix tuning", PURPLE, "v-"),
+LOOKS = {  # of each method: its name and colour
+    "merged": ("LoRA, merged", GREY),
+    "unmerged": ("LoRA, unmerged", BLUE),
+    "houlsby": ("Houlsby adapters", ORANGE),
+    "pfeiffer": ("Pfeiffer adapters", GREEN),
+    "prefix": ("prefix tuning", PURPLE),
 }
-NAMES = {method: name for method, (name, *_) in LOOKS.items()}
+NAMES = {method: name for method, (name, _) in LOOKS.items()}
 # Hu et al. 2021, Table 1: GPT-2 medium on a Quadro RTX 8000; what AdapterL and AdapterH add in % in the cells PAPER.
 ADAPTER_L, ADAPTER_H = (2.2, 5.0, 20.7), (3.0, 8.4, 30.3)
 
@@ -51,22 +51,29 @@ def bounds_figure(errors: Mapping[str, pd.DataFrame]) -> CourseFigure:
 
 
 def added_figure(grid: pd.DataFrame, size: str) -> CourseFigure:
-    """What every method adds to the base's time over the tokens that go through at once; grey band: the noise."""
-    methods = dict(list(grid.query("size == @size and phase == 'prefill'").groupby("method")))
-    cells, houlsby = methods["base"], methods["houlsby"]
-    least, most = (f"{row.added:.0f} % at {row.tokens:,} tokens" for row in houlsby.iloc[[0, -1]].itertuples())
-    fig, ax = figure(f"{size}, reading a prompt: Houlsby adds {least}, {most}", size=(10, 4.2))
-    places = range(len(cells))
-    ax.fill_between(places, -cells["noise"], cells["noise"], color=GREY, alpha=0.25, linewidth=0, label="noise floor")
-    for method, (name, colour, look) in LOOKS.items():
-        rows = methods[method]
-        ends = [rows["added"] - rows["low"], rows["high"] - rows["added"]]
-        ax.errorbar(places, rows["added"], yerr=ends, fmt=look, color=colour, capsize=3, label=name)
-    labels = [f"{c.batch} ×\n{c.length}" for c in cells.itertuples()]
-    ax.set(xticks=places, xticklabels=labels, ylabel="added to the base's time (%)")
-    ax.set_ylim(top=min(ax.get_ylim()[1], 15))  # a single bar would flatten all lines
-    ax.set_xlabel("batch × length, by the number of tokens")
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    """What each method adds to the base's time: a mark for each batch, few tokens above, many below.
+
+    Filled: slower than the base beyond that batch's noise; hollow: within it. A line from `low` to `high`.
+    """
+    rows = grid.query("size == @size and phase == 'prefill' and method != 'base'")
+    slower, cells = rows["verdict"].eq("slower").groupby(rows["method"]).sum(), rows["method"].eq("merged").sum()
+    words = f"merged LoRA in {slower['merged']} of {cells} batches, Houlsby in {slower['houlsby']}"
+    fig, ax = figure(f"Slower than the base: {words}", size=(10, 5))
+    for place, (method, (_, colour)) in enumerate(LOOKS.items()):
+        for step, row in enumerate(rows[rows["method"] == method].itertuples()):
+            y = place + 0.8 * (step / (cells - 1) - 0.5)
+            ax.plot([row.low, row.high], [y, y], color=colour, linewidth=1.5, alpha=0.5)
+            face = colour if row.verdict == "slower" else "white"
+            ax.plot([row.added], [y], "o", color=colour, markerfacecolor=face, markersize=6)
+    ax.axvline(0, color=GREY, linewidth=1.5)
+    ax.set_yticks(range(len(LOOKS)), NAMES.values())
+    ax.set_xlabel(f"{size}, reading a prompt: added to the base's time (%)")
+    ax.set_xlim(right=min(ax.get_xlim()[1], 15))  # a single line would press all marks together
+    ax.invert_yaxis()
+    ends = " to ".join(f"{tokens:,}" for tokens in rows["tokens"].iloc[[0, -1]])
+    ax.plot([], [], "o", color=BLACK, label="slower than the base")
+    ax.plot([], [], "o", color=BLACK, markerfacecolor="white", label="within the noise")
+    ax.legend(title=f"in a row, downwards:\n{ends} tokens", loc="center left", bbox_to_anchor=(1, 0.5))
     return fig
 
 
@@ -91,12 +98,13 @@ def verdict_table(grid: pd.DataFrame) -> pd.DataFrame:
 
 
 def switch_figure(milliseconds: dict[str, float]) -> CourseFigure:
-    """Ways to go from one task to another, in ms, on a log axis."""
+    """Ways to go from one task to another, in ms."""
     times = pd.Series(milliseconds)
-    fig, ax = figure(f"{times.idxmin()} is {times.max() / times.min():,.0f} times as fast", size=(9, 2.8))
+    ratio = float(f"{times.max() / times.min():.1g}")  # a time of some µs is not known better
+    fig, ax = figure(f"{times.idxmin()} is about {ratio:,.0f} times as fast", size=(9, 2.8))
     bars = ax.barh(times.index, times, color=PALETTE, height=0.6)
     ax.bar_label(bars, fmt="%.3g ms", padding=6)
-    ax.set(xscale="log", xlabel="time (ms)", xlim=(times.min() / 3, times.max() * 4))
+    ax.set(xlabel="time (ms)", xlim=(0, times.max() * 1.2))
     ax.invert_yaxis()
     ax.grid(False)
     return fig

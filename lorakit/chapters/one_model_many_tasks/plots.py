@@ -41,6 +41,7 @@ def held_out(rows: pd.DataFrame, title: str) -> CourseFigure:
         for adapter, shift in (("base", -0.2), (style, 0.2)):
             bars = ax.bar(np.arange(len(kinds)) + shift, by.loc[adapter], 0.38, color=COLOURS[adapter], label=adapter)
             ax.bar_label(bars, fmt="%.1f", fontsize=12)
+        ax.margins(y=0.1)
         ax.set_title(style, weight="normal")
         ax.set_xticks(range(len(kinds)), [f"new\n{kind}" for kind in kinds], fontsize=11)
         ax.grid(False, axis="x")
@@ -93,7 +94,7 @@ def strengths(curves: pd.DataFrame, title: str) -> CourseFigure:
 
 def sums(scores: pd.DataFrame, title: str) -> CourseFigure:
     """Bits per byte: a group of bars for each style of text (the rows), a bar for each adapter (the columns)."""
-    fig, ax = figure(title, size=(8.5, 4.1))
+    fig, ax = figure(title, size=(11, 4.1))
     colours = (GREY, BLUE, GREEN, ORANGE, RED, PURPLE)[: len(scores.columns)]
     scores.plot.bar(ax=ax, color=colours, width=0.8, rot=0, legend=False)
     for bars in ax.containers:

@@ -4,7 +4,6 @@
 """
 
 import itertools
-import json
 import math
 from concurrent.futures import ProcessPoolExecutor
 
@@ -64,7 +63,7 @@ def learn(n: int, r: int, lr: float, steps: int = STEPS) -> dict:
 
 def recorded() -> pd.DataFrame:
     """For each rank and number of strings the run at the better of the rates."""
-    runs = pd.DataFrame(json.loads(FILE.read_text(encoding="utf-8"))["runs"])
+    runs = pd.DataFrame(record.read(FILE)["runs"])
     return runs.loc[runs.groupby(["r", "strings"])["learnt"].idxmax()].reset_index(drop=True)
 
 

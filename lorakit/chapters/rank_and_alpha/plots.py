@@ -5,6 +5,7 @@ not.
 """
 
 import pandas as pd
+from matplotlib.colors import to_rgba
 
 from lorakit.chapters.compare import PLACES, reported
 from lorakit.chapters.experiment import CHOOSE
@@ -21,13 +22,12 @@ def rank_figure(sweep: RankSweep, title: str):
     full = sweep.full
     ax.axhspan(full["low"], full["high"], color=GREY, alpha=0.18, linewidth=0)
     ax.axhline(full["mean"], color=GREY, label="full fine-tuning")
-    for place, (colour, marker) in COLOURS.items():
+    for aside, (place, (colour, marker)) in zip((0.96, 1.04, 1), COLOURS.items(), strict=True):  # no bar on another
         if place in sweep.lora.index:
             found = sweep.lora.loc[place]
             bars = [found["mean"] - found["low"], found["high"] - found["mean"]]
-            ax.errorbar(
-                found.index, found["mean"], bars, color=colour, marker=marker, capsize=5, label=f"LoRA on {place}"
-            )
+            look = {"color": colour, "marker": marker, "capsize": 5, "label": f"LoRA on {place}"}
+            ax.errorbar(aside * found.index, found["mean"], bars, **look)
     log_x(ax, sweep.lora.index.unique("r").sort_values())
     ax.set(xlabel="rank r", ylabel=sweep.measure.label)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
@@ -40,12 +40,13 @@ def rates_figure(runs: pd.DataFrame, title: str):
     choosing = runs.assign(place=runs["targets"].map(PLACES), score=measure.of(runs, "validation"))
     choosing = choosing[choosing["seed"] < CHOOSE]
     fig, ax = figure(title, size=(9, 4.4))
-    styles = dict(zip((1, 2, 4, 8, 64), (":", (0, (3, 1, 1, 1)), "-.", "--", "-"), strict=True))
+    strong = {1: 0.3, 2: 0.45, 4: 0.6, 8: 0.8}  # the larger the rank, the darker
     for (method, place, r), rows in choosing.groupby(["method", "place", "r"]):
         line = rows.groupby("lr")["score"].mean()
         colour, marker = COLOURS.get(place, (BLACK, "v"))
+        colour = to_rgba(colour, strong.get(r, 1))
         name = "full" if method == "full" else f"{place}, r = {r}"
-        ax.plot(line, color=colour, marker=marker, linestyle=styles.get(r, "-"), linewidth=1.8, label=name)
+        ax.plot(line, color=colour, marker=marker, linewidth=1.8, label=name)
         best = (measure.sign * line).idxmax()
         ax.plot([best], [line[best]], "o", markersize=15, markerfacecolor="none", color=colour)
     ax.set(xscale="log", xlabel="learning rate", ylabel=f"validation, {measure.label}")
@@ -99,5 +100,5 @@ def heat_map(runs: pd.DataFrame):
     ax.set_xticks(range(len(grid.columns)), [f"{lr:g}" for lr in grid.columns])
     ax.set_yticks(range(len(grid)), [f"{alpha:g}" for alpha in grid.index])
     ax.spines[:].set_visible(False)
-    fig.colorbar(image, ax=ax, label=measure.label)
+    fig.colorbar(image, ax=ax, label=measure.label, extend="min")
     return fig

@@ -39,6 +39,6 @@ def race_figure(losses: dict[str, list[float]], title: str):
         line = pd.Series(values, range(1, len(values) + 1)).rolling(5, min_periods=1).mean()
         ax.plot(line, color=colour, marker=marker, markevery=5, label=name)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set(xlabel="step", ylabel="training loss (nats a token)")
+    ax.set(xlabel="step", ylabel="training loss, mean of five steps\n(nats a token)")
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return fig

@@ -29,7 +29,8 @@ def from_hub(title: str, dataset: str, advice: str, **how):
     try:
         from datasets import load_dataset
     except ImportError as error:
-        missing = f"LORAKIT_DATA is {os.environ.get('LORAKIT_DATA')!r} and the package datasets is not installed"
+        place = os.environ.get("LORAKIT_DATA") or "not set"
+        missing = f"LORAKIT_DATA is {place} and the package datasets is not installed"
         raise LoRAError(f"the {title} data is not here: {missing}. {advice}") from error
     try:
         return load_dataset(dataset, **how)

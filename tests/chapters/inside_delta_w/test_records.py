@@ -32,9 +32,6 @@ def test_the_published_adapter_is_recorded_layer_by_layer():
     for row in found["layers"]:
         for values in (row["delta"], row["A"]):
             assert len(values) == 8 and values == sorted(values, reverse=True) and values[-1] > 0
-    for table in found["between"].values():
-        phi = torch.tensor(table)
-        assert phi.shape == (12, 12) and torch.equal(phi, phi.T) and torch.equal(phi.diagonal(), torch.ones(12))
     assert "MIT" in found["licence"] and "microsoft/LoRA" in found["source"]
 
 
@@ -51,8 +48,6 @@ def test_a_summary_of_known_updates():
     found = published_adapter.summarise(updates)
     assert found["layers"][0]["delta"] == pytest.approx([4, 2], rel=1e-4)
     assert found["layers"][0]["A"] == pytest.approx([1, 1], rel=1e-4)
-    assert torch.allclose(torch.tensor(found["between"]["q inputs"]), torch.eye(3), atol=1e-6)
-    assert torch.allclose(torch.tensor(found["between"]["v outputs"]), torch.ones(3, 3))
 
 
 def test_without_the_published_file_the_way_out_is_named(monkeypatch):

@@ -36,9 +36,9 @@ def test_the_grid_has_a_row_for_each_method_in_each_cell(grid):
     assert set(grid.query("phase == 'decode'")["tokens"]) == {1}
 
 
-def test_the_title_compares_the_smallest_and_the_largest_work(grid):
+def test_the_title_counts_the_batches_where_a_method_is_slower(grid):
     figure = plots.added_figure(grid, "124M")
-    assert "Houlsby adds 20 % at 16 tokens, 4 % at 256 tokens" in figure.describe()
+    assert "merged LoRA in 0 of 2 batches, Houlsby in 2" in figure.describe()
     assert png(figure).startswith(b"\x89PNG")
 
 
