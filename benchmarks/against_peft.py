@@ -91,7 +91,7 @@ def added(what: str, found: Comparison) -> dict:
 def training(bench: Bench) -> Iterator[dict]:
     for model in (bench.base, *bench.models.values()):
         model.train()
-    jobs = {"base": training_step(bench.base, bench.tokens, base=True)}
+    jobs = {"base": training_step(bench.base, bench.tokens)}
     jobs |= {name: training_step(model, bench.tokens) for name, model in bench.models.items()}
     yield added("training step, added", bench.compare(jobs))
     peaks = {name: peak_mib(model, bench.tokens) for name, model in bench.models.items()}

@@ -72,7 +72,6 @@ def agree(contestants: dict[str, nn.Module], tokens: torch.Tensor) -> float:
 def training_step(
     model: nn.Module,
     tokens: torch.Tensor,
-    base: bool = False,
     *,
     call: Callable | None = None,
     around: Callable = nullcontext,
@@ -80,15 +79,14 @@ def training_step(
 ) -> Callable[[], None]:
     """Forward and backward, and a step of the optimizer where there is one; tokens (rows, length).
 
-    base    the frozen base's own step: it carries the gradient to its input, as LoRA's does
+    The gradient is carried on to the input: the frozen base has nothing else to carry it to.
+
     call    what is called in the model's place, such as the compiled model
     around  makes the context of the forward pass, such as autocast
     """
 
     def step():
-        embedded = model.get_input_embeddings()(tokens)
-        if base:
-            embedded.requires_grad_()
+        embedded = model.get_input_embeddings()(tokens).requires_grad_()
         with around():
             loss = (model if call is None else call)(inputs_embeds=embedded, labels=tokens).loss
         loss.backward()

@@ -2,9 +2,9 @@
 
 `make bench` times lorakit, by_hand, PEFT and loralib; `make bench-peers`, in an environment of its own, litgpt and
 torchtune too. All have the same W0, A and B and must compute the same. A row gives the time that each adds to the
-frozen layer, in µs, and the limit: the update's operations, and its bytes, are the share K r (in + out) / (in · out)
-of the frozen layer's (K adapters; in a step three times those of a forward pass), so with the frozen layer's speed it
-would take that share of its time. Results: data/results/bench_layer_<device>.json and a chart in docs/.
+frozen layer, in µs, and the limit: what the update's operations take at the rate of the frozen layer with most tokens,
+or, where that is more, what reading A and B takes at the rate at which the frozen layer with one token reads W0.
+Results: data/results/bench_layer_<device>.json and a chart in docs/.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import copy
 import itertools
 import math
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -22,7 +21,6 @@ import torch
 from torch import nn
 
 import lorakit as lk
-from benchmarks.chart import draw_layers
 from lorakit import by_hand
 from lorakit.lab import record
 from lorakit.lab.places import RESULTS
@@ -33,6 +31,7 @@ R, ALPHA = 8, 16
 SHAPES = ((768, 2304), (4096, 4096))  # in, out: GPT-2's c_attn, a projection of a 7B model
 TOKENS = (1, 16, 128, 1024)
 TINY = (16, 48)  # hardly any arithmetic
+KINDS = {torch.float32: "", torch.bfloat16: ", bf16"}
 MIXES = ((16, 1), (16, 8), (16, 16), (64, 64))  # rows of a batch that decodes, over so many adapters
 
 
@@ -123,18 +122,20 @@ def step(layer: nn.Module, x: torch.Tensor, calls: int) -> Job:
     return Job(run, units=calls)
 
 
-def row(what: str, shape: tuple[int, int], jobs: Callable[[int], dict[str, Job]], options, limit: float) -> dict:
-    """Times of `jobs(calls)`, in µs, the first of which is the frozen layer's; `limit`: a share of its time."""
+def row(what: str, shape: tuple[int, int], jobs: Callable[[int], dict[str, Job]], options, **facts) -> dict:
+    """Times of `jobs(calls)`, in µs, the first of which is the frozen layer's.
+
+    facts: tokens, dtype, and of the update its operations and the numbers that it reads or writes.
+    """
     jobs(1)["frozen"].run()
-    start = time.perf_counter()
-    jobs(1)["frozen"].run()
+    once = compare({"frozen": jobs(1)["frozen"]}, repeats=2, device=options.device).jobs["frozen"].median
     # 20 ms at a time: after a change of contestants the first calls find neither code nor weights in the caches.
-    calls = max(1, math.ceil(2e-2 / (time.perf_counter() - start)))
+    calls = max(1, math.ceil(2e-2 / once))
     found = compare(jobs(calls), repeats=options.repeats, device=options.device, seconds=options.seconds)
     base = 1e6 * found.jobs["frozen"].median
     others = {name: job for name, job in found.jobs.items() if not name.startswith("frozen")}
     return {
-        "what": what, "shape": list(shape), "frozen": base, "noise": base * found.noise, "limit": base * limit,
+        "what": what, "shape": list(shape), **facts, "frozen": base, "noise": base * found.noise,
         "added": {name: base * (job.ratio - 1) for name, job in others.items()},
         "interval": {name: [base * (end - 1) for end in job.interval] for name, job in others.items()},
     }  # fmt: skip
@@ -143,16 +144,14 @@ def row(what: str, shape: tuple[int, int], jobs: Callable[[int], dict[str, Job]]
 def one_adapter(shape: tuple[int, int], dtype: torch.dtype, options):
     """Forward and step at each number of tokens."""
     layers, _ = contestants(shape, dtype, options.device)
-    share = R * sum(shape) / math.prod(shape)
     ones = torch.ones(1, 2, shape[0], dtype=dtype, device=options.device)
     ours = layers["lorakit"](ones)
     for name in layers.keys() - {"frozen"}:
         apart = (layers[name](ones) - ours).abs().max() / ours.abs().max()
         assert apart < (1e-4 if dtype == torch.float32 else 0.05), f"{name} computes something else: {apart:.1e}"
-    kind = "" if dtype == torch.float32 else ", bf16"
     for tokens in options.tokens:
-        # The frozen layer's step is two products of W0's size, the update's three times two of its own.
-        for job, limit in ((forward, share), (step, 3 / 2 * share)):
+        # A step goes over A and B three times: forward, for the gradient of x, for their own.
+        for job, times in ((forward, 1), (step, 3)):
             x = torch.randn(1, tokens, shape[0], device=options.device, dtype=dtype, requires_grad=job is step)
             for layer in layers.values():
                 layer.train(job is step)
@@ -160,12 +159,29 @@ def one_adapter(shape: tuple[int, int], dtype: torch.dtype, options):
             def jobs(calls, job=job, x=x):
                 return {name: job(layer, x, calls) for name, layer in layers.items()}
 
-            yield row(f"{job.__name__}, {tokens} tokens{kind}", shape, jobs, options, limit)
+            facts = {"tokens": tokens, "dtype": str(dtype), **update(shape, times, tokens)}
+            yield row(f"{job.__name__}, {tokens} tokens{KINDS[dtype]}", shape, jobs, options, **facts)
 
 
-def rows_of_adapters(shape: tuple[int, int], options):
+def update(shape: tuple[int, int], times: int, tokens: int, adapters: int = 1) -> dict[str, int]:
+    """The operations of so many passes of tokens through A and B, and the numbers of all the adapters' A and B."""
+    numbers = times * R * sum(shape)
+    return {"operations": 2 * tokens * numbers, "numbers": adapters * numbers}
+
+
+def add_limits(rows: list[dict]) -> None:
+    """To the rows of one shape the limit, in µs (see above)."""
+    for each in rows:
+        same = [row for row in rows if row["what"].startswith("forward") and row["dtype"] == each["dtype"]]
+        few, *_, many = sorted(same, key=lambda row: row["tokens"])
+        size = math.prod(each["shape"])
+        computing = each["operations"] * many["frozen"] / (2 * many["tokens"] * size)
+        each["limit"] = max(computing, each["numbers"] * few["frozen"] / size)
+
+
+def rows_of_adapters(shape: tuple[int, int], dtype: torch.dtype, options):
     """Rows of one token each, over one adapter or many: see MIXES."""
-    layers, _ = contestants(shape, torch.float32, options.device)
+    layers, _ = contestants(shape, dtype, options.device)
     base, names = layers["frozen"], [f"task{n}" for n in range(MIXES[-1][1])]
     ours = nn.Sequential(copy.deepcopy(base))
     for n, name in enumerate(names):
@@ -176,15 +192,20 @@ def rows_of_adapters(shape: tuple[int, int], options):
         import peft
 
         theirs.update_layer(name, r=R, lora_alpha=ALPHA, config=peft.LoraConfig(r=R, lora_alpha=ALPHA))
+    by_index = by_hand.ManyLoRA([by_hand.LoRALayer(base, R, ALPHA) for _ in names])
+    by_index.A, by_index.B = by_index.A.to(base.weight), by_index.B.to(base.weight)
     for rows, count in MIXES:
-        x, chosen = torch.randn(rows, 1, shape[0], device=options.device), [names[n % count] for n in range(rows)]
+        x, chosen = torch.randn(rows, 1, shape[0]).to(base.weight), [names[n % count] for n in range(rows)]
 
         def jobs(calls, chosen=chosen, x=x):
             made = {"frozen": forward(base, x, calls)}
             made["lorakit"] = forward(ours, x, calls, lambda: lk.using(ours, chosen))
+            by_index.which = torch.arange(len(chosen)) % len(set(chosen))
+            made["by_hand"] = forward(by_index, x, calls)
             return made | ({"peft": forward(theirs.eval(), x, calls, adapter_names=chosen)} if theirs else {})
 
-        yield row(f"{rows} rows, {count} adapters", shape, jobs, options, count * R * sum(shape) / math.prod(shape))
+        facts = {"tokens": rows, "dtype": str(dtype), **update(shape, 1, rows, count)}
+        yield row(f"{rows} rows, {count} adapters{KINDS[dtype]}", shape, jobs, options, **facts)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -203,13 +224,14 @@ def main(arguments: list[str] | None = None) -> None:
     rows = []
     dtypes = [torch.float32, *([torch.bfloat16] if quick_precision(options.device) == "bf16" else [])]
     for shape in shapes:
-        parts = [one_adapter(shape, dtype, options) for dtype in dtypes] + [rows_of_adapters(shape, options)]
-        for found in itertools.chain(*parts):
-            rows.append(found)
-            added = ", ".join(f"{name} {value:.1f}" for name, value in found["added"].items())
-            print(
-                f"{shape} {found['what']:28} {found['frozen']:9.1f} + {added} (limit {found['limit']:.1f})", flush=True
-            )
+        of_shape = []
+        for dtype, part in itertools.product(dtypes, (one_adapter, rows_of_adapters)):
+            for found in part(shape, dtype, options):
+                of_shape.append(found)
+                added = ", ".join(f"{name} {value:.1f}" for name, value in found["added"].items())
+                print(f"{shape} {found['what']:28} {found['frozen']:9.1f} + {added}", flush=True)
+        add_limits(of_shape)
+        rows += of_shape
     result = {
         "versions": record.versions(*(name for name in PACKAGES if name not in absent)),
         "absent": absent, "rows": rows,
@@ -217,7 +239,9 @@ def main(arguments: list[str] | None = None) -> None:
     name = f"bench_layer_{torch.device(options.device).type}"
     command = " ".join(["python -m benchmarks.layer", *(sys.argv[1:] if arguments is None else arguments)])
     record.write(options.out or RESULTS / f"{name}.json", result, command, options.device)
-    if not options.tiny:
+    if options.out is None:
+        from benchmarks.chart import draw_layers  # here: a bare GPU machine has neither pandas nor matplotlib
+
         draw_layers(result, Path(__file__).parents[1] / "docs" / f"{name}.png")
 
 

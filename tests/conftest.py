@@ -22,6 +22,16 @@ from outside import guard  # noqa: E402
 guard()
 
 
+def pytest_configure(config):
+    """LORAKIT_TEST_DEVICE=cuda: what tests make without naming a device is made there, from their import on."""
+    if device := os.environ.get("LORAKIT_TEST_DEVICE"):
+        from tests.support.device import OnDevice
+
+        mode = OnDevice(device)
+        mode.__enter__()
+        config.add_cleanup(lambda: mode.__exit__(None, None, None))
+
+
 @pytest.fixture(autouse=True)
 def own_workbook(tmp_path, monkeypatch):
     """What a test measures or answers is not the reader's: it goes into a folder of the test's own."""

@@ -1,10 +1,12 @@
-"""Measure on a GPU what a laptop cannot: python3 -m benchmarks.gpu [part ...], ten minutes on an H100.
+"""Measure on a GPU what a laptop cannot: python3 -m benchmarks.gpu [part ...], 400 seconds on an H100.
 
-Each part prints a table and writes data/results/gpu_<part>.json, both row by row, so that a run cut off keeps what it
-has measured.
+The most telling parts come first. Each prints a table and writes data/results/gpu_<part>.json, both row by row, and
+each runs in a process of its own: one that is cut off, hangs or breaks the GPU keeps what it has measured, and the next
+begins.
 """
 
 import argparse
+import multiprocessing
 import sys
 import time
 import traceback
@@ -14,41 +16,46 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.gpu import latency, memory, mixed, report, sweep, training
-from benchmarks.gpu.cells import Budget, failure, let_go
+from benchmarks.gpu import BEGAN, by_hand, latency, memory, mixed, report, sweep, tests, training
+from benchmarks.gpu.cells import Budget, failure
 from benchmarks.gpu.sizes import PAPER, TINY
 from lorakit.lab.places import RESULTS
 
 # Each part's share of the seconds; what one leaves over, the ones behind it have.
-PARTS = {"latency": (latency, 4), "memory": (memory, 4), "mixed": (mixed, 4), "training": (training, 9),
-         "sweep": (sweep, 3)}  # fmt: skip
-SECONDS = 560  # of all parts; starting, and the last cell of a part, which is not cut off, make it ten minutes
+PARTS = {"tests": (tests, 85), "latency": (latency, 45), "training": (training, 130), "memory": (memory, 35),
+         "mixed": (mixed, 30), "by_hand": (by_hand, 15), "sweep": (sweep, 60)}  # fmt: skip
+SECONDS = 400
+GRACE = 15  # seconds that a part may take beyond its own, for its last cell, before it is cut off
+# A forked process has imported everything already. Nothing here may touch CUDA, or it could not be used in the fork.
+PROCESSES = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, began: float | None = None) -> int:
     """Run the parts, one after the other; returns the exit code."""
     options = parse(arguments)
     device, tiny = options.device or ("cpu" if options.tiny else "cuda"), options.tiny
     on_cuda = device.startswith("cuda")
-    if on_cuda and not torch.cuda.is_available():
+    if on_cuda and in_a_process(float("inf"), no_cuda):
         print("PyTorch finds no CUDA GPU here: --tiny shows on the CPU that everything runs", file=sys.stderr)
         return 2
     out = options.out or (RESULTS if on_cuda and not tiny else Path("runs") / ("gpu-tiny" if tiny else "gpu-cpu"))
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    torch.manual_seed(0)
     names = [name for name in PARTS if name in (options.parts or PARTS)]
-    end, failed = time.monotonic() + options.seconds, False
+    end, codes = (began or time.monotonic()) + options.seconds, []
     for number, name in enumerate(names):
         waiting = sum(PARTS[other][1] for other in names[number:])
-        budget = Budget(max(0.0, end - time.monotonic()) * PARTS[name][1] / waiting)
+        seconds = max(0.0, end - time.monotonic()) * PARTS[name][1] / waiting
         try:
-            rows = run(name, device, tiny, budget, out)
+            code = in_a_process(seconds + GRACE, run, name, device, tiny, seconds, out)
         except KeyboardInterrupt:
             print("stopped: what was measured is kept", file=sys.stderr)
             return 130
-        failed = failed or any(row.get("not_done", "").startswith("failed") for row in rows)
+        if code is None or code < 0 or code > 1:
+            why = f"cut off {GRACE} s beyond its {seconds:.0f} s" if code is None else f"failed: ended with {code}"
+            report.add(out / f"gpu_{name}.json", {"not_done": why})
+            print(why, flush=True)
+        codes.append(code)
     print(f"\nwritten to {out}: {', '.join(f'gpu_{name}.json' for name in names)}")
-    return int(failed)
+    return int(any(code != 0 for code in codes))
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -68,11 +75,34 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def run(name: str, device: str, tiny: bool, budget: Budget, out: Path) -> list[dict]:
-    """All rows of a part, printed and written as they come; a part that fails keeps what it had and says why."""
-    part, done = PARTS[name][0], []
-    rows = part.rows(device, TINY if tiny else PAPER, budget, **({"folder": out} if part is sweep else {}))
-    write = partial(report.write, out / f"gpu_{name}.json", name, part.WHAT, device, tiny, budget_s=budget.seconds)
+def in_a_process(seconds: float, job, *args) -> int | None:
+    """The exit code of `job(*args)` in a process of its own, which is what it returns; None where it was cut off."""
+    process = PROCESSES.Process(target=_exit_with, args=(job, *args))
+    process.start()
+    try:
+        process.join(None if seconds == float("inf") else seconds)
+        return process.exitcode
+    finally:
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _exit_with(job, *args) -> None:
+    sys.exit(job(*args))
+
+
+def no_cuda() -> bool:
+    return not torch.cuda.is_available()
+
+
+def run(name: str, device: str, tiny: bool, seconds: float, out: Path) -> bool:
+    """All rows of a part, printed and written as they come; a part that fails keeps what it had. Did anything fail?"""
+    part, done, budget = PARTS[name][0], [], Budget(seconds)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    torch.manual_seed(0)
+    rows = part.rows(device, TINY if tiny else PAPER, budget)
+    write = partial(report.write, out / f"gpu_{name}.json", name, part.WHAT, device, tiny, budget_s=seconds)
     write(done)  # now, so that a folder that cannot be written costs no measurement
     print(f"\n{name}: {part.WHAT}\n\n{report.line(part.COLUMNS)}", flush=True)
     try:
@@ -84,9 +114,8 @@ def run(name: str, device: str, tiny: bool, budget: Budget, out: Path) -> list[d
         traceback.print_exc(file=sys.stderr)
         done.append({"not_done": failure(error)})
     write(done, seconds=budget.spent)
-    let_go()
-    return done
+    return any(row.get("not_done", "").startswith("failed") for row in done)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(began=BEGAN))

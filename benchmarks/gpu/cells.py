@@ -1,5 +1,6 @@
 """A part's cells, one after the other, within its seconds: what was not measured is in the result with the reason."""
 
+import contextlib
 import gc
 import math
 import sys
@@ -55,7 +56,8 @@ def measured(
             if not is_out_of_memory(error):
                 traceback.print_exc(file=sys.stderr)
             rows = [{"not_done": failure(error)}]
-        let_go()  # not above, where the exception still holds the cell's tensors
+        with contextlib.suppress(RuntimeError):  # of a GPU that the cell broke
+            let_go()  # not above, where the exception still holds the cell's tensors
         yield from ({**cell, **row} for row in rows)
 
 

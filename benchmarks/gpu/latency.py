@@ -20,9 +20,9 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     """One row for each method in each cell; "ms" is of a whole prefill, or of one decoded token."""
     cells = [
         {"shape": sizes.wide, "precision": precision, "phase": phase, "batch": batch, "length": length}
-        for precision in ("fp32", "bf16")
         for phase, batches in (("prefill", sizes.prefill), ("decode", sizes.decode))
         for batch, length in batches
+        for precision in ("fp32", "bf16")
     ]
 
     def cell_rows(cell: dict, seconds: float) -> list[dict]:

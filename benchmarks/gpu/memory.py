@@ -13,7 +13,7 @@ from lorakit.lab.bases.shapes import config_of, random_gpt2
 from lorakit.lab.evaluate import answer_loss
 from lorakit.study.activations import Training
 from lorakit.study.memory import predict
-from lorakit.study.memory_measured import measure_step
+from lorakit.study.memory_measured import make_optimizer, measure_step, step_once
 
 WHAT = (
     "peak memory of a training step with AdamW (weights, optimizer, gradients, activations; max_memory_allocated), "
@@ -28,9 +28,9 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     """For each shape, precision and batch a row of full fine-tuning and one of LoRA: peaks in MiB, and their ratio."""
     cells = [
         {"shape": shape, "precision": precision, "batch": batch, "length": length, "method": method}
-        for precision in ("fp32", "autocast", "bf16")
-        for shape in sizes.shapes
         for batch, length in sizes.memory
+        for precision in ("fp32", "bf16", "autocast")
+        for shape in sizes.shapes
         for method in ("full", "lora")
     ]
 
@@ -61,7 +61,14 @@ def peak_of_step(cell: dict, device: str, sizes: Sizes) -> tuple[int, int]:
         with forward_under(device, precision):
             return answer_loss(model, batch)[0]
 
-    return measure_step(model, loss).peak, sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if torch.device(device).type == "cpu":
+        return measure_step(model, loss).peak, trained
+    optimizer = make_optimizer(model, "adamw")
+    step_once(loss, optimizer)  # which makes the optimizer's states and the libraries' work space
+    torch.cuda.reset_peak_memory_stats(device)
+    step_once(loss, optimizer)
+    return torch.cuda.max_memory_allocated(device), trained
 
 
 def batch_of(cell: dict, vocabulary: int, device: str) -> dict[str, Tensor]:

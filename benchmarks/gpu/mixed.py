@@ -1,9 +1,9 @@
 """One batch over several adapters: lorakit's `using` with names beside PEFT's adapter_names and a single adapter."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
+from torch import nn
 
 import lorakit as lk
 from benchmarks.beside_peft import mixed_jobs, our_config, peft_config, peft_here, with_peft
@@ -13,6 +13,7 @@ from benchmarks.gpu.sizes import Sizes
 from lorakit.chapters.merge_and_latency.contenders import sharing_copy
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.study.latency import compare
+from lorakit.study.parameters import Decoder
 
 WHAT = (
     "rows of one batch shared out among adapters r = 8 on c_attn, random weights, in turns: the base, one adapter for "
@@ -28,19 +29,26 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     cells = [
         {"shape": shape, "precision": precision, "phase": phase, "batch": batch, "length": length, "adapters": adapters}
         for shape in dict.fromkeys(shape for shape, *_ in sizes.training)
-        for precision in ("fp32", "bf16")
+        for precision in ("bf16", "fp32")
         for adapters in sizes.adapters
-        for phase in ("prefill", "decode")
+        for phase in ("decode", "prefill")
     ]
+    made = {}  # the models of one shape and precision at a time
 
-    yield from measured(cells, budget, partial(measure_cell, device=device, sizes=sizes), longest=sizes.longest)
+    def cell_rows(cell: dict, seconds: float) -> list[dict]:
+        key = cell["shape"], cell["precision"]
+        if key not in made:
+            made.clear()
+            made[key] = with_adapters(sizes.shapes[key[0]], weights_in(key[1]), device, max(sizes.adapters))
+        return measure_cell(cell, seconds, device, sizes, *made[key])
+
+    yield from measured(cells, budget, cell_rows, longest=sizes.longest)
 
 
-def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[dict]:
-    shape, dtype = sizes.shapes[cell["shape"]], weights_in(cell["precision"])
-    names = [f"a{number}" for number in range(cell["adapters"])]
+def with_adapters(shape: Decoder, dtype: torch.dtype, device: str, count: int) -> list[nn.Module | None]:
+    """The base, and lorakit's model and PEFT's (None where it is not installed) with so many adapters, "a0" active."""
     base = random_gpt2(shape, device=device, dtype=dtype).requires_grad_(False)
-    ours = sharing_copy(base)
+    names, ours = [f"a{number}" for number in range(count)], sharing_copy(base)
     for number, name in enumerate(names):
         lk.inject(ours, our_config(), name=name, seed=number)
     lk.set_adapter(ours, names[0])
@@ -50,14 +58,14 @@ def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[
         for name in names:
             theirs.add_adapter(name, peft_config())
     # Who serves a half-precision model has its adapters in half precision too.
-    ours, theirs = (model and model.to(dtype).eval() for model in (ours, theirs))
-    decoding = cell["phase"] == "decode"
-    tokens = torch.randint(
-        shape.vocabulary,
-        (cell["batch"], 1 if decoding else cell["length"]),
-        generator=torch.Generator().manual_seed(0),
-    ).to(device)
-    per_row = [names[row % len(names)] for row in range(cell["batch"])]
+    return [base, *(model and model.to(dtype).eval() for model in (ours, theirs))]
+
+
+def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes, base, ours, theirs) -> list[dict]:
+    vocabulary, decoding = sizes.shapes[cell["shape"]].vocabulary, cell["phase"] == "decode"
+    size = (cell["batch"], 1 if decoding else cell["length"])
+    tokens = torch.randint(vocabulary, size, generator=torch.Generator().manual_seed(0)).to(device)
+    per_row = [f"a{row % cell['adapters']}" for row in range(cell["batch"])]
     jobs = mixed_jobs(base, ours, theirs, tokens, per_row, cached=cell["length"] if decoding else 0)
     found = compare(jobs, repeats=sizes.rounds, warmup=1, device=device, seconds=0.6 * seconds)
     ratio = {name: job.ratio for name, job in found.jobs.items()}

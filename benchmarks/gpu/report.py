@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,12 +17,20 @@ def write(file: Path, part: str, what: str, device: str, tiny: bool, rows: Seque
     found = {
         "what": what,
         "cuda": torch.version.cuda if torch.device(device).type == "cuda" else None,
-        "versions": record.versions("peft", "accelerate"),
+        "versions": record.versions(*filter(find_spec, ("peft", "accelerate"))),
         **seconds,
         "rows": list(rows),
     }
     short = json.loads(json.dumps(found), parse_float=lambda number: float(f"{float(number):.5g}"))
     record.write(file, short, " ".join(command), device)
+
+
+def add(file: Path, row: dict) -> None:
+    """One row more in a part's result, where there is one; what is said of the device stays."""
+    if not file.is_file():
+        return
+    found = record.read(file)
+    record.write(file, found | {"rows": [*found["rows"], row]}, found["command"])
 
 
 def line(values: Iterable) -> str:

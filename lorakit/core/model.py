@@ -39,7 +39,7 @@ def inject(model: nn.Module, config: LoRAConfig, name: str = "default", seed: in
     generator = torch.Generator().manual_seed(seed)
     for adapter in adapters.values():
         if not adapter.lora_A.is_meta:
-            A = torch.empty(adapter.lora_A.shape, dtype=torch.float32)
+            A = torch.empty(adapter.lora_A.shape, dtype=torch.float32, device="cpu")  # whatever torch's default is
             adapter.lora_A.data.copy_(A.normal_(std=adapter.in_features**-0.5, generator=generator))
     attach(model, config, name, adapters, copies, trainable=True)
     return model

@@ -4,16 +4,19 @@ import json
 import math
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks.gpu import training
-from benchmarks.gpu.__main__ import PARTS, main
+from benchmarks.gpu import sweep, training
+from benchmarks.gpu import tests as gpu_tests
+from benchmarks.gpu.__main__ import PARTS, main, run
 from benchmarks.gpu.cells import Budget, measured
-from benchmarks.gpu.sizes import TINY
+from benchmarks.gpu.sizes import PAPER, TINY
 from lorakit.lab.bases.shapes import random_gpt2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +27,8 @@ HEAD = {"what", "command", "device", "cuda", "threads", "versions", "date", "bud
 def tiny_run(tmp_path):
     """Run one part as the command does; its rows, in which nothing is missing."""
 
-    def run(part, *fields):
-        assert main([part, "--tiny", "--seconds", "1000", "--out", str(tmp_path)]) == 0
+    def rows(part, *fields):
+        assert not run(part, "cpu", True, 1000.0, tmp_path)
         result = json.loads((tmp_path / f"gpu_{part}.json").read_text())
         assert set(result) == HEAD and result["device"] and result["versions"]["torch"]
         for row in result["rows"]:
@@ -33,7 +36,7 @@ def tiny_run(tmp_path):
             assert all(math.isfinite(value) for value in row.values() if isinstance(value, float))
         return result["rows"]
 
-    return run
+    return rows
 
 
 @pytest.mark.parametrize("part, jobs", [
@@ -48,7 +51,7 @@ def test_every_job_is_timed_in_every_phase(tiny_run, part, jobs):
 
 def test_memory_has_both_peaks_at_each_precision(tiny_run):
     rows = tiny_run("memory", "mib", "trained", "predicted_mib")
-    assert [row["precision"] for row in rows[::2]] == ["fp32", "autocast", "bf16"]
+    assert [row["precision"] for row in rows[::2]] == ["fp32", "bf16", "autocast"]
     for full, lora in zip(rows[::2], rows[1::2], strict=True):
         assert lora["ratio"] == pytest.approx(lora["mib"] / full["mib"], rel=1e-3) and lora["ratio"] < 1
 
@@ -60,10 +63,37 @@ def test_training_compares_lorakit_peft_the_base_and_full_compiled_or_not(tiny_r
     adamw = {f"{name}, AdamW" for name in names - {"base"}}
     assert {row["job"] for row in rows if not row["compiled"]} == names | adamw
     compiled = {row["job"]: row for row in rows if row["compiled"]}
-    assert set(compiled) == names | {"lorakit, not compiled"} and compiled["lorakit"]["compile_s"] > 0
+    expected = {"base", "lorakit", "peft", "lorakit, not compiled"}
+    assert set(compiled) == expected and compiled["lorakit"]["compile_s"] > 0
     first = next(row for row in rows if row["job"] == "lorakit")
     assert first["same_logits_within"] < 1e-3 and first["over_peft"] > 0
     assert first["tokens_per_s"] == pytest.approx(1e3 * 2 * 16 / first["ms"], rel=1e-3)
+
+
+def test_the_tests_are_counted_by_folder_and_a_failed_one_leaves_its_log(tmp_path, monkeypatch):
+    place = tmp_path / "tests" / "core"
+    place.mkdir(parents=True)
+    (place / "test_new.py").write_text("def test_a(): pass\ndef test_b(): assert 1 == 2\n")
+    monkeypatch.setattr("benchmarks.gpu.tests.ROOT", tmp_path)
+    *rows, log = gpu_tests.rows("cpu", replace(TINY, tests=("tests/core",)), Budget(60))
+    assert rows == [{"folder": "core", "passed": 1, "skipped": 0, "failed": 1}]
+    assert log["not_done"] == "failed: see log" and any("assert 1 == 2" in line for line in log["log"])
+    rows = list(gpu_tests.rows("cpu", replace(TINY, tests=("tests/core",)), Budget(0.01)))
+    assert rows == [], "cut off before a test had ended"
+
+
+def test_by_hand_and_lorakit_train_alike_and_leave_the_base_alone(tiny_run):
+    mine, theirs = tiny_run("by_hand", "seconds", "first_loss", "right", "asked")
+    assert mine["first_loss"] == pytest.approx(theirs["first_loss"]) and mine["apart"] < 1e-4
+    assert mine["base_same"] and theirs["base_same"]
+
+
+def test_a_sweep_gives_a_row_for_each_run_and_says_how_many_there_was_no_time_for(tiny_run):
+    rows = tiny_run("sweep", "execution", "metrics", "seconds")
+    assert {row["method"] for row in rows} == {"lora", "full"}
+    assert list(sweep.rows("cpu", TINY, Budget(-1))) == [{"not_done": "2 runs: no time left"}]
+    wanted = sweep.wanted(PAPER)
+    assert len(wanted) == 50 and [run.seed for run in wanted[:10]] == [0] * 10
 
 
 def test_the_model_with_adapters_is_compiled_as_one_graph():
@@ -105,7 +135,7 @@ def test_without_a_gpu_or_with_a_wrong_part_the_command_says_so_and_exits_with_2
     assert said == "PyTorch finds no CUDA GPU here: --tiny shows on the CPU that everything runs\n"
     with pytest.raises(SystemExit, match="2"):
         main(["speed"])
-    assert "no part named speed; there are latency, memory" in capsys.readouterr().err
+    assert "no part named speed; there are tests, latency, " in capsys.readouterr().err
 
 
 def test_a_part_that_fails_or_is_cut_off_keeps_what_it_measured(monkeypatch, tmp_path):
@@ -113,15 +143,23 @@ def test_a_part_that_fails_or_is_cut_off_keeps_what_it_measured(monkeypatch, tmp
         yield {"ms": 1.23456789}
         raise error
 
-    command = ["latency", "mixed", "--tiny", "--out", str(tmp_path)]
+    def hanging(*args):
+        yield {"ms": 1.0}
+        time.sleep(60)
+
+    command = ["latency", "mixed", "--tiny", "--seconds", "2", "--out", str(tmp_path)]
     rows_of = lambda name: json.loads((tmp_path / f"gpu_{name}.json").read_text())["rows"]  # noqa: E731
     monkeypatch.setattr(PARTS["latency"][0], "rows", partial(broken, ValueError("broken")))
     monkeypatch.setattr(PARTS["mixed"][0], "rows", lambda *a: iter([{"job": "base", "ms": 2.0}]))
     assert main(command) == 1, "and the other part runs"
     assert rows_of("latency") == [{"ms": 1.2346}, {"not_done": "failed: ValueError: broken"}]
     assert rows_of("mixed") == [{"job": "base", "ms": 2.0}]
-    monkeypatch.setattr(PARTS["latency"][0], "rows", partial(broken, KeyboardInterrupt()))
-    assert main(command) == 130 and rows_of("latency") == [{"ms": 1.2346}]
+    monkeypatch.setattr(PARTS["latency"][0], "rows", hanging)
+    monkeypatch.setattr("benchmarks.gpu.__main__.GRACE", 1)
+    assert (
+        main(command) == 1 and rows_of("latency")[0] == {"ms": 1.0} and rows_of("mixed") == [{"job": "base", "ms": 2.0}]
+    )
+    assert rows_of("latency")[1]["not_done"].startswith("cut off 1 s beyond its")
 
 
 def test_it_runs_from_the_checkout_with_torch_and_transformers_alone(tmp_path):
@@ -133,8 +171,8 @@ def test_it_runs_from_the_checkout_with_torch_and_transformers_alone(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads((tmp_path / "gpu_sweep.json").read_text())["rows"] == [
-        {"not_done": "skipped: not installed: `pip install accelerate pandas`"}
-    ]
+    result = json.loads((tmp_path / "gpu_sweep.json").read_text())
+    assert result["rows"] == [{"not_done": "skipped: not installed: `pip install accelerate`"}]
+    assert "peft" in result["versions"] and "accelerate" not in result["versions"]
     mixed = json.loads((tmp_path / "gpu_mixed.json").read_text())["rows"]
     assert {row["job"] for row in mixed} == {"base", "one adapter", "mixed"}, "PEFT needs accelerate, lorakit does not"
