@@ -25,12 +25,15 @@ CHAPTER = {made.name: room for room, module in modules("experiments").items() fo
 # Chapter 08's adapters come first: one of them is the teacher of chapter 07's student.
 EXPERIMENTS = {made.name: made for module in modules("experiments").values() for made in module.EXPERIMENTS}
 EXPERIMENTS = {"adapters": EXPERIMENTS["adapters"]} | EXPERIMENTS
+# Records in .jsonl that a chapter's own program makes, in a form of their own.
+COMMANDS = {"reward": "python -m lorakit.chapters.reward.record"}
 HEAD = """# Recorded results
 
 Written by `make results`; one sweep alone: `make results RESULTS=rank_text_to_sql`. Every line of a
 .jsonl file is one fine-tuning: its configuration, seed, metrics on validation and test, seconds, device and
-versions; `lorakit/chapters/<chapter>/experiments.py` declares them, `lorakit.lab.records` reads them. Seconds were
-taken with other work on the machine: compare times only where a chapter or benchmark measures them side by side.
+versions; `lorakit/chapters/<chapter>/experiments.py` declares those of the first table, `lorakit.lab.records` reads
+them. Seconds were taken with other work on the machine: compare times only where a chapter or benchmark measures them
+side by side.
 
 | sweep | chapter | what | runs | seeds | steps | device | date |
 | --- | --- | --- | ---: | ---: | --- | --- | --- |
@@ -97,25 +100,33 @@ def outdated(row: dict) -> bool:
 
 def index(out: Path) -> str:
     """What lies in a folder of results, as markdown: which command made each file, when, on what."""
-    sweeps = [sweep_line(file) for file in sorted(out.glob("*.jsonl"))]
-    others = [command_line(file) for file in sorted(out.glob("*.json"))]
+    files = {file: rows for file in sorted(out.glob("*.json*")) if (rows := rows_of(file))}
+    sweeps = [file for file in files if file.suffix == ".jsonl" and experiment_of(file)]
+    others = [command_line(file, rows) for file, rows in files.items() if file not in sweeps]
     head = "\n| file | command | device | date |\n| --- | --- | --- | --- |\n"
-    return HEAD + "".join(sweeps) + (head + "".join(others) if others else "")
+    return HEAD + "".join(sweep_line(file, files[file]) for file in sweeps) + (head + "".join(others) if others else "")
 
 
-def sweep_line(file: Path) -> str:
-    rows, made = read(file), EXPERIMENTS.get(file.stem.removesuffix(GPU))
-    if not rows or not made:
-        return ""
-    runs = pd.DataFrame([row["run"] | row for row in rows])
+def rows_of(file: Path) -> list[dict]:
+    """A record's lines; of a .json its whole content, as one."""
+    return read(file) if file.suffix == ".jsonl" else [record.read(file)]
+
+
+def experiment_of(file: Path) -> Experiment | None:
+    return EXPERIMENTS.get(file.stem.removesuffix(GPU))
+
+
+def sweep_line(file: Path, rows: list[dict]) -> str:
+    made, runs = experiment_of(file), pd.DataFrame([row["run"] | row for row in rows])
     said = [", ".join(map(str, sorted(runs[name].unique()))) for name in ("steps", "device", "date")]
     cells = (file.name, CHAPTER.get(made.name, ""), made.what, len(runs), runs["seed"].nunique(), *said)
     return f"| {' | '.join(map(str, cells))} |\n"
 
 
-def command_line(file: Path) -> str:
-    found = record.read(file)
-    return f"| {file.name} | `{found.get('command', '')}` | {found.get('device', '')} | {found.get('date', '')} |\n"
+def command_line(file: Path, rows: list[dict]) -> str:
+    command = COMMANDS.get(file.stem) or rows[0].get("command", "")
+    device, date = (", ".join(sorted({row.get(name, "") for row in rows})) for name in ("device", "date"))
+    return f"| {file.name} | `{command}` | {device} | {date} |\n"
 
 
 if __name__ == "__main__":
