@@ -100,33 +100,29 @@ def outdated(row: dict) -> bool:
 
 def index(out: Path) -> str:
     """What lies in a folder of results, as markdown: which command made each file, when, on what."""
-    files = {file: rows for file in sorted(out.glob("*.json*")) if (rows := rows_of(file))}
-    sweeps = [file for file in files if file.suffix == ".jsonl" and experiment_of(file)]
-    others = [command_line(file, rows) for file, rows in files.items() if file not in sweeps]
+    sweeps = [sweep_line(file) for file in sorted(out.glob("*.jsonl"))]
+    others = [command_line(file) for file in sorted(out.glob("*.json*"))]
     head = "\n| file | command | device | date |\n| --- | --- | --- | --- |\n"
-    return HEAD + "".join(sweep_line(file, files[file]) for file in sweeps) + (head + "".join(others) if others else "")
+    return HEAD + "".join(sweeps) + (head + "".join(others) if any(others) else "")
 
 
-def rows_of(file: Path) -> list[dict]:
-    """A record's lines; of a .json its whole content, as one."""
-    return read(file) if file.suffix == ".jsonl" else [record.read(file)]
-
-
-def experiment_of(file: Path) -> Experiment | None:
-    return EXPERIMENTS.get(file.stem.removesuffix(GPU))
-
-
-def sweep_line(file: Path, rows: list[dict]) -> str:
-    made, runs = experiment_of(file), pd.DataFrame([row["run"] | row for row in rows])
+def sweep_line(file: Path) -> str:
+    rows, made = read(file), EXPERIMENTS.get(file.stem.removesuffix(GPU))
+    if not rows or not made:
+        return ""
+    runs = pd.DataFrame([row["run"] | row for row in rows])
     said = [", ".join(map(str, sorted(runs[name].unique()))) for name in ("steps", "device", "date")]
     cells = (file.name, CHAPTER.get(made.name, ""), made.what, len(runs), runs["seed"].nunique(), *said)
     return f"| {' | '.join(map(str, cells))} |\n"
 
 
-def command_line(file: Path, rows: list[dict]) -> str:
-    command = COMMANDS.get(file.stem) or rows[0].get("command", "")
-    device, date = (", ".join(sorted({row.get(name, "") for row in rows})) for name in ("device", "date"))
-    return f"| {file.name} | `{command}` | {device} | {date} |\n"
+def command_line(file: Path) -> str:
+    command = COMMANDS.get(file.stem)
+    if file.suffix == ".jsonl" and not command:  # a sweep's
+        return ""
+    found = (read(file) or [{}])[-1] if command else record.read(file)
+    command = command or found.get("command", "")
+    return f"| {file.name} | `{command}` | {found.get('device', '')} | {found.get('date', '')} |\n"
 
 
 if __name__ == "__main__":
