@@ -24,8 +24,8 @@ EPILOG = """examples:
   torchrun --nproc-per-node 4 -m lorakit.lab.train --shard --dtype bfloat16 --model FOLDER --out runs/big
                                                                             a base that no single GPU holds
 
-Exit codes: 0 done, 1 cannot be done (the reason is on the last line), 2 wrong arguments, 130 stopped with Ctrl-C
-(what was learnt is saved).
+Exit codes: 0 done, 1 cannot be done, or not all of it (the reason is on the last line), 2 wrong arguments, 130 stopped
+with Ctrl-C (what was learnt is saved).
 """
 ABOUT = {
     "batch_size": "examples per step, over all processes", "accumulate": "cut each batch into so many parts",
