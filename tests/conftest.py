@@ -7,18 +7,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-import sys
 from pathlib import Path
 
 import pytest
 
-# This process, and through PYTHONPATH whatever it starts, is refused every host but its own.
+from tests.support.guard.outside import guard
+
+# This process is refused every host but its own, and so is whatever it starts: Python runs the sitecustomize.py that it
+# finds on PYTHONPATH before anything else, and a child inherits nothing but its environment.
 GUARD = str(Path(__file__).parent / "support" / "guard")
-sys.path.append(GUARD)
 if GUARD not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [GUARD, os.environ.get("PYTHONPATH")]))
-from outside import guard  # noqa: E402
-
 guard()
 
 

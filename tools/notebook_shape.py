@@ -18,7 +18,6 @@ by a text cell with a folded hint and a folded solution
 ; at the end "What we measured", a quiz, and what comes next.
 """
 
-import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +54,6 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def setup_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The cells a solution may rely on: those tagged `setup` or `needed`."""
-    return [cell for cell in code_cells(notebook) if {"setup", "needed"} & set(tags(cell))]
-
-
 def exercises(notebook: NotebookNode) -> list[Exercise]:
     """The notebook's exercises, each with the first folded solution after it ("" if there is none)."""
     found, cells = [], notebook.cells
@@ -77,13 +71,6 @@ def exercises(notebook: NotebookNode) -> list[Exercise]:
 def is_stub(cell: str) -> bool:
     """Whether an exercise's cell still waits for an answer."""
     return "NotImplementedError" in cell or "..." in cell
-
-
-def solved(exercise: Exercise) -> str:
-    """The exercise's cell with the solution in the place of its stubs: what a student who is done would have in it."""
-    *body, check = ast.parse(exercise.cell).body
-    sources = [ast.unparse(each) for each in body if not isinstance(each, ast.FunctionDef | ast.ClassDef)]
-    return "\n".join([*(given for given in sources if not is_stub(given)), exercise.solution, ast.unparse(check)])
 
 
 def problems(notebook: NotebookNode, path: Path) -> list[str]:

@@ -21,6 +21,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from notebook_shape import problems, tags
 
+from lorakit.files.folder import replace_files
+
 ROOT = Path(__file__).parents[1]
 BAR = re.compile(r"\d+%\|")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -70,9 +72,7 @@ def written(notebook: NotebookNode) -> str:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write atomically: a run that is interrupted leaves the old file."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(written(notebook), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_files(path.parent, {path.name: written(notebook).encode()})
 
 
 def run(path: Path) -> NotebookNode:

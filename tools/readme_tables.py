@@ -5,9 +5,9 @@
 <!-- variants --> LoRA beside its variants; <!-- layers --> one projection beside other libraries'.
 """
 
-import json
-import sys
 from pathlib import Path
+
+from markdown_table import markdown_table
 
 from lorakit.chapters.against_the_others import table as rivals
 from lorakit.chapters.compare import reported
@@ -16,11 +16,8 @@ from lorakit.chapters.rank_and_alpha.rank_sweep import RankSweep, pretrained
 from lorakit.chapters.reward import record as reward
 from lorakit.chapters.reward.plots import best
 from lorakit.chapters.variants.table import LORA, fair_table
-from lorakit.lab import records
+from lorakit.lab import record, records
 from lorakit.lab.places import RESULTS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from markdown_table import markdown_table  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "measured.md")
@@ -107,7 +104,7 @@ def layers() -> str:
 
     Without the rows where even PEFT's time is within the noise.
     """
-    found = json.loads((RESULTS / "bench_layer_cpu.json").read_text(encoding="utf-8"))
+    found = record.read(RESULTS / "bench_layer_cpu.json")
     names = list(found["rows"][0]["added"])
 
     def shown(row: dict, name: str) -> str:

@@ -5,31 +5,27 @@ are the errors themselves. `python tools/support_table.py` writes the page, a te
 architectures alike has no column: tests/conformance checks it.
 """
 
-import json
 import re
-import sys
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "supported.md"
+import torch
+from markdown_table import markdown_table
+from torch import nn
+
+import lorakit as lk
+from lorakit import LoRAConfig, LoRAError
+from lorakit.core.targets import find_targets
+from lorakit.lab import record
+from lorakit.lab.places import RESULTS
+from tests.support.architectures import ARCHITECTURES, Architecture, base
+from tests.support.saving import edit_config, edit_weights
+from tests.support.tiny_models import assert_same, build, logits, snapshot
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "supported.md"
 TEMPLATE = Path(__file__).with_name("supported.md")
-sys.path.insert(0, str(ROOT))
-
-import torch  # noqa: E402
-from markdown_table import markdown_table  # noqa: E402
-from torch import nn  # noqa: E402
-
-import lorakit as lk  # noqa: E402
-from lorakit import LoRAConfig, LoRAError  # noqa: E402
-from lorakit.core.targets import find_targets  # noqa: E402
-from lorakit.lab.places import RESULTS  # noqa: E402
-from tests.support.architectures import ARCHITECTURES, Architecture, base  # noqa: E402
-from tests.support.saving import edit_config, edit_weights  # noqa: E402
-from tests.support.tiny_models import assert_same, build, logits, snapshot  # noqa: E402
-
 NAMES = ("q", "k", "v", "o", "mlp")
 
 
@@ -156,7 +152,7 @@ def page() -> str:
     torch.manual_seed(0)
     names = [f'`"{name}"`' for name in NAMES]
     head = ["model", *names, '`"all-linear"` also', "a saved head", "no mixed batch on"]
-    tools = json.loads((RESULTS / "other_tools.json").read_text(encoding="utf-8"))
+    tools = record.read(RESULTS / "other_tools.json")
     tried = [
         [row["tool"], row["version"], row["what"], "" if row["difference"] is None else f"{row['difference']:.1g}"]
         for row in tools["tools"]

@@ -25,12 +25,15 @@ CHAPTER = {made.name: room for room, module in modules("experiments").items() fo
 # Chapter 08's adapters come first: one of them is the teacher of chapter 07's student.
 EXPERIMENTS = {made.name: made for module in modules("experiments").values() for made in module.EXPERIMENTS}
 EXPERIMENTS = {"adapters": EXPERIMENTS["adapters"]} | EXPERIMENTS
+# Records in .jsonl that a chapter's own program makes, in a form of their own.
+COMMANDS = {"reward": "python -m lorakit.chapters.reward.record"}
 HEAD = """# Recorded results
 
 Written by `make results`; one sweep alone: `make results RESULTS=rank_text_to_sql`. Every line of a
 .jsonl file is one fine-tuning: its configuration, seed, metrics on validation and test, seconds, device and
-versions; `lorakit/chapters/<chapter>/experiments.py` declares them, `lorakit.lab.records` reads them. Seconds were
-taken with other work on the machine: compare times only where a chapter or benchmark measures them side by side.
+versions; `lorakit/chapters/<chapter>/experiments.py` declares those of the first table, `lorakit.lab.records` reads
+them. Seconds were taken with other work on the machine: compare times only where a chapter or benchmark measures them
+side by side.
 
 | sweep | chapter | what | runs | seeds | steps | device | date |
 | --- | --- | --- | ---: | ---: | --- | --- | --- |
@@ -98,9 +101,9 @@ def outdated(row: dict) -> bool:
 def index(out: Path) -> str:
     """What lies in a folder of results, as markdown: which command made each file, when, on what."""
     sweeps = [sweep_line(file) for file in sorted(out.glob("*.jsonl"))]
-    others = [command_line(file) for file in sorted(out.glob("*.json"))]
+    others = [command_line(file) for file in sorted(out.glob("*.json*"))]
     head = "\n| file | command | device | date |\n| --- | --- | --- | --- |\n"
-    return HEAD + "".join(sweeps) + (head + "".join(others) if others else "")
+    return HEAD + "".join(sweeps) + (head + "".join(others) if any(others) else "")
 
 
 def sweep_line(file: Path) -> str:
@@ -114,8 +117,12 @@ def sweep_line(file: Path) -> str:
 
 
 def command_line(file: Path) -> str:
-    found = record.read(file)
-    return f"| {file.name} | `{found.get('command', '')}` | {found.get('device', '')} | {found.get('date', '')} |\n"
+    command = COMMANDS.get(file.stem)
+    if file.suffix == ".jsonl" and not command:  # a sweep's
+        return ""
+    found = (read(file) or [{}])[-1] if command else record.read(file)
+    command = command or found.get("command", "")
+    return f"| {file.name} | `{command}` | {found.get('device', '')} | {found.get('date', '')} |\n"
 
 
 if __name__ == "__main__":

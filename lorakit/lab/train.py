@@ -2,13 +2,16 @@
 
 import argparse
 import json
+import shlex
 import sys
+import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import lorakit as lk
 from lorakit import lab
 from lorakit.files.folder import replace_files
+from lorakit.lab import record
 from lorakit.lab.many.processes import this_process
 from lorakit.lab.settings import Settings
 from lorakit.lab.tasks import TASKS
@@ -21,8 +24,8 @@ EPILOG = """examples:
   torchrun --nproc-per-node 4 -m lorakit.lab.train --shard --dtype bfloat16 --model FOLDER --out runs/big
                                                                             a base that no single GPU holds
 
-Exit codes: 0 done, 1 cannot be done (the reason is on the last line), 2 wrong arguments, 130 stopped with Ctrl-C
-(what was learnt is saved).
+Exit codes: 0 done, 1 cannot be done, or not all of it (the reason is on the last line), 2 wrong arguments, 130 stopped
+with Ctrl-C (what was learnt is saved).
 """
 ABOUT = {
     "batch_size": "examples per step, over all processes", "accumulate": "cut each batch into so many parts",
@@ -68,7 +71,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load, adapt, score, train, save, score again; returns the exit code."""
+    """Load, adapt, score, train, save, score again; returns the exit code.
+
+    Raises CheckpointNotSaved at the end where the last checkpoint found no room: what was learnt is saved by then.
+    """
     main = this_process(cpu=options.device == "cpu").is_main_process
     settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
     task = TASKS[options.task]()
@@ -79,17 +85,28 @@ def run(options: argparse.Namespace) -> int:
     total = sum(p.numel() for p in model.parameters())
     say(f"training {trained:,} of {total:,} parameters ({trained / total:.2%})")
     how = {"checkpoint_every": options.checkpoint_every, "resume": options.resume, "progress": not options.quiet}
-    history = lab.fit(model, tokenizer, task, settings, checkpoint=options.out / "checkpoint", **how)
+    unsaved = None
+    try:
+        history = lab.fit(model, tokenizer, task, settings, checkpoint=options.out / "checkpoint", **how)
+    except lab.CheckpointNotSaved as error:
+        if error.history is None:  # before training
+            raise
+        history, unsaved = error.history, error
+        warnings.warn(f"{error}. What was learnt is saved all the same", stacklevel=2)
     say(history)
     if main:  # before it is scored: scoring may take long, and may be stopped
         save(model, tokenizer, history, options)
     if history.interrupted:
+        if unsaved:
+            raise unsaved
         say("--resume goes on from here")
         return 130
     after = scores("test after", model, tokenizer, task, options)
-    results = {"task": task.name, "model": options.model, "note": task.note, "before": before, "after": after}
+    found = {"task": task.name, "model": options.model, "note": task.note, "before": before, "after": after}
     if main:
-        (options.out / "scores.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        record.write(options.out / "scores.json", found, options.command, next(model.parameters()).device)
+    if unsaved:
+        raise unsaved
     return 0
 
 
@@ -142,6 +159,8 @@ def say(*lines) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options.command = shlex.join(["python", "-m", "lorakit.lab.train", *given])
     try:
         return run(options)
     except (lk.LoRAError, OSError) as error:

@@ -1,15 +1,10 @@
-"""How large the update (alpha / r) B A is, and what alpha / sqrt(r) would make of it."""
+"""How large the update B A is before it is scaled: by alpha / r, or by alpha / √r (rsLoRA, Kalajdzievski 2023)."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-
-
-def scaling(alpha: float, r: int, use_rslora: bool = False) -> float:
-    """alpha / r (Hu et al. 2021, §4.1), or alpha / √r (rank-stabilised LoRA, Kalajdzievski 2023)."""
-    return alpha / math.sqrt(r) if use_rslora else alpha / r
 
 
 def unit_size(draws: Sequence[tuple[Tensor, Tensor, Tensor]], r: int) -> tuple[float, float]:

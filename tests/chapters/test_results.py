@@ -55,7 +55,11 @@ def test_choices_of_matrices_hold_the_same_number_of_parameters():
 
 
 def test_the_index_of_the_results_is_up_to_date():
-    assert (RESULTS / "README.md").read_text(encoding="utf-8") == results.index(RESULTS)
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert page == results.index(RESULTS)
+    listed = {line.split(" | ")[0].removeprefix("| ") for line in page.splitlines()}
+    assert {file.name for file in RESULTS.glob("*.json*")} <= listed
+    assert "``" not in page, "each with its command"
 
 
 def test_the_command_makes_what_is_wanted_and_then_wanted_and_says_what_it_cannot_make(

@@ -1,5 +1,6 @@
 """The command: it trains, saves, resumes, and says in one line what it cannot do."""
 
+import errno
 import json
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 import lorakit as lk
 from lorakit import lab
 from lorakit.lab import train
+from lorakit.lab.checkpoint import Checkpoints
+from tests.support.disk_steps import At, fail_with, watched
 
 EXAMPLES = [lab.Example(f"say {letter}:", f" {letter * 3}") for letter in "abcdefgh"]
 
@@ -38,6 +41,7 @@ def test_it_trains_scores_and_saves_an_adapter_that_loads(command, capsys):
     scores = json.loads((command.out / "scores.json").read_text())
     assert lab.mean_loss(model, tokenizer, EXAMPLES) == pytest.approx(scores["after"]["loss"], rel=1e-5)
     assert scores["after"]["loss"] != scores["before"]["loss"]
+    assert scores["command"].startswith("python -m lorakit.lab.train --model") and scores["versions"]["torch"]
     assert len(json.loads((command.out / "history.json").read_text())["rows"]) == 3
 
 
@@ -89,3 +93,29 @@ def test_ctrl_c_saves_what_was_learnt_and_is_exit_code_130(command, monkeypatch,
     assert command("--steps", "2") == 130
     assert (command.out / "adapter" / "adapter_model.safetensors").is_file()
     assert "--resume goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_full_disk_at_the_last_checkpoint_costs_neither_the_result_nor_its_scores(
+    command, monkeypatch, capsys, interrupted
+):
+    save = Checkpoints.save
+
+    def full(saved):
+        saved.history.interrupted = interrupted
+        with watched(saved.folder, At(2, fail_with(errno.ENOSPC))):
+            save(saved)
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.warns(UserWarning, match="step 2 cannot be written .* No space left .* saved all the same"):
+        assert command("--steps", "2") == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith("error: the checkpoint of step 2 cannot be written")
+    assert "--resume" not in said.out and not list((command.out / "checkpoint").iterdir())
+    model, tokenizer = lk.load_base(str(command.base), device="cpu")
+    lk.load_adapter(model, command.out / "adapter", name="e2e")
+    assert len(losses(command.out)) == 2
+    assert (command.out / "scores.json").is_file() != interrupted, "as after any Ctrl-C"
+    if not interrupted:
+        after = json.loads((command.out / "scores.json").read_text())["after"]
+        assert lab.mean_loss(model, tokenizer, EXAMPLES) == pytest.approx(after["loss"], rel=1e-5)

@@ -8,7 +8,8 @@ import sys
 
 import nbformat
 import pytest
-from outside import OutsideRefused
+
+from tests.support.guard.outside import OutsideRefused
 
 ELSEWHERE = "198.51.100.7"  # set aside for documentation (RFC 5737): nobody answers there
 

@@ -3,11 +3,16 @@
 import pytest
 import torch
 
-from lorakit.study.scaling import example_factors, scaling, unit_size
+from lorakit.core.config import LoRAConfig
+from lorakit.study.scaling import example_factors, unit_size
+
+
+def scaling(r, use_rslora=False):
+    return LoRAConfig(r=r, alpha=16, use_rslora=use_rslora).scaling_of("")
 
 
 def test_scaling_rules_in_closed_form():
-    assert scaling(16, 8) == 2 and scaling(16, 64, use_rslora=True) == 2
+    assert scaling(8) == 2 and scaling(64, use_rslora=True) == 2
 
 
 def test_update_size_equals_the_dense_update():
@@ -22,5 +27,5 @@ def test_update_size_equals_the_dense_update():
 )
 def test_which_rule_keeps_the_update_steady_depends_on_the_directions(kind, rslora, growth):
     draws = [example_factors(kind, seed=seed) for seed in range(24)]
-    one, many = (scaling(16, r, rslora) * unit_size(draws, r)[1] for r in (1, 64))
+    one, many = (scaling(r, rslora) * unit_size(draws, r)[1] for r in (1, 64))
     assert many / one == pytest.approx(growth, rel=0.35)

@@ -1,5 +1,6 @@
 """Every chapter keeps the course's shape, and its solutions pass its own checks. Nothing here runs a whole notebook."""
 
+import ast
 import asyncio
 import linecache
 from pathlib import Path
@@ -64,6 +65,19 @@ def test_chapter_keeps_the_shape_and_is_saved_as_the_tool_saves_it(path, tmp_pat
     assert again.read_bytes() == path.read_bytes(), "written by hand: run `python tools/notebooks.py run`"
 
 
+def setup_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells a solution may rely on: those tagged `setup` or `needed`."""
+    return [cell for cell in shape.code_cells(notebook) if {"setup", "needed"} & set(shape.tags(cell))]
+
+
+def solved(exercise: shape.Exercise) -> str:
+    """The exercise's cell with the solution in the place of its stubs: what a student who is done would have in it."""
+    *body, check = ast.parse(exercise.cell).body
+    sources = [ast.unparse(each) for each in body if not isinstance(each, ast.FunctionDef | ast.ClassDef)]
+    given = [source for source in sources if not shape.is_stub(source)]
+    return "\n".join([*given, exercise.solution, ast.unparse(check)])
+
+
 def score(workbook: Path, chapter: str) -> str:
     """What the class's table says of the chapter's exercises."""
     todo = course()
@@ -81,8 +95,8 @@ def test_an_untouched_copy_scores_nothing_nor_does_a_syntax_error_and_pasted_sol
         {"__name__": "__main__"},
     )
     handed_out = [exercise.cell for exercise in shape.exercises(student_copy(copy))]
-    solutions = [shape.solved(exercise) for exercise in shape.exercises(original)]
-    for cell in shape.setup_cells(copy):
+    solutions = [solved(exercise) for exercise in shape.exercises(original)]
+    for cell in setup_cells(copy):
         run_cell(cell.source, names)
     for cell in handed_out:
         run_cell(cell, names)

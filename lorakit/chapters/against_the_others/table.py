@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from lorakit.chapters.compare import reported
 from lorakit.lab import records
 from lorakit.lab.kinds import KINDS, costs
 
 # By task: its sweeps, the second with LoRA and full fine-tuning on as many steps; their batch size; the metric that is
-# shown and that chooses the learning rate, on validation; what it is multiplied by.
+# shown; what it is multiplied by.
 TASKS = {
     "text_to_sql": (("rivals", "students", "rank_text_to_sql"), 32, "execution", 100),
     "python": (("rivals_python", "rank_python"), 16, "bits_per_byte", 1),
@@ -24,7 +25,7 @@ def of_kinds(runs: pd.DataFrame, task: str = "text_to_sql") -> pd.DataFrame:
     """Of the runs of sweeps those that are one of KINDS, in its order, on a task: a row each.
 
     Columns: key, lr, seed, validation and test (percent right, or bits per byte), and `best`: whether the run has the
-    learning rate that validation chose for its kind: the one that has the most seeds.
+    learning rate that validation chose for its kind (`compare.reported`).
     """
     _, batch_size, metric, factor = TASKS[task]
     kinds = pd.DataFrame(
@@ -33,8 +34,7 @@ def of_kinds(runs: pd.DataFrame, task: str = "text_to_sql") -> pd.DataFrame:
     kinds["targets"] = kinds["targets"].map("+".join)
     runs = runs[(runs["task"] == task) & (runs["batch_size"] == batch_size)]
     runs = kinds.merge(runs.fillna({"size": 0, "hidden": 0}), on=SAME)  # two fields that old records lack
-    rates = runs.groupby(["key", "lr"])["seed"].nunique().sort_values().reset_index("lr")["lr"]
-    runs["best"] = runs["lr"] == runs["key"].map(rates.groupby("key").last())
+    runs["best"] = runs["lr"] == runs["key"].map(reported(runs, ["key"]).groupby("key")["lr"].first())
     for split in ("validation", "test"):
         runs[split] = factor * runs[f"{split}_{metric}"]
     return runs[["key", "lr", "seed", "validation", "test", "best"]]

@@ -5,10 +5,7 @@ import torch
 from lorakit.show.exercises import check_examples, expect
 from lorakit.show.quiz import read_quiz
 from lorakit.study.operations import count_work
-
-
-def _directions(n, p, seed):
-    return torch.linalg.qr(torch.randn(n, p, generator=torch.Generator().manual_seed(seed))).Q  # (n, p)
+from lorakit.study.subspace import random_directions
 
 
 def _phi(U, V, i, j):
@@ -16,7 +13,7 @@ def _phi(U, V, i, j):
     return shared / min(i, j)
 
 
-_U, _V = _directions(8, 6, seed=0), _directions(8, 6, seed=1)
+_U, _V = random_directions(8, 6, seed=0), random_directions(8, 6, seed=1)
 phi = check_examples(
     "08.1",
     "how much two subspaces share",

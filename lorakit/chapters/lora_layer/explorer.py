@@ -2,9 +2,10 @@
 
 import pandas as pd
 
+from lorakit.core.config import LoRAConfig
 from lorakit.show.explorer import Choice, Explorer, Steps, Toggle
 from lorakit.show.style import BLUE, ORANGE
-from lorakit.study.scaling import example_factors, scaling, unit_size
+from lorakit.study.scaling import example_factors, unit_size
 
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 ALPHAS = (1, 2, 4, 8, 16, 32, 64)
@@ -36,7 +37,7 @@ class AlphaRankExplorer(Explorer):
         """By rule, plain (False) or rank-stabilised, a row for each rank: scaling, norm of ΔW, change of the output."""
         rules = {}
         for rule in (False, True):
-            factors = [scaling(alpha, q, rule) for q in RANKS]
+            factors = [LoRAConfig(r=q, alpha=alpha, use_rslora=rule).scaling_of("") for q in RANKS]
             rules[rule] = self.units[directions].mul(factors, axis=0).assign(scaling=factors)
         return {"r": r, "alpha": alpha, "use_rslora": use_rslora, "rules": rules, "now": rules[use_rslora].loc[r]}
 

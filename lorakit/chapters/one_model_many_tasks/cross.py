@@ -6,7 +6,6 @@ Bits per byte and perplexity per token on the test texts, all of them and by wha
 (`styles.style_task`). On nano, in float32: about a minute on a CPU.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,7 +54,7 @@ def recorded() -> pd.DataFrame:
     For the base and the style's own adapter also the bits per byte by what is new in the texts: a column for each of
     HELD_OUT.
     """
-    rows = json.loads(RECORD.read_text(encoding="utf-8"))["rows"]
+    rows = record.read(RECORD)["rows"]
     return pd.DataFrame([{**row, **row.pop("by", {})} for row in rows])
 
 

@@ -7,15 +7,13 @@ memory depends on their values. PEFT is measured beside lorakit where it is inst
 """
 
 import gc
-import json
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from statistics import median
 
 import pandas as pd
+import psutil
 import torch
 from torch import nn
 
@@ -131,21 +129,17 @@ def throughput(
 # -- memory
 
 
-def occupied() -> int | None:
-    """Bytes of the machine's memory that this process holds; None where the system does not tell."""
+def occupied() -> int:
+    """Bytes of the machine's memory that this process holds."""
     gc.collect()
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])  # Linux: the resident ones
-    except OSError:
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return psutil.Process().memory_info().rss
 
 
 def resident(model: nn.Module, counts: Sequence[int]) -> pd.DataFrame:
     """Inject adapters up to each of `counts` (rising) and measure at each: a row for every count.
 
     tensors    bytes of all A and B
-    process    bytes that the process has grown by since the first (None where nobody tells)
+    process    bytes that the process has grown by since the first
     inject_s   seconds for all of them so far
     switch_us  microseconds of one set_adapter, the median
     """
@@ -158,7 +152,7 @@ def resident(model: nn.Module, counts: Sequence[int]) -> pd.DataFrame:
             {
                 "adapters": count,
                 "tensors": sum(p.numel() * p.element_size() for name, p in model.named_parameters() if "lora_" in name),
-                "process": None if start is None else occupied() - start,
+                "process": occupied() - start,
                 "inject_s": spent,
                 "switch_us": switch_us(model, names),
             }
@@ -188,7 +182,7 @@ def measure() -> dict:
 
 def recorded() -> dict:
     """What `measure` found, with device and date; throughput and resident as DataFrames."""
-    found = json.loads(RECORD.read_text(encoding="utf-8"))
+    found = record.read(RECORD)
     return found | {part: pd.DataFrame(found[part]) for part in ("throughput", "resident")}
 
 

@@ -7,6 +7,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import psutil
 import torch
 from huggingface_hub import try_to_load_from_cache
 
@@ -54,10 +55,7 @@ def look_for(name: str) -> str:
 
 def _device() -> str:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    # Cores that this process may use, which may be fewer than the machine has; neither is known on every system.
+    # Cores that this process may use, which may be fewer than the machine has; not known on every system.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        memory = f", {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB of memory"
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        memory = ""
-    return f"{device}; {cores} cores, {torch.get_num_threads()} used by torch{memory}"
+    memory = psutil.virtual_memory().total / 2**30
+    return f"{device}; {cores} cores, {torch.get_num_threads()} used by torch, {memory:.0f} GiB of memory"

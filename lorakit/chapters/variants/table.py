@@ -1,12 +1,11 @@
 """What the recorded sweep of variants says: each at its own rate, beside LoRA; and PEFT's neutral table."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
 from lorakit.chapters.compare import difference, reported
 from lorakit.chapters.experiment import CHOOSE
+from lorakit.lab import record
 from lorakit.lab.places import RESULTS
 
 TIMES = RESULTS / "variants_time.json"
@@ -65,4 +64,4 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
 
 def recorded_times() -> dict[str, float]:
     """variant → the time of a step over LoRA's."""
-    return {name: row["ratio"] for name, row in json.loads(TIMES.read_text(encoding="utf-8"))["steps"].items()}
+    return {name: row["ratio"] for name, row in record.read(TIMES)["steps"].items()}
