@@ -20,7 +20,6 @@ from lorakit.lab.json_lines import append, read
 from lorakit.lab.places import RESULTS
 from lorakit.lab.sweep import Run, sweep
 
-GPU = "_gpu"  # `make gpu` puts it behind the name of a sweep: the same runs, from another device
 CHAPTER = {made.name: room for room, module in modules("experiments").items() for made in module.EXPERIMENTS}
 # Chapter 08's adapters come first: one of them is the teacher of chapter 07's student.
 EXPERIMENTS = {made.name: made for module in modules("experiments").values() for made in module.EXPERIMENTS}
@@ -107,7 +106,7 @@ def index(out: Path) -> str:
 
 
 def sweep_line(file: Path) -> str:
-    rows, made = read(file), EXPERIMENTS.get(file.stem.removesuffix(GPU))
+    rows, made = read(file), EXPERIMENTS.get(file.stem)
     if not rows or not made:
         return ""
     runs = pd.DataFrame([row["run"] | row for row in rows])

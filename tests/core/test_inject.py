@@ -121,6 +121,15 @@ def test_a_replaced_forward_is_refused_because_the_adapter_would_be_bypassed():
         lk.inject(model, LoRAConfig(r=2))
 
 
+def test_a_default_device_of_torchs_changes_nothing():
+    """Whoever set one (here meta, on others' machines cuda) has the same A on the model's own device."""
+    model, twin = build("gpt2"), build("gpt2")
+    lk.inject(model, LoRAConfig(r=2), seed=3)
+    with torch.device("meta"):
+        lk.inject(twin, LoRAConfig(r=2), seed=3)
+    assert_same(snapshot(model) | {"ids": {}}, snapshot(twin) | {"ids": {}})
+
+
 def test_a_175b_shape_is_injected_on_the_meta_device():
     from transformers import GPT2Config, GPT2LMHeadModel
 
