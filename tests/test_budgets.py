@@ -31,8 +31,9 @@ LIMITS = {
     "LoRA by hand": (["lorakit/by_hand.py"], 199),
     # The plan was 1,450. Above it: the note beside PEFT's files (105) and heads per thread (60); then what people bring
     # that must not fail in silence, which none of the lines before could tell: weights that are read without a call
-    # (core/bypass.py, 54), what PEFT saves beside an adapter, modules replaced later, offloading, save_pretrained.
-    "the core and its files": (["lorakit/core", "lorakit/files"], 1_670),
+    # (core/bypass.py, 54), what PEFT saves beside an adapter, modules replaced later, offloading, save_pretrained; and
+    # two speeds: a few tokens in half precision, rows that share a copy (6).
+    "the core and its files": (["lorakit/core", "lorakit/files"], 1_671),
     "LoRA proper": ([f"lorakit/core/{name}.py" for name in ("layer", "model", "using", "merge")], 550),
     # The plans were 15,500 and 20,000. Above them: checks with their registered mistakes for what the student now
     # writes by hand (layer, inject, training, files, merging, many adapters: 700), the verdict on it (280),
