@@ -109,6 +109,7 @@ def rules_of_cell(number: int, cell: NotebookNode) -> list[tuple[bool, str]]:
         (len(cell.source.splitlines()) <= LONGEST_CELL, f"{title} has over {LONGEST_CELL} lines"),
         (cell.execution_count == number, f"{title} was not run in order: run `python tools/notebooks.py run`"),
         (not failed or "raises-exception" in tags(cell), f"{title} was saved with an error"),
+        ("../data" not in cell.source, f"{title} reads ../data: `lorakit.lab.places` finds it from any folder"),
         (not noisy or "nbval-ignore-output" in tags(cell), f"{title} writes to stderr, which differs by machine"),
     ]
 

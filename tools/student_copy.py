@@ -2,7 +2,7 @@
 
     python tools/student_copy.py [FOLDER] [--no-hints]
 
-FOLDER is `student` beside `notebooks`, where the same relative paths hold; it is kept out of git. The code cells are
+FOLDER is `student` beside `notebooks`, kept out of git; a copy runs from any folder. The code cells are
 those of the course, so the copy runs and checks as the original does. What the checks compare with stands in
 lorakit/chapters/<chapter>: the copy hides the answers from view, it does not lock them away. Badges go: they open the
 chapters with solutions. A notebook in FOLDER that somebody has worked in is kept, unless --overwrite is given.
@@ -76,8 +76,6 @@ def main(arguments: list[str] | None = None) -> None:
     for doubt in doubts(originals):
         print(f"look again: {doubt}")
     print(f"notebooks without solutions in {args.folder}; docs/scoring.md says how to open them")
-    if args.folder.resolve().parent != ROOT:
-        print("some cells read ../data: put the folder beside `notebooks` to run them")
 
 
 def as_written(path: Path, copy: NotebookNode) -> bool:

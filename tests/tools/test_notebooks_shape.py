@@ -125,11 +125,12 @@ def sample():
 
 def test_broken_rules_are_named(sample, tmp_path):
     sample.cells[0].source = "no title"
-    sample.cells[1].source += "\n" + "x = 1\n" * 30
+    sample.cells[1].source += "\n" + "x = 1\n" * 30 + 'open("../data/x")'
     sample.cells[-1].source = ""
     path = tmp_path / "99_x.ipynb"
     write(sample, path)
     words = " | ".join(shape.problems(sample, path))
-    for rule in ("title", "minutes", "What we measured", "over 25 lines", "over 5 lines", "quiz", "not run in order"):
+    for rule in ("title", "minutes", "What we measured", "over 25 lines", "over 5 lines", "quiz", "not run in order",
+                 "reads ../data"):  # fmt: skip
         assert rule in words
     assert "no folded solution" in words and "no folded hint" in words and "at least 3" in words

@@ -1,8 +1,8 @@
-"""The recorded sweeps of chapter 07: every rival at its own learning rate, on two tasks."""
+"""The recorded sweeps of chapter 07: every rival at its own learning rate, on two tasks; and LoRA on E2E."""
 
 from dataclasses import replace
 
-from lorakit.chapters.experiment import Experiment, search, seeds, steps, tuned
+from lorakit.chapters.experiment import ALL, Experiment, full, lora, search, seeds, steps, tuned
 from lorakit.lab.kinds import KINDS
 from lorakit.lab.sweep import Run
 
@@ -32,10 +32,17 @@ def students(rows: list[dict]) -> list[Run]:
     return wanted if rate is None else wanted + [replace(short, lr=rate, seed=seed) for seed in seeds()]
 
 
+def e2e() -> list[Run]:
+    more = {"task": "e2e"}
+    return [full(1e-3, **more), lora(8, 3e-2, **more), lora(8, 1e-2, ALL, **more), lora(64, 1e-2, ALL, **more)]
+
+
 EXPERIMENTS = [
     Experiment("rivals_python", "other ways to adapt the base, on the domain that it has never seen",
                lambda rows: tuned(runs(PYTHON, task="python", batch_size=16), rows)),
     Experiment("rivals", "the same on text-to-SQL (LoRA and full: rank_text_to_sql)",
                lambda rows: tuned(runs(SQL), rows)),
     Experiment("students", "distillation into half of the blocks, on text-to-SQL", students),
+    Experiment("e2e", "LoRA and full fine-tuning on E2E (needs LORAKIT_DATA or a network)",
+               lambda rows: tuned(e2e(), rows, report=3)),
 ]  # fmt: skip

@@ -6,23 +6,28 @@ from lorakit.show.exercises import NOTHING, check, check_examples, expect, same
 from lorakit.show.quiz import read_quiz
 
 
-def _packed(numbers, bits, block):
-    return numbers * bits / 8 + 4 * numbers / block
+def _packed(numbers, bits, block, group):
+    scales = numbers / block
+    return numbers * bits / 8 + scales + 4 * scales / group
 
 
 packed_bytes = check_examples(
     "11.1",
     "the bytes of a packed matrix",
     right=_packed,
-    inputs=[(4096 * 4096, 4, 64), (4096 * 16384, 8, 128), (1024 * 64, 3, 32)],
+    inputs=[(4096 * 4096, 4, 64, 256), (4096 * 16384, 8, 128, 64), (1024 * 64, 3, 32, 16)],
     wrong={
         "bits are not bytes: eight of them make one": " / 8 → ",
-        "the scales are missing: each block has one, and it takes 4 bytes": " + 4 * numbers / block → ",
-        "a scale in float32 takes 4 bytes": "+ 4 * → +",
-        "there is a scale for each block, not for each number": " / block → ",
-        "that many numbers stand in a block; how many blocks are there?": "4 * numbers / block → 4 * block",
+        "the scales are missing: each block has one, and it takes a byte": " + scales + 4 → + 4",
+        "a packed scale takes 8 bits, not 32": "+ scales + 4 → + 4 * scales + 4",
+        "scales were counted in bits: 8 of them are one byte": "+ scales + 4 → + 8 * scales + 4",
+        "every group of scales shares one float32": " + 4 * scales / group → ",
+        "a float32 takes 4 bytes": "4 * scales → scales",
+        "a group is a number of scales, not of weights": "4 * scales / group → 4 * numbers / group",
+        "there is a scale for each block, not for each number": "numbers / block → numbers",
+        "that many numbers stand in a block; how many blocks are there?": "numbers / block → block",
     },
-    done="right: 4 bits in blocks of 64 are 4.5 bits a number; packing the scales too makes 4.13 of them",
+    done="right: 4 bits, blocks of 64 and groups of 256 are 4.127 bits a number; with scales in float32 4.5",
 )
 
 

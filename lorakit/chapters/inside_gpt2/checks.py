@@ -239,7 +239,8 @@ count = check_examples(
         "q and v have an A each: two projections, not one fused": "(d + d_kv) → d_kv",
         "W₀ was counted too: it is frozen": "layers * r * ( → layers * (d * d + d * d_kv) + layers * r * (",
     },
-    done="right: SmolLM2-135M (30 layers, 576 wide, k and v 192) with r = 4 trains 230,400 numbers",
+    done="right: r · (inputs + outputs) for each projection. SmolLM2 (30 layers, 576 wide, k and v 192) with r = 4 "
+    "trains 230,400 numbers",
 )
 
 quiz = read_quiz("04", __file__)

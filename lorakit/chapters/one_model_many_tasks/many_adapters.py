@@ -26,7 +26,7 @@ from lorakit.study.latency import Comparison, Job, compare
 
 RECORD = RESULTS / "many_adapters_cpu.json"
 ROWS, LENGTH, TOKENS = 16, 32, 8
-CONFIG = lk.LoRAConfig(r=4, alpha=8, targets=("mlp",))  # as the style adapters have it
+CONFIG = lk.LoRAConfig(r=4, alpha=8, targets=("mlp",))  # rank and place are the style adapters'
 
 
 def fill(model: nn.Module, count: int, config: lk.LoRAConfig = CONFIG) -> list[str]:

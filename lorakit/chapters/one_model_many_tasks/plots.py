@@ -66,18 +66,15 @@ def throughput_lines(rows: pd.DataFrame, title: str) -> CourseFigure:
 
 
 def thousand(rows: pd.DataFrame, base_bytes: int, title: str) -> CourseFigure:
-    """Memory of the resident adapters and the time of a switch among them, over their number."""
+    """Memory of the resident adapters over their number, beside the base and as many merged copies of it."""
     counts = rows["adapters"]
-    fig, (left, right) = figure(title, columns=2, size=(10, 3.9))
-    left.loglog(counts, rows["tensors"] / 1e6, "o-", color=BLUE, label="adapters")
-    left.loglog(counts, counts * base_bytes / 1e6, "s--", color=RED, label="merged copies")
-    left.axhline(base_bytes / 1e6, color=GREY, ls=":", label="the base")
-    left.set(xlabel="tasks", ylabel="megabytes")
-    left.legend()
-    right.semilogx(counts, rows["switch_us"], "o-", color=GREEN)
-    right.set(xlabel="adapters resident", ylabel="microseconds a switch", ylim=(0, None))
-    for ax in (left, right):
-        log_x(ax, counts, [f"{count:,}" for count in counts])
+    fig, ax = figure(title, size=(9, 3.9))
+    ax.loglog(counts, rows["tensors"] / 1e6, "o-", color=BLUE, label="adapters")
+    ax.loglog(counts, counts * base_bytes / 1e6, "s--", color=RED, label="merged copies")
+    ax.axhline(base_bytes / 1e6, color=GREY, ls=":", label="the base")
+    ax.set(xlabel="tasks", ylabel="megabytes")
+    log_x(ax, counts, [f"{count:,}" for count in counts])
+    fig.legend(loc="outside right center")
     return fig
 
 

@@ -34,6 +34,13 @@ def rank_figure(sweep: RankSweep, title: str):
     return fig
 
 
+def window(scores: pd.Series, sign: int) -> tuple[float, float]:
+    """Limits for an axis of scores: far worse than the middle is left out, or a rate that breaks training eats it."""
+    best, middle = sign * (sign * scores).max(), scores.median()
+    low, high = sorted((middle - 0.6 * (best - middle), best + 0.15 * (best - middle)))
+    return low, high
+
+
 def rates_figure(runs: pd.DataFrame, title: str):
     """The validation metric over the learning rate, of the seeds that choose, a line for each setting."""
     measure = measure_of(runs)
@@ -50,9 +57,7 @@ def rates_figure(runs: pd.DataFrame, title: str):
         best = (measure.sign * line).idxmax()
         ax.plot([best], [line[best]], "o", markersize=15, markerfacecolor="none", color=colour)
     ax.set(xscale="log", xlabel="learning rate", ylabel=f"validation, {measure.label}")
-    best, middle = measure.sign * (measure.sign * choosing["score"]).max(), choosing["score"].median()
-    # Far worse than the middle is left out of the picture: a rate that breaks training would eat the scale.
-    ax.set_ylim(sorted((middle - 0.6 * (best - middle), best + 0.15 * (best - middle))))
+    ax.set_ylim(window(choosing["score"], measure.sign))
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=12)
     return fig
 

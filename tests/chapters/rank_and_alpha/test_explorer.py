@@ -79,6 +79,14 @@ def test_a_recorded_point_shows_its_seeds_and_another_one_its_nearest(explorer):
     assert "not recorded; the nearest: r = 4, alpha = 16, mlp, learning rate 0.003, 1 steps" in str(explorer)
 
 
+def test_an_alpha_that_no_record_has_can_be_trained_and_a_broken_run_does_not_eat_the_axis(explorer):
+    explorer.set(r=4, lr="0.01", targets="q, v", alpha="64")
+    assert "not recorded; the nearest: r = 4, alpha = 16" in str(explorer) and explorer.run().alpha == 64
+    broken = records.frame([record(0.0, r=4, lr=1.0)])
+    low, high = SweepExplorer(pd.concat([rank_runs(0.05), broken]), "All runs").window
+    assert 0 < low < 70 and 82 < high < 100  # every setting at its own rate is shown, the broken one is not
+
+
 def test_the_button_trains_the_chosen_point_and_adds_a_star(explorer, monkeypatch, make_tiny, tiny_tokenizer):
     pytest.importorskip("ipywidgets")
     shrink(monkeypatch, make_tiny, tiny_tokenizer)
