@@ -144,6 +144,14 @@ def many_adapters(bench: Bench) -> Iterator[dict]:
         jobs = mixed_jobs(bench.base, ours, theirs, batch, names * 2, cached)
         yield added(f"16 rows over 8 adapters, {what}, added", bench.compare(jobs))
 
+    def enter(chosen) -> None:
+        with lk.using(ours, chosen):
+            pass
+
+    ways = {"one name": names[0], "8 rows over 8": names, "16 rows over 8": names * 2}
+    found = bench.compare({way: partial(enter, chosen) for way, chosen in ways.items()}, seconds=2).jobs
+    yield {"what": "using in and out, ms", **{way: 1e3 * found[way].median for way in ways}}
+
 
 def getting_ready(bench: Bench) -> Iterator[dict]:
     """Injecting, and importing."""

@@ -6,7 +6,10 @@ begins.
 """
 
 import argparse
+import contextlib
 import multiprocessing
+import os
+import signal
 import sys
 import time
 import traceback
@@ -22,12 +25,12 @@ from benchmarks.gpu.sizes import PAPER, TINY
 from lorakit.lab.places import RESULTS
 
 # Each part's share of the seconds; what one leaves over, the ones behind it have.
-PARTS = {"tests": (tests, 85), "latency": (latency, 45), "training": (training, 130), "memory": (memory, 35),
+PARTS = {"tests": (tests, 85), "latency": (latency, 55), "training": (training, 120), "memory": (memory, 35),
          "mixed": (mixed, 30), "by_hand": (by_hand, 15), "sweep": (sweep, 60)}  # fmt: skip
 SECONDS = 400
 GRACE = 15  # seconds that a part may take beyond its own, for its last cell, before it is cut off
-# A forked process has imported everything already. Nothing here may touch CUDA, or it could not be used in the fork.
-PROCESSES = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn")
+# A forked process has imported everything already; but where something here has touched CUDA, it cannot use it.
+WAYS = [way for way in ("fork", "spawn") if way in multiprocessing.get_all_start_methods()]
 
 
 def main(arguments: list[str] | None = None, began: float | None = None) -> int:
@@ -35,7 +38,10 @@ def main(arguments: list[str] | None = None, began: float | None = None) -> int:
     options = parse(arguments)
     device, tiny = options.device or ("cpu" if options.tiny else "cuda"), options.tiny
     on_cuda = device.startswith("cuda")
-    if on_cuda and in_a_process(float("inf"), no_cuda):
+    if torch.version.cuda:
+        import transformers.models.gpt2.modeling_gpt2  # noqa: F401  once, instead of once in each part
+    way = next((way for way in WAYS if not on_cuda or in_a_process(way, 60, no_cuda, device) == 0), None)
+    if way is None:
         print("PyTorch finds no CUDA GPU here: --tiny shows on the CPU that everything runs", file=sys.stderr)
         return 2
     out = options.out or (RESULTS if on_cuda and not tiny else Path("runs") / ("gpu-tiny" if tiny else "gpu-cpu"))
@@ -45,7 +51,7 @@ def main(arguments: list[str] | None = None, began: float | None = None) -> int:
         waiting = sum(PARTS[other][1] for other in names[number:])
         seconds = max(0.0, end - time.monotonic()) * PARTS[name][1] / waiting
         try:
-            code = in_a_process(seconds + GRACE, run, name, device, tiny, seconds, out)
+            code = in_a_process(way, seconds + GRACE, run, name, device, tiny, seconds, out)
         except KeyboardInterrupt:
             print("stopped: what was measured is kept", file=sys.stderr)
             return 130
@@ -75,25 +81,32 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def in_a_process(seconds: float, job, *args) -> int | None:
+def in_a_process(way: str, seconds: float, job, *args) -> int | None:
     """The exit code of `job(*args)` in a process of its own, which is what it returns; None where it was cut off."""
-    process = PROCESSES.Process(target=_exit_with, args=(job, *args))
+    process = multiprocessing.get_context(way).Process(target=_exit_with, args=(job, *args))
     process.start()
     try:
-        process.join(None if seconds == float("inf") else seconds)
+        process.join(seconds)
         return process.exitcode
     finally:
         if process.is_alive():
+            with contextlib.suppress(AttributeError, ProcessLookupError):  # what it has started, too; not on Windows
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.join()
 
 
 def _exit_with(job, *args) -> None:
+    if hasattr(os, "setsid"):
+        os.setsid()  # a group of its own, to be ended as one
     sys.exit(job(*args))
 
 
-def no_cuda() -> bool:
-    return not torch.cuda.is_available()
+def no_cuda(device: str) -> bool:
+    try:
+        return bool(torch.zeros(1, device=device).item())
+    except (RuntimeError, AssertionError):
+        return True
 
 
 def run(name: str, device: str, tiny: bool, seconds: float, out: Path) -> bool:

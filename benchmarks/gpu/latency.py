@@ -1,6 +1,9 @@
 """Table 1: GPT-2 medium's shape, bare and with each method, at the paper's batches; and one token at a time."""
 
 from collections.abc import Iterator
+from functools import cache
+
+from torch import nn
 
 from benchmarks.gpu.cells import Budget, as_rows, measured
 from benchmarks.gpu.precision import weights_in
@@ -25,11 +28,13 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         for precision in ("fp32", "bf16")
     ]
 
+    @cache
+    def models(precision: str) -> dict[str, nn.Module]:
+        made = random_gpt2(sizes.shapes[sizes.wide], device=device, dtype=weights_in(precision))
+        return contenders(made.requires_grad_(False))
+
     def cell_rows(cell: dict, seconds: float) -> list[dict]:
-        shape, dtype = sizes.shapes[cell["shape"]], weights_in(cell["precision"])
-        models = contenders(random_gpt2(shape, device=device, dtype=dtype).requires_grad_(False))
         where = (cell["phase"], cell["batch"], cell["length"])
-        found = measure(models, *where, repeats=sizes.rounds, seconds=0.8 * seconds)  # the rest: making the models
-        return as_rows(found)
+        return as_rows(measure(models(cell["precision"]), *where, repeats=sizes.rounds, seconds=0.8 * seconds))
 
     yield from measured(cells, budget, cell_rows, longest=sizes.longest)

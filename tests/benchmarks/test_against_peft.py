@@ -6,7 +6,7 @@ from benchmarks import against_peft
 
 ROWS = (
     "training step", "peak memory", "forward 4 x 128", "forward 1 x 32", "switch adapter", "prefill 16 x 32",
-    "decoding, 16 steps", "inject and take out again", "inject into 175B", "import",
+    "decoding, 16 steps", "inject and take out again", "inject into 175B", "import", "using in and out",
 )  # fmt: skip
 
 

@@ -129,7 +129,8 @@ def test_a_cell_without_time_out_of_memory_or_failing_says_so_and_the_next_is_me
 
 
 def test_without_a_gpu_or_with_a_wrong_part_the_command_says_so_and_exits_with_2(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("benchmarks.gpu.__main__.no_cuda", lambda device: True)
+    monkeypatch.setattr("benchmarks.gpu.__main__.WAYS", ["fork"])
     assert main(["--out", str(tmp_path)]) == 2 and not list(tmp_path.iterdir())
     said = capsys.readouterr().err
     assert said == "PyTorch finds no CUDA GPU here: --tiny shows on the CPU that everything runs\n"
