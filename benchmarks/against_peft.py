@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -38,7 +38,7 @@ from benchmarks.beside_peft import (
 from lorakit.lab import record
 from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.lab.places import RESULTS
-from lorakit.study.latency import Comparison, compare
+from lorakit.study.latency import Comparison, Job, compare
 from lorakit.study.memory_measured import measure_step
 from lorakit.study.parameters import Decoder
 
@@ -144,12 +144,14 @@ def many_adapters(bench: Bench) -> Iterator[dict]:
         jobs = mixed_jobs(bench.base, ours, theirs, batch, names * 2, cached)
         yield added(f"16 rows over 8 adapters, {what}, added", bench.compare(jobs))
 
-    def enter(chosen) -> None:
-        with lk.using(ours, chosen):
-            pass
+    def enter(chosen, times: int = 20) -> None:
+        for _ in range(times):
+            with lk.using(ours, chosen):
+                pass
 
     ways = {"one name": names[0], "8 rows over 8": names, "16 rows over 8": names * 2}
-    found = bench.compare({way: partial(enter, chosen) for way, chosen in ways.items()}, seconds=2).jobs
+    jobs = {way: Job(partial(enter, chosen), units=20) for way, chosen in ways.items()}
+    found = bench.compare(jobs, seconds=2).jobs
     yield {"what": "using in and out, ms", **{way: 1e3 * found[way].median for way in ways}}
 
 
@@ -166,19 +168,17 @@ def getting_ready(bench: Bench) -> Iterator[dict]:
     start = time.perf_counter()
     lk.inject(gpt3, lk.LoRAConfig(r=64, targets=("q", "v")))
     yield {"what": "inject into 175B on meta, s", "lorakit": time.perf_counter() - start}
-    times = 1 if bench.tiny else 5
-    seconds = {name: seconds_to_import(name, times) for name in ("lorakit", "torch")}
-    yield {"what": "import, s", **seconds}
+    yield {"what": "import, s", **seconds_to_import(("lorakit", "torch"), 1 if bench.tiny else 9)}
 
 
-def seconds_to_import(what: str, times: int) -> float:
-    """Median wall seconds of `import what` in a fresh interpreter."""
-    runs = []
-    for _ in range(times):
+def seconds_to_import(names: Sequence[str], times: int) -> dict[str, float]:
+    """Median wall seconds of `import name` in a fresh interpreter, in turns."""
+    runs: dict[str, list[float]] = {name: [] for name in names}
+    for name in [*names] * times:
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", f"import {what}"], check=True)
-        runs.append(time.perf_counter() - start)
-    return statistics.median(runs)
+        subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+        runs[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in runs.items()}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,7 +16,7 @@ def draw_layers(result: dict, file: Path) -> None:
     """
     rows = [row for row in result["rows"] if row["shape"] == result["rows"][0]["shape"] and " tokens" in row["what"]]
     kinds = [kind for kind in ("", ", bf16") if any(row["what"].endswith(f"tokens{kind}") for row in rows)]
-    title = "Time added to one frozen projection, over what its operations would take"
+    title = "Time added to one frozen projection, over the limit by operations and bytes"
     fig, axes = figure(title, rows=2, columns=len(kinds), size=(10, 7), squeeze=False, sharex=True, sharey=True)
     for (job, kind), ax in zip(itertools.product(("forward", "step"), kinds), axes.flat, strict=True):
         here = [row for row in rows if row["what"].startswith(job) and row["what"].endswith(f"tokens{kind}")]
