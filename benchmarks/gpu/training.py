@@ -38,7 +38,8 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     def least(cell: dict) -> float:  # compiling cannot be stopped half-way
         return max(1.0, needed[str(cell)])
 
-    yield from measured(cells, budget, partial(measure_cell, device=device, sizes=sizes), least, sizes.longest)
+    longest = min(sizes.longest, 8.0)  # of timing: the seconds are for compiling
+    yield from measured(cells, budget, partial(measure_cell, device=device, sizes=sizes), least, longest)
 
 
 def measure_cell(cell: dict, seconds: float, device: str, sizes: Sizes) -> list[dict]:
