@@ -127,10 +127,9 @@ def row(what: str, shape: tuple[int, int], jobs: Callable[[int], dict[str, Job]]
 
     facts: tokens, dtype, and of the update its operations and the numbers that it reads or writes.
     """
-    jobs(1)["frozen"].run()
-    once = compare({"frozen": jobs(1)["frozen"]}, repeats=2, device=options.device).jobs["frozen"].median
     # 20 ms at a time: after a change of contestants the first calls find neither code nor weights in the caches.
-    calls = max(1, math.ceil(2e-2 / once))
+    once = compare({"frozen": jobs(1)["frozen"]}, repeats=2, device=options.device) if not options.tiny else None
+    calls = max(1, math.ceil(2e-2 / once.jobs["frozen"].median)) if once else 1
     found = compare(jobs(calls), repeats=options.repeats, device=options.device, seconds=options.seconds)
     base = 1e6 * found.jobs["frozen"].median
     others = {name: job for name, job in found.jobs.items() if not name.startswith("frozen")}
