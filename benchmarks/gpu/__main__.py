@@ -89,11 +89,10 @@ def in_a_process(way: str, seconds: float, job, *args) -> int | None:
         process.join(seconds)
         return process.exitcode
     finally:
-        if process.is_alive():
-            with contextlib.suppress(AttributeError, ProcessLookupError):  # what it has started, too; not on Windows
-                os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-            process.join()
+        with contextlib.suppress(AttributeError, ProcessLookupError):  # what it has started, too; not on Windows
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.join()
 
 
 def _exit_with(job, *args) -> None:

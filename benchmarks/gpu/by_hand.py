@@ -39,6 +39,9 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     pairs, questions = [(each.prompt, each.answer) for each in task.train], task.test[:asked]
     ids = lk.load_base("nano", device="cpu")[1](questions[0].prompt, return_tensors="pt")["input_ids"].to(device)
     for who in ("by_hand", "lorakit"):
+        if budget.left < 1:
+            yield {"injected by": who, "not_done": f"no time left of the part's {budget.seconds:.0f} s"}
+            continue
         model, tokenizer = lk.load_base("nano", device=device)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         with OnDevice(device):

@@ -52,7 +52,7 @@ def measured(
             continue
         try:
             rows = measure(cell, min(left / (len(cells) - number), longest))
-        except Exception as error:  # on a lent machine one cell that fails must not cost the others
+        except Exception as error:  # one cell that fails must not cost the others
             if not is_out_of_memory(error):
                 traceback.print_exc(file=sys.stderr)
             rows = [{"not_done": failure(error)}]

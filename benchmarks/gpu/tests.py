@@ -32,6 +32,8 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         counts = {how.lower(): ended[how, folder] for how in ("PASSED", "SKIPPED")}
         row = {"folder": folder, **counts, "failed": ended["FAILED", folder] + ended["ERROR", folder]}
         yield row if code is not None else row | {"not_done": f"cut off after {budget.spent:.0f} s"}
+    if code is None and not ended:
+        yield {"not_done": f"cut off after {budget.spent:.0f} s, before a test had ended"}
     if code or any(how in ("FAILED", "ERROR") for how, _ in ended):
         yield {"not_done": "failed: see log", "log": lines[-300:]}
 

@@ -24,7 +24,7 @@ class Rows:
 
     count: int
     beams: int
-    stacks: dict[nn.Module, tuple[Tensor, Tensor, Tensor]]  # by layer: A (rows, R, k), B (rows, d, R), scaling
+    stacks: dict[nn.Module, tuple[Tensor, Tensor, Tensor]]  # by layer: A (rows or runs, R, k), B, scaling
 
 
 @dataclass(frozen=True)
