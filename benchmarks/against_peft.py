@@ -40,9 +40,8 @@ from lorakit.lab.bases.shapes import random_gpt2
 from lorakit.lab.places import RESULTS
 from lorakit.study.latency import Comparison, Job, compare
 from lorakit.study.memory_measured import measure_step
-from lorakit.study.parameters import Decoder
+from lorakit.study.parameters import SHAPES, Decoder
 
-GPT3 = Decoder(layers=96, width=12288, heads=96, vocabulary=50257, context=2048, inner=4 * 12288)
 TINY = Decoder(layers=2, width=64, heads=2, vocabulary=300, context=128, inner=256)
 
 
@@ -164,7 +163,7 @@ def getting_ready(bench: Bench) -> Iterator[dict]:
         seconds=4,
     )
     yield {"what": "inject and take out again, ms", **inject}
-    gpt3 = random_gpt2(TINY if bench.tiny else GPT3, device="meta")
+    gpt3 = random_gpt2(TINY if bench.tiny else SHAPES["GPT-3 175B"], device="meta")
     start = time.perf_counter()
     lk.inject(gpt3, lk.LoRAConfig(r=64, targets=("q", "v")))
     yield {"what": "inject into 175B on meta, s", "lorakit": time.perf_counter() - start}

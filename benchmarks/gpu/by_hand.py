@@ -19,18 +19,8 @@ WHAT = (
     "by_hand.train, in float32: seconds, first and last loss, right answers; whether the base kept its bits; how far "
     "the logits are from lorakit's, which reads the file that by_hand wrote"
 )
-COLUMNS = (
-    "injected by",
-    "steps",
-    "batch",
-    "seconds",
-    "first_loss",
-    "last_loss",
-    "right",
-    "asked",
-    "base_same",
-    "apart",
-)
+COLUMNS = ("injected by", "steps", "batch", "seconds", "first_loss", "last_loss", "right", "asked", "base_same",
+           "apart")  # fmt: skip
 
 
 def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
@@ -41,7 +31,7 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
     for who in ("by_hand", "lorakit"):
         if budget.left < 1:
             yield {"injected by": who, "not_done": f"no time left of the part's {budget.seconds:.0f} s"}
-            continue
+            return
         model, tokenizer = lk.load_base("nano", device=device)
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         with OnDevice(device):

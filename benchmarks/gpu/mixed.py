@@ -1,6 +1,7 @@
 """One batch over several adapters: lorakit's `using` with names beside PEFT's adapter_names and a single adapter."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -33,14 +34,13 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         for adapters in sizes.adapters
         for phase in ("decode", "prefill")
     ]
-    made = {}  # the models of one shape and precision at a time
+
+    @lru_cache(maxsize=1)
+    def models(shape: str, precision: str) -> list[nn.Module | None]:
+        return with_adapters(sizes.shapes[shape], weights_in(precision), device, max(sizes.adapters))
 
     def cell_rows(cell: dict, seconds: float) -> list[dict]:
-        key = cell["shape"], cell["precision"]
-        if key not in made:
-            made.clear()
-            made[key] = with_adapters(sizes.shapes[key[0]], weights_in(key[1]), device, max(sizes.adapters))
-        return measure_cell(cell, seconds, device, sizes, *made[key])
+        return measure_cell(cell, seconds, device, sizes, *models(cell["shape"], cell["precision"]))
 
     yield from measured(cells, budget, cell_rows, longest=sizes.longest)
 

@@ -33,10 +33,10 @@ def rows(device: str, sizes: Sizes, budget: Budget) -> Iterator[dict]:
         {"shape": shape, "precision": precision, "compiled": seconds > 0, "batch": batch, "length": length}
         for shape, precision, seconds in sizes.training
     ]
-    needed = dict(zip(map(str, cells), (seconds for *_, seconds in sizes.training), strict=True))
+    to_compile = {(shape, precision): seconds for shape, precision, seconds in sizes.training if seconds}
 
     def least(cell: dict) -> float:  # compiling cannot be stopped half-way
-        return max(1.0, needed[str(cell)])
+        return to_compile[cell["shape"], cell["precision"]] if cell["compiled"] else 1.0
 
     longest = min(sizes.longest, 8.0)  # of timing: the seconds are for compiling
     yield from measured(cells, budget, partial(measure_cell, device=device, sizes=sizes), least, longest)
